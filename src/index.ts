@@ -1,0 +1,1 @@
+export { DistriError, exitStatus } from './runtime/errors.js';

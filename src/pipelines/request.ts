@@ -1,0 +1,73 @@
+import type { Tensor } from '../tensor/tensor.js';
+
+export const syncModes = [
+  'corrected_async_gn',
+  'separate_gn',
+  'stale_gn',
+  'sync_gn',
+  'full_sync',
+  'no_sync',
+] as const;
+export type SyncMode = (typeof syncModes)[number];
+
+export const schedulerNames = ['ddim', 'euler', 'dpm-solver'] as const;
+export type SchedulerName = (typeof schedulerNames)[number];
+
+export const rngNames = ['cpu', 'philox'] as const;
+export type RngName = (typeof rngNames)[number];
+
+/** How the ranks share a picture; see docs/modes.md. */
+export interface ParallelOptions {
+  readonly splitBatch: boolean;
+  readonly syncMode: SyncMode;
+  /** Synchronous steps before the first stale one, less one: as in distrifuser, `warmupSteps + 1` steps are synchronous. */
+  readonly warmupSteps: number;
+}
+
+/** What to draw. Names and meanings are those of diffusers' StableDiffusionXLPipeline.__call__. */
+export interface GenerationRequest {
+  readonly prompt: readonly string[];
+  /** Empty, or one per prompt. */
+  readonly negativePrompt: readonly string[];
+  readonly height: number;
+  readonly width: number;
+  readonly numInferenceSteps: number;
+  readonly guidanceScale: number;
+  readonly eta: number;
+  readonly numImagesPerPrompt: number;
+  readonly scheduler: SchedulerName;
+  readonly seed: bigint;
+  readonly rng: RngName;
+  readonly outputType: 'pil' | 'latent';
+  /** Keep every step's tensors (see Generation.trace). */
+  readonly trace: boolean;
+}
+
+/** How a checkpoint is loaded and on what. */
+export interface LoadOptions {
+  /** Folder in diffusers' layout. */
+  readonly directory: string;
+  readonly variant: string | undefined;
+  readonly weights: 'shared' | 'private';
+  /** Threads of this rank. */
+  readonly threads: number;
+}
+
+/** One rank's result. Only rank 0 has images and a trace; every rank has the same latents. */
+export interface Generation {
+  /** `[images, channels, height / 8, width / 8]`, before the division by the VAE's scaling factor. */
+  readonly latents: Tensor<'float32'>;
+  /** `[images, height, width, 3]`. */
+  readonly images?: Tensor<'uint8'>;
+  /** Named as in diffusers: init_noise, noise_pred_000, latents_000, … prompt_embeds, decoded. */
+  readonly trace?: Readonly<Record<string, Tensor>>;
+}
+
+export type Phase = 'load' | 'text' | 'denoise' | 'decode';
+
+/** How a rank reports where it is. */
+export interface ProgressListener {
+  phase(name: Phase, event: 'start' | 'end'): void;
+  /** After denoising step `step` (from 0) of `steps`. */
+  step(step: number, steps: number): void;
+}

@@ -1,0 +1,58 @@
+/**
+ * What went wrong, in a word that programs can test. Each has one exit status.
+ * `usage` follows getopt's and commander's habit (2); 130 is what a shell reports for Ctrl-C.
+ */
+export const exitStatus = {
+  internal: 1,
+  usage: 2,
+  checkpoint: 3,
+  unsupported: 4,
+  native: 5,
+  rank: 6,
+  timeout: 7,
+  output: 8,
+  network: 9,
+  interrupted: 130,
+} as const;
+
+export type ErrorCode = keyof typeof exitStatus;
+
+/** An error whose message is for users: one line that says what, where and what would work. */
+export class DistriError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = 'DistriError';
+    this.code = code;
+  }
+
+  get exitStatus(): number {
+    return exitStatus[this.code];
+  }
+}
+
+/**
+ * The one way to refuse a value: "Expected a positive integer for --nproc_per_node but received 0 of type number".
+ * The idiom is sharp's.
+ */
+export function expected(
+  what: string,
+  name: string,
+  actual: unknown,
+  code: ErrorCode = 'usage',
+): DistriError {
+  return new DistriError(code, `Expected ${what} for ${name} but received ${describe(actual)}`);
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (value === null) return 'null';
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  return `${text} of type ${Array.isArray(value) ? 'array' : typeof value}`;
+}
+
+/** Any thrown value as an Error. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
