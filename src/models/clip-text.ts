@@ -1,0 +1,147 @@
+import type { Value } from '../graph/graph.js';
+import type { Activation, Kernels } from '../graph/kernels.js';
+import type { AttentionSpec, Layers } from '../parallel/layers.js';
+import { ConfigReader, type RawConfig } from './config.js';
+
+/** What config.json says of a CLIPTextModel or CLIPTextModelWithProjection, checked. */
+export interface CLIPTextConfig {
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly activation: Activation;
+  readonly epsilon: number;
+  readonly vocabSize: number;
+  readonly maxPositions: number;
+  readonly eosTokenId: number;
+  /** Width of text_embeds; undefined for a CLIPTextModel, which has none. */
+  readonly projectionDim: number | undefined;
+}
+
+/** Reads a text encoder's config.json with the defaults of transformers' CLIPTextConfig. */
+export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextConfig {
+  const reader = new ConfigReader(component, raw);
+  const architectures = Array.isArray(raw['architectures']) ? raw['architectures'] : [];
+  return {
+    hiddenSize: reader.integer('hidden_size', 512),
+    intermediateSize: reader.integer('intermediate_size', 2048),
+    layers: reader.integer('num_hidden_layers', 12),
+    heads: reader.integer('num_attention_heads', 8),
+    activation: reader.choice('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu'),
+    epsilon: reader.number('layer_norm_eps', 1e-5),
+    vocabSize: reader.integer('vocab_size', 49408),
+    maxPositions: reader.integer('max_position_embeddings', 77),
+    eosTokenId: reader.integer('eos_token_id', 49407),
+    projectionDim: architectures.includes('CLIPTextModelWithProjection')
+      ? reader.integer('projection_dim', 512)
+      : undefined,
+  };
+}
+
+/** Names of the graph's inputs and outputs. */
+export const clipTextNames = {
+  inputIds: 'input_ids',
+  eosPositions: 'eos_positions',
+  lastHiddenState: 'text_model.final_layer_norm',
+  pooled: 'pooled',
+} as const;
+
+/** Name of the hidden state after `layer` layers; 0 is the embedding. As transformers' `hidden_states[layer]`. */
+export function hiddenStateName(layer: number): string {
+  return layer === 0 ? 'text_model.embeddings' : `text_model.encoder.layers.${layer - 1}`;
+}
+
+/** CLIP's text transformer, as transformers' CLIPTextModel(WithProjection).forward. */
+export class CLIPTextModel {
+  readonly #config: CLIPTextConfig;
+  readonly #layers: Layers;
+  readonly #kernels: Kernels;
+
+  constructor(config: CLIPTextConfig, layers: Layers, kernels: Kernels) {
+    this.#config = config;
+    this.#layers = layers;
+    this.#kernels = kernels;
+  }
+
+  /**
+   * Declares input_ids int64 `[batch, tokens]` and, with `pooled`, eos_positions int64 `[batch, 2]`; outputs are the hidden state
+   * after `hiddenLayer` layers `[batch, tokens, hiddenSize]` and `pooled`: the final norm at eos_positions, projected if the model
+   * has a projection.
+   */
+  build({ batch, hiddenLayer, pooled }: { batch: number; hiddenLayer: number; pooled: boolean }): void {
+    const graph = this.#kernels.graph;
+    const ids = graph.input(clipTextNames.inputIds, 'int64', [batch, this.#config.maxPositions], 'step');
+    let x = this.#embed(ids);
+    if (hiddenLayer === 0) graph.output(x);
+    const depth = pooled ? this.#config.layers : hiddenLayer;
+    for (let layer = 0; layer < depth; layer++) {
+      x = this.#encoderLayer(x, `text_model.encoder.layers.${layer}`);
+      if (layer + 1 === hiddenLayer) graph.output(x);
+    }
+    if (pooled) graph.output(this.#pool(x, batch));
+  }
+
+  #embed(ids: Value): Value {
+    const { vocabSize, maxPositions, hiddenSize: features } = this.#config;
+    const name = 'text_model.embeddings';
+    const tokens = this.#layers.embedding(ids, `${name}.token_embedding`, { entries: vocabSize, features });
+    const positions = this.#layers.parameter(`${name}.position_embedding.weight`, [maxPositions, features]);
+    return this.#layers.add(tokens, positions, name);
+  }
+
+  #encoderLayer(input: Value, name: string): Value {
+    const { hiddenSize: features, heads, epsilon, intermediateSize, activation } = this.#config;
+    const layers = this.#layers;
+    const attention: AttentionSpec = {
+      heads,
+      features,
+      contextFeatures: features,
+      innerFeatures: features,
+      projections: ['q_proj', 'k_proj', 'v_proj', 'out_proj'],
+      bias: true,
+      causal: true,
+    };
+    const normed = layers.layerNorm(input, `${name}.layer_norm1`, { features, epsilon });
+    const attended = layers.add(
+      layers.selfAttention(normed, `${name}.self_attn`, attention),
+      input,
+      `${name}.self_attn/sum`,
+    );
+    const again = layers.layerNorm(attended, `${name}.layer_norm2`, { features, epsilon });
+    const wide = layers.linear(again, `${name}.mlp.fc1`, {
+      inFeatures: features,
+      outFeatures: intermediateSize,
+      bias: true,
+    });
+    const active = layers.activation(wide, `${name}.mlp.activation`, activation);
+    const out = layers.linear(active, `${name}.mlp.fc2`, {
+      inFeatures: intermediateSize,
+      outFeatures: features,
+      bias: true,
+    });
+    return layers.add(out, attended, name);
+  }
+
+  #pool(x: Value, batch: number): Value {
+    const { hiddenSize: features, epsilon, projectionDim } = this.#config;
+    const last = this.#layers.layerNorm(x, clipTextNames.lastHiddenState, { features, epsilon });
+    const positions = this.#kernels.graph.input(clipTextNames.eosPositions, 'int64', [batch, 2], 'step');
+    const picked = this.#kernels.pickTokens(
+      projectionDim === undefined ? clipTextNames.pooled : 'pooled/token',
+      last,
+      positions,
+    );
+    if (projectionDim === undefined) return picked;
+    const weight = this.#layers.parameter('text_projection.weight', [projectionDim, features]);
+    return this.#kernels.linear(clipTextNames.pooled, picked, weight, undefined);
+  }
+}
+
+/**
+ * Where the text ends in each row of ids: the first end-of-text token, or, for configs with the historic eos_token_id 2, the
+ * largest id. As transformers' CLIPTextTransformer.
+ */
+export function eosPosition(ids: readonly number[], eosTokenId: number): number {
+  const position = eosTokenId === 2 ? ids.indexOf(Math.max(...ids)) : ids.indexOf(eosTokenId);
+  return Math.max(position, 0);
+}

@@ -1,0 +1,26 @@
+import type { Value } from '../graph/graph.js';
+import type { Kernels } from '../graph/kernels.js';
+import { float32 } from '../tensor/tensor.js';
+
+/**
+ * Numbers to waves: x `[n]` -> `[n, width]`, cosines first when `flipSinToCos`. As diffusers' get_timestep_embedding
+ * (scale 1, maximal period 10000), with its frequencies in float32.
+ */
+export function sinusoidalEmbedding(
+  kernels: Kernels,
+  name: string,
+  x: Value,
+  width: number,
+  { flipSinToCos, freqShift }: { flipSinToCos: boolean; freqShift: number },
+): Value {
+  const half = Math.floor(width / 2);
+  const frequencies = Float32Array.from({ length: half }, (_, index) =>
+    Math.exp(Math.fround(Math.fround(-Math.log(10000) * index) / (half - freqShift))),
+  );
+  const count = x.shape[0] as number;
+  const column = kernels.reshape(`${name}/column`, x, [count, 1]);
+  const table = kernels.graph.constant(`${name}/frequencies`, float32([1, half], frequencies));
+  const angles = kernels.multiply(`${name}/angles`, column, table);
+  const waves = [kernels.sine(`${name}/sin`, angles), kernels.cosine(`${name}/cos`, angles)];
+  return kernels.concat(name, flipSinToCos ? waves.toReversed() : waves, -1);
+}

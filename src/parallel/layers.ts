@@ -1,0 +1,100 @@
+import type { Value } from '../graph/graph.js';
+import type { Activation, NormSpec } from '../graph/kernels.js';
+
+export interface ConvSpec {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** 1, or 3 with one row and column of zeros around the image. */
+  readonly kernel: 1 | 3;
+  readonly stride?: 1 | 2;
+}
+
+export interface LinearSpec {
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  readonly bias: boolean;
+}
+
+export interface GroupNormSpec extends NormSpec {
+  readonly channels: number;
+}
+
+export interface LayerNormSpec {
+  readonly features: number;
+  readonly epsilon: number;
+}
+
+/** An attention module: four linear layers below `name` and the attention between them. */
+export interface AttentionSpec {
+  readonly heads: number;
+  /** Width of the tokens that ask, and of the result. */
+  readonly features: number;
+  /** Width of the tokens that are asked (the text, in cross-attention). */
+  readonly contextFeatures: number;
+  /** Width of queries, keys and values, all heads together. */
+  readonly innerFeatures: number;
+  /** Names of the linear layers: `['to_q', 'to_k', 'to_v', 'to_out.0']`. */
+  readonly projections: readonly [query: string, key: string, value: string, out: string];
+  /** Whether queries, keys and values have biases; the last projection always has one. */
+  readonly bias: boolean;
+  /** Tokens see only themselves and those before. */
+  readonly causal: boolean;
+}
+
+export interface FeedForwardSpec {
+  readonly features: number;
+  readonly innerFeatures: number;
+}
+
+/** A residual block: GroupNorm, SiLU, conv, + time embedding, GroupNorm, SiLU, conv, + input. */
+export interface ResnetSpec {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly groups: number;
+  readonly epsilon: number;
+  /** Width of the time embedding, undefined for blocks without one (VAE). */
+  readonly timeFeatures: number | undefined;
+}
+
+/**
+ * What a model is made of. A model is written once on these; a strategy says what each means when the image is spread
+ * over ranks. `name` is the module's path in the checkpoint: its weights lie below it, and its result gets this name.
+ *
+ * Images are `[batch, channels, rows, columns]`, tokens `[batch, tokens, features]`, vectors `[batch, features]`. All of them are a rank's own part,
+ * except where said.
+ */
+export interface Layers {
+  /** A convolution of the whole image, which every rank has, to the rank's own part of the result. */
+  convIn(x: Value, name: string, spec: ConvSpec): Value;
+  conv2d(x: Value, name: string, spec: ConvSpec): Value;
+  /** The whole result from everybody's part. */
+  gatherOutput(x: Value, name: string): Value;
+
+  /** `timeEmbedding`: `[batch, timeFeatures]`, after its activation. */
+  resnet(x: Value, timeEmbedding: Value | undefined, name: string, spec: ResnetSpec): Value;
+  groupNorm(x: Value, name: string, spec: GroupNormSpec): Value;
+  /** Nearest-neighbour interpolation to twice the rows and columns, cut to those of `like` where given. */
+  upsample(x: Value, name: string, like: Value | undefined): Value;
+  /** Joins channels. */
+  concat(a: Value, b: Value, name: string): Value;
+
+  selfAttention(x: Value, name: string, spec: AttentionSpec): Value;
+  /** `context`: `[batch, tokens, contextFeatures]`, whole on every rank and the same at every step. */
+  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value;
+  /** `net.0.proj` to twice `innerFeatures`, GEGLU, `net.2` back. */
+  feedForward(x: Value, name: string, spec: FeedForwardSpec): Value;
+  layerNorm(x: Value, name: string, spec: LayerNormSpec): Value;
+
+  linear(x: Value, name: string, spec: LinearSpec): Value;
+  /** Rows of the table `name.weight`; ids int64. */
+  embedding(ids: Value, name: string, spec: { entries: number; features: number }): Value;
+  /** A weight itself. */
+  parameter(name: string, shape: readonly number[]): Value;
+  activation(x: Value, name: string, kind: Activation): Value;
+  add(a: Value, b: Value, name: string): Value;
+
+  /** Images to tokens, row by row. */
+  toTokens(x: Value, name: string): Value;
+  /** Tokens back to an image of the shape of `like`, with the tokens' features as channels. */
+  toImage(x: Value, name: string, like: Value): Value;
+}

@@ -1,0 +1,189 @@
+import type { WeightSource } from '../checkpoint/weights.js';
+import type { Value } from '../graph/graph.js';
+import type { Activation, Kernels, Padding } from '../graph/kernels.js';
+import type {
+  AttentionSpec,
+  ConvSpec,
+  FeedForwardSpec,
+  GroupNormSpec,
+  LayerNormSpec,
+  Layers,
+  LinearSpec,
+  ResnetSpec,
+} from './layers.js';
+
+/**
+ * The whole image on one rank: what diffusers computes. Strategies extend it and replace the layers that look beyond
+ * a rank's own part.
+ */
+export class SingleDevice implements Layers {
+  protected readonly kernels: Kernels;
+  readonly #weights: WeightSource;
+
+  constructor(kernels: Kernels, weights: WeightSource) {
+    this.kernels = kernels;
+    this.#weights = weights;
+  }
+
+  convIn(x: Value, name: string, spec: ConvSpec): Value {
+    return this.conv2d(x, name, spec);
+  }
+
+  conv2d(x: Value, name: string, spec: ConvSpec): Value {
+    const pad = spec.kernel === 3 ? 1 : 0;
+    return this.convolve(x, name, spec, [pad, pad, pad, pad]);
+  }
+
+  gatherOutput(x: Value, _name: string): Value {
+    return x;
+  }
+
+  resnet(x: Value, timeEmbedding: Value | undefined, name: string, spec: ResnetSpec): Value {
+    const { inChannels, outChannels, groups, epsilon, timeFeatures } = spec;
+    const norm = { groups, epsilon, activation: 'silu' } as const;
+    const conv = { kernel: 3, outChannels } as const;
+    let hidden = this.groupNorm(x, `${name}.norm1`, { ...norm, channels: inChannels });
+    hidden = this.conv2d(hidden, `${name}.conv1`, { ...conv, inChannels });
+    if (timeEmbedding && timeFeatures !== undefined) {
+      hidden = this.#addTime(hidden, timeEmbedding, name, timeFeatures, outChannels);
+    }
+    hidden = this.groupNorm(hidden, `${name}.norm2`, { ...norm, channels: outChannels });
+    hidden = this.conv2d(hidden, `${name}.conv2`, { ...conv, inChannels: outChannels });
+    const shortcut =
+      inChannels === outChannels
+        ? x
+        : this.conv2d(x, `${name}.conv_shortcut`, { inChannels, outChannels, kernel: 1 });
+    return this.add(shortcut, hidden, name);
+  }
+
+  #addTime(x: Value, time: Value, name: string, inFeatures: number, outFeatures: number): Value {
+    const shift = this.linear(time, `${name}.time_emb_proj`, { inFeatures, outFeatures, bias: true });
+    const batch = shift.shape[0] as number;
+    const perChannel = this.kernels.reshape(`${name}.time_emb_proj/image`, shift, [batch, outFeatures, 1, 1]);
+    return this.add(x, perChannel, `${name}.conv1/time`);
+  }
+
+  groupNorm(x: Value, name: string, spec: GroupNormSpec): Value {
+    const weight = this.parameter(`${name}.weight`, [spec.channels]);
+    const bias = this.parameter(`${name}.bias`, [spec.channels]);
+    return this.kernels.groupNorm(name, x, weight, bias, spec);
+  }
+
+  upsample(x: Value, name: string, like: Value | undefined): Value {
+    let doubled = this.kernels.double(name, x);
+    for (const axis of like ? [2, 3] : []) {
+      const length = like?.shape[axis] as number;
+      if (length !== doubled.shape[axis]) {
+        doubled = this.kernels.slice(`${name}/cut${axis}`, doubled, axis, 0, length);
+      }
+    }
+    return doubled;
+  }
+
+  concat(a: Value, b: Value, name: string): Value {
+    return this.kernels.concat(name, [a, b], 1);
+  }
+
+  selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
+    const [key, value] = this.keysAndValues(x, name, spec);
+    return this.attend(x, key, value, name, spec);
+  }
+
+  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value {
+    const [key, value] = this.keysAndValues(context, name, spec);
+    return this.attend(x, key, value, name, spec);
+  }
+
+  feedForward(x: Value, name: string, { features, innerFeatures }: FeedForwardSpec): Value {
+    const wide = this.linear(x, `${name}.net.0.proj`, {
+      inFeatures: features,
+      outFeatures: 2 * innerFeatures,
+      bias: true,
+    });
+    const gated = this.kernels.geglu(`${name}.net.0`, wide);
+    return this.linear(gated, `${name}.net.2`, {
+      inFeatures: innerFeatures,
+      outFeatures: features,
+      bias: true,
+    });
+  }
+
+  layerNorm(x: Value, name: string, { features, epsilon }: LayerNormSpec): Value {
+    const weight = this.parameter(`${name}.weight`, [features]);
+    return this.kernels.layerNorm(name, x, weight, this.parameter(`${name}.bias`, [features]), epsilon);
+  }
+
+  linear(x: Value, name: string, { inFeatures, outFeatures, bias }: LinearSpec): Value {
+    const weight = this.parameter(`${name}.weight`, [outFeatures, inFeatures]);
+    return this.kernels.linear(
+      name,
+      x,
+      weight,
+      bias ? this.parameter(`${name}.bias`, [outFeatures]) : undefined,
+    );
+  }
+
+  embedding(ids: Value, name: string, { entries, features }: { entries: number; features: number }): Value {
+    return this.kernels.embedding(name, this.parameter(`${name}.weight`, [entries, features]), ids);
+  }
+
+  parameter(name: string, shape: readonly number[]): Value {
+    return this.kernels.graph.weight(this.#weights.get(name, shape));
+  }
+
+  activation(x: Value, name: string, kind: Activation): Value {
+    return this.kernels.activation(name, x, kind);
+  }
+
+  add(a: Value, b: Value, name: string): Value {
+    return this.kernels.add(name, a, b);
+  }
+
+  toTokens(x: Value, name: string): Value {
+    const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
+    const flat = this.kernels.reshape(`${name}/flat`, x, [batch, channels, rows * columns]);
+    return this.kernels.transpose(name, flat, [0, 2, 1]);
+  }
+
+  toImage(x: Value, name: string, like: Value): Value {
+    const [batch, , features] = x.shape as [number, number, number];
+    const [rows, columns] = like.shape.slice(2) as [number, number];
+    const planes = this.kernels.transpose(`${name}/planes`, x, [0, 2, 1]);
+    return this.kernels.reshape(name, planes, [batch, features, rows, columns]);
+  }
+
+  /** Keys and values of tokens, `[batch, tokens, innerFeatures]` each. */
+  protected keysAndValues(tokens: Value, name: string, spec: AttentionSpec): [Value, Value] {
+    const { contextFeatures: inFeatures, innerFeatures: outFeatures, bias, projections } = spec;
+    const [, key, value] = projections;
+    return [
+      this.linear(tokens, `${name}.${key}`, { inFeatures, outFeatures, bias }),
+      this.linear(tokens, `${name}.${value}`, { inFeatures, outFeatures, bias }),
+    ];
+  }
+
+  /** Queries of `x` on the given keys and values, then the last projection. */
+  protected attend(x: Value, key: Value, value: Value, name: string, spec: AttentionSpec): Value {
+    const { features, innerFeatures, bias, projections, heads, causal } = spec;
+    const query = this.linear(x, `${name}.${projections[0]}`, {
+      inFeatures: features,
+      outFeatures: innerFeatures,
+      bias,
+    });
+    const mixed = this.kernels.attention(`${name}.attention`, query, key, value, { heads, causal });
+    const out = this.linear(mixed, `${name}.${projections[3]}`, {
+      inFeatures: innerFeatures,
+      outFeatures: features,
+      bias: true,
+    });
+    return out;
+  }
+
+  /** A convolution of what is there, with the given zeros around it. */
+  protected convolve(x: Value, name: string, spec: ConvSpec, padding: Padding): Value {
+    const { inChannels, outChannels, kernel, stride = 1 } = spec;
+    const weight = this.parameter(`${name}.weight`, [outChannels, inChannels, kernel, kernel]);
+    const bias = this.parameter(`${name}.bias`, [outChannels]);
+    return this.kernels.conv2d(name, x, weight, bias, { stride, padding });
+  }
+}

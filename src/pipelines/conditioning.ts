@@ -1,0 +1,56 @@
+import type { RankRole, Topology } from '../runtime/topology.js';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import type { PromptEmbeds } from './sdxl-text.js';
+
+/** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
+export interface Conditioning {
+  readonly positive: PromptEmbeds;
+  readonly negative: PromptEmbeds | undefined;
+}
+
+/** The rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half. */
+export function ownRows<T extends 'embeds' | 'pooled'>(
+  { positive, negative }: Conditioning,
+  part: T,
+  role: RankRole,
+): Tensor<'float32'> {
+  if (!negative || role.guidance === 'conditional') return positive[part];
+  if (role.guidance === 'unconditional') return negative[part];
+  return joinRows(negative[part], positive[part]);
+}
+
+/** Images in a rank's batch: twice the pictures when it computes both halves of the guidance. */
+export function batchSize(images: number, topology: Topology): number {
+  return topology.guided && !topology.splitBatch ? 2 * images : images;
+}
+
+/** Each row `times` times in a row, as `repeat_interleave`: images of one prompt follow each other. */
+export function repeatRows(tensor: Tensor<'float32'>, times: number): Tensor<'float32'> {
+  const [rows, ...rest] = tensor.shape as [number, ...number[]];
+  const width = elementCount(rest);
+  const data = new Float32Array(rows * times * width);
+  for (let row = 0; row < rows * times; row++) {
+    const source = Math.floor(row / times) * width;
+    data.set(tensor.data.subarray(source, source + width), row * width);
+  }
+  return float32([rows * times, ...rest], data);
+}
+
+/** A tensor `times` times below itself. */
+export function tileRows(tensor: Tensor<'float32'>, times: number): Tensor<'float32'> {
+  const [rows, ...rest] = tensor.shape as [number, ...number[]];
+  const data = new Float32Array(tensor.data.length * times);
+  for (let copy = 0; copy < times; copy++) data.set(tensor.data, copy * tensor.data.length);
+  return float32([rows * times, ...rest], data);
+}
+
+export function zerosLike(tensor: Tensor<'float32'>): Tensor<'float32'> {
+  return float32(tensor.shape);
+}
+
+function joinRows(a: Tensor<'float32'>, b: Tensor<'float32'>): Tensor<'float32'> {
+  const data = new Float32Array(a.data.length + b.data.length);
+  data.set(a.data);
+  data.set(b.data, a.data.length);
+  return float32([(a.shape[0] as number) + (b.shape[0] as number), ...a.shape.slice(1)], data);
+}

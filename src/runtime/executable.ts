@@ -1,0 +1,64 @@
+import type { CompiledGraph, Value } from '../graph/graph.js';
+import type { Addon, Communicator, Session, SessionOptions, Step } from '../native/addon.js';
+import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { DistriError, toError } from './errors.js';
+
+export interface ExecutableOptions {
+  readonly threads: number;
+  readonly weights: SessionOptions['weights'];
+  readonly rank: number;
+  readonly communicator: Communicator | undefined;
+}
+
+/** A compiled graph in a native session, with buffers for its results. */
+export class Executable {
+  readonly #session: Session;
+  readonly #results: Readonly<Record<string, Tensor>>;
+  readonly #inputs: readonly Value[];
+
+  private constructor(session: Session, graph: CompiledGraph) {
+    this.#session = session;
+    this.#inputs = graph.inputs;
+    this.#results = Object.fromEntries(graph.outputs.map((value) => [value.name, emptyTensor(value)]));
+  }
+
+  static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
+    const { threads, weights, rank, communicator } = options;
+    const session = await addon.Session.create(graph.model, {
+      threads,
+      weights,
+      rank,
+      ...(communicator ? { communicator } : {}),
+    });
+    return new Executable(session, graph);
+  }
+
+  /** Runs the graph. The tensors returned are the same at every call: what should outlive the next call must be copied. */
+  async run(
+    inputs: Readonly<Record<string, Tensor>>,
+    step?: Step,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const given = Object.fromEntries(this.#inputs.map(({ name }) => [name, inputs[name] as Tensor]));
+    await this.#session.run(given, this.#results, step);
+    return this.#results;
+  }
+
+  release(): void {
+    this.#session.release();
+  }
+}
+
+/** The result of this name, which the graph is known to have in float32. */
+export function floatResult(results: Readonly<Record<string, Tensor>>, name: string): Tensor<'float32'> {
+  const tensor = results[name];
+  if (tensor?.dtype !== 'float32')
+    throw new DistriError('internal', toError(`no float32 result ${name}`).message);
+  return tensor as Tensor<'float32'>;
+}
+
+function emptyTensor({ dtype, shape }: Value): Tensor {
+  const count = elementCount(shape);
+  if (dtype === 'int64') return { dtype, shape, data: new BigInt64Array(count) };
+  if (dtype === 'uint8') return { dtype, shape, data: new Uint8Array(count) };
+  return { dtype, shape, data: new Float32Array(count) };
+}
