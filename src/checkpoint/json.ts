@@ -1,5 +1,6 @@
 import { DistriError } from '../runtime/errors.js';
 import { readExactly, withFile } from './file-io.js';
+import { quote } from './quote.js';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -123,7 +124,7 @@ class Parser {
       const start = this.position;
       const key = this.string();
       if (this.uniqueKeys && Object.hasOwn(object, key)) {
-        throw this.error(`the key ${JSON.stringify(key)} occurs twice`, start);
+        throw this.error(`the key ${quote(key)} occurs twice`, start);
       }
       this.expect(':');
       define(object, key, this.value());

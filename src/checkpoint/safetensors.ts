@@ -4,6 +4,7 @@ import { elementCount, float32, int64, type Shape, type Tensor, uint8 } from '..
 import { fileError, readExactly, withFile, writeAtomically, writeExactly } from './file-io.js';
 import { type Decode, decodeBfloat16, decodeDouble, decodeHalf } from './half.js';
 import { decodeUtf8, isJsonObject, type JsonObject, parseJsonUniqueKeys } from './json.js';
+import { abbreviate, quote } from './quote.js';
 
 /** Bytes of one element. The names are those of the format; types of less than a byte are not known here. */
 const itemSizes = {
@@ -303,13 +304,4 @@ function isCounts(value: unknown): value is number[] {
 
 function broken(file: string, problem: string): DistriError {
   return new DistriError('checkpoint', `${file}: ${problem}`);
-}
-
-/** A value out of a file, on one line and of bearable length. */
-function quote(value: unknown): string {
-  return abbreviate(JSON.stringify(value) ?? 'undefined');
-}
-
-function abbreviate(text: string): string {
-  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
 }

@@ -1,0 +1,137 @@
+import { stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { DistriError } from '../runtime/errors.js';
+import { fileError, systemErrorCode } from './file-io.js';
+import { type HubOptions, isHubId, resolveHubId } from './hub.js';
+import { type JsonObject, readJsonObject } from './json.js';
+import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
+import { quote } from './quote.js';
+import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
+
+export interface CheckpointOptions extends HubOptions {
+  /** The variant of all components' weights; `weights` can ask for another. */
+  readonly variant?: string | undefined;
+}
+
+/** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */
+export interface Checkpoint {
+  readonly directory: string;
+  readonly pipelineClass: PipelineClass;
+  readonly modelIndex: Readonly<JsonObject>;
+  /** True for components that model_index.json names and does not set to null. */
+  has(component: string): boolean;
+  /** The component's config.json, scheduler_config.json or tokenizer_config.json. */
+  config(component: string): Promise<JsonObject>;
+  weights(component: string, options?: WeightOptions): Promise<WeightSource>;
+}
+
+const INDEX_NAME = 'model_index.json';
+
+/**
+ * Opens a checkpoint by the path of its folder or by its id on the Hugging Face hub, in this order, as
+ * `DiffusionPipeline.from_pretrained` does. Whatever is not laid out as it should be is a `checkpoint` error.
+ */
+export async function openCheckpoint(
+  nameOrPath: string,
+  options: CheckpointOptions = {},
+): Promise<Checkpoint> {
+  const directory = await resolveDirectory(nameOrPath, options);
+  const modelIndex = await readModelIndex(directory);
+  const pipelineClass = modelIndex._class_name;
+  if (!isPipelineClass(pipelineClass)) {
+    throw new DistriError(
+      'checkpoint',
+      `${join(directory, INDEX_NAME)}: pipeline class ${quote(pipelineClass)} is not supported; ` +
+        `supported: ${pipelineClasses.join(', ')}`,
+    );
+  }
+  const checkpoint = new DiffusersCheckpoint(directory, pipelineClass, modelIndex, options.variant);
+  await checkComponents(checkpoint);
+  return checkpoint;
+}
+
+class DiffusersCheckpoint implements Checkpoint {
+  constructor(
+    readonly directory: string,
+    readonly pipelineClass: PipelineClass,
+    readonly modelIndex: Readonly<JsonObject>,
+    private readonly variant: string | undefined,
+  ) {}
+
+  has(component: string): boolean {
+    const entry = this.modelIndex[component];
+    return Array.isArray(entry) && typeof entry[1] === 'string';
+  }
+
+  config(component: string): Promise<JsonObject> {
+    return readJsonObject(join(this.directory, component, configName(component)));
+  }
+
+  weights(component: string, options: WeightOptions = {}): Promise<WeightSource> {
+    return loadWeights(this.directory, component, { variant: this.variant, ...options });
+  }
+}
+
+/** diffusers names a scheduler's and transformers a tokenizer's file by its kind. */
+function configName(component: string): string {
+  const kind = /^(?:scheduler|tokenizer)/.exec(component)?.[0];
+  return kind === undefined ? 'config.json' : `${kind}_config.json`;
+}
+
+async function resolveDirectory(nameOrPath: string, options: CheckpointOptions): Promise<string> {
+  const kind = await kindOf(nameOrPath);
+  if (kind === 'folder') return resolve(nameOrPath);
+  if (kind === 'other') {
+    throw new DistriError(
+      'checkpoint',
+      `${nameOrPath}: a file, but a checkpoint is a folder in diffusers' layout with ${INDEX_NAME}`,
+    );
+  }
+  if (isHubId(nameOrPath)) return resolveHubId(nameOrPath, options);
+  throw new DistriError(
+    'checkpoint',
+    `${nameOrPath}: no such folder, and not an id of the Hugging Face hub such as organization/name`,
+  );
+}
+
+async function readModelIndex(directory: string): Promise<JsonObject> {
+  const path = join(directory, INDEX_NAME);
+  if ((await kindOf(path)) === 'absent') {
+    const hint =
+      (await kindOf(join(directory, 'config.json'))) === 'other' ? ', perhaps one component of it' : '';
+    throw new DistriError(
+      'checkpoint',
+      `${directory}: not a checkpoint in diffusers' layout${hint}: it has no ${INDEX_NAME}`,
+    );
+  }
+  return readJsonObject(path);
+}
+
+async function checkComponents(checkpoint: Checkpoint): Promise<void> {
+  const { directory, modelIndex, pipelineClass } = checkpoint;
+  for (const component of componentsOf(pipelineClass)) {
+    if (!checkpoint.has(component)) {
+      throw new DistriError(
+        'checkpoint',
+        `${join(directory, INDEX_NAME)}: ${pipelineClass} needs the component ${component}, which is ` +
+          `${quote(modelIndex[component])} here`,
+      );
+    }
+    if ((await kindOf(join(directory, component))) !== 'folder') {
+      throw new DistriError(
+        'checkpoint',
+        `${directory}: has no folder ${component}, which ${INDEX_NAME} names; copy the whole checkpoint`,
+      );
+    }
+  }
+}
+
+async function kindOf(path: string): Promise<'folder' | 'other' | 'absent'> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'other';
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') return 'absent';
+    throw fileError(error, path);
+  }
+}

@@ -1,0 +1,13 @@
+import { DistriError } from '../runtime/errors.js';
+
+export interface HubOptions {
+  readonly revision?: string | undefined;
+}
+
+export function isHubId(name: string): boolean {
+  return /^[\w.-]+\/[\w.-]+$/.test(name);
+}
+
+export async function resolveHubId(id: string, _options: HubOptions): Promise<string> {
+  throw new DistriError('checkpoint', `${id}: no such folder`);
+}

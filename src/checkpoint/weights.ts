@@ -1,0 +1,111 @@
+import { join } from 'node:path';
+import { DistriError } from '../runtime/errors.js';
+import type { Shape } from '../tensor/tensor.js';
+import { type ConversionOptions, inFloat32 } from './conversion-cache.js';
+import { nearNames } from './near-names.js';
+import { abbreviate, quote } from './quote.js';
+import { SafetensorsFile, type TensorEntry } from './safetensors.js';
+import { findWeightFiles, type WeightFiles } from './weight-files.js';
+
+/** One component's weights, by the names diffusers and transformers give them. */
+export interface WeightSource {
+  /** The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. */
+  get(name: string, shape: Shape): TensorEntry;
+  has(name: string): boolean;
+  names(): Iterable<string>;
+}
+
+export interface WeightOptions extends ConversionOptions {
+  /** `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the choice. */
+  readonly variant?: string | undefined;
+}
+
+/**
+ * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its shards, in
+ * float32 as they are, in other floating-point types through the conversion cache.
+ */
+export async function loadWeights(
+  checkpointDir: string,
+  component: string,
+  options: WeightOptions = {},
+): Promise<WeightSource> {
+  const files = await findWeightFiles(join(checkpointDir, component), options.variant);
+  const originals = await Promise.all(files.paths.map((path) => SafetensorsFile.open(path)));
+  checkIndex(files, originals);
+  const converted = await inFloat32(originals, options);
+  return new FileWeights(files.source, collect(files, converted));
+}
+
+/** Every tensor of an index must be in the shard that the index says. */
+function checkIndex({ paths, shardOf, source }: WeightFiles, shards: readonly SafetensorsFile[]): void {
+  for (const [tensor, path] of shardOf ?? []) {
+    if (!shards[paths.indexOf(path)]?.tensors.has(tensor)) {
+      throw new DistriError(
+        'checkpoint',
+        `${source}: tensor ${quote(tensor)} is not in ${path}, where it is said to be`,
+      );
+    }
+  }
+}
+
+function collect(
+  { paths, shardOf }: WeightFiles,
+  files: readonly SafetensorsFile[],
+): Map<string, TensorEntry> {
+  const entries = new Map<string, TensorEntry>();
+  files.forEach(({ tensors }, i) => {
+    for (const [name, entry] of tensors) {
+      // A tensor that two shards have is taken from where the index says.
+      if (shardOf === undefined || shardOf.get(name) === paths[i]) entries.set(name, entry);
+    }
+  });
+  return entries;
+}
+
+class FileWeights implements WeightSource {
+  constructor(
+    private readonly source: string,
+    private readonly entries: ReadonlyMap<string, TensorEntry>,
+  ) {}
+
+  get(name: string, shape: Shape): TensorEntry {
+    const entry = this.entries.get(name);
+    if (entry === undefined) throw this.error(`has no tensor ${quote(name)}${this.suggestions(name)}`);
+    if (!equal(entry.shape, shape)) {
+      throw this.error(
+        `tensor ${quote(name)} has shape ${format(entry.shape)}, but the model needs ${format(shape)}`,
+      );
+    }
+    if (entry.dtype !== 'F32') {
+      throw this.error(
+        `tensor ${quote(name)} has type ${entry.dtype}, but weights are F32, F16, BF16 or F64`,
+      );
+    }
+    return entry;
+  }
+
+  has(name: string): boolean {
+    return this.entries.has(name);
+  }
+
+  names(): Iterable<string> {
+    return this.entries.keys();
+  }
+
+  private error(problem: string): DistriError {
+    return new DistriError('checkpoint', `${this.source}: ${problem}`);
+  }
+
+  private suggestions(name: string): string {
+    const near = nearNames(name, this.entries.keys());
+    return near.length === 0 ? '' : `; near names: ${near.join(', ')}`;
+  }
+}
+
+function equal(a: Shape, b: Shape): boolean {
+  return a.length === b.length && a.every((dim, axis) => dim === b[axis]);
+}
+
+function format(shape: Shape): string {
+  return abbreviate(`[${shape.join(', ')}]`);
+}
