@@ -1,0 +1,70 @@
+// The N-API surface; src/native/addon.ts is its mirror in types and documents it.
+#include <napi.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "comm/napi_communicator.h"
+#include "ort/library.h"
+#include "ort/napi_session.h"
+
+namespace distri {
+namespace {
+
+[[noreturn]] void ThrowErrno(Napi::Env env, const std::string& what) {
+  throw Napi::Error::New(env, what + ": " + std::strerror(errno));
+}
+
+Napi::Value LoadOnnxRuntime(const Napi::CallbackInfo& info) {
+  try {
+    return Napi::String::New(info.Env(), ort::LoadLibrary(info[0].As<Napi::String>().Utf8Value()));
+  } catch (const std::runtime_error& error) {
+    throw Napi::Error::New(info.Env(), error.what());
+  }
+}
+
+Napi::Value CreateSharedMemory(const Napi::CallbackInfo& info) {
+  const std::string name = info[0].As<Napi::String>().Utf8Value();
+  const int fd = memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (fd < 0) ThrowErrno(info.Env(), "cannot create shared memory " + name);
+  return Napi::Number::New(info.Env(), fd);
+}
+
+void SetAffinity(const Napi::CallbackInfo& info) {
+  const auto cpus = info[0].As<Napi::Array>();
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (uint32_t i = 0; i < cpus.Length(); ++i) {
+    const int64_t cpu = cpus.Get(i).As<Napi::Number>().Int64Value();
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+      throw Napi::RangeError::New(info.Env(), "no such CPU: " + std::to_string(cpu));
+    CPU_SET(cpu, &set);
+  }
+  constexpr pid_t kThisThread = 0;
+  if (sched_setaffinity(kThisThread, sizeof set, &set) != 0)
+    ThrowErrno(info.Env(), "cannot set the CPU affinity");
+}
+
+void ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
+
+Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
+  exports.Set("loadOnnxRuntime", Napi::Function::New<LoadOnnxRuntime>(env));
+  exports.Set("createSharedMemory", Napi::Function::New<CreateSharedMemory>(env));
+  exports.Set("setAffinity", Napi::Function::New<SetAffinity>(env));
+  exports.Set("exitNow", Napi::Function::New<ExitNow>(env));
+  RegisterCommunicator(env, exports);
+  NapiSession::Register(env, exports);
+  return exports;
+}
+
+}  // namespace
+}  // namespace distri
+
+static Napi::Object InitializeModule(Napi::Env env, Napi::Object exports) {
+  return distri::Initialize(env, exports);
+}
+
+NODE_API_MODULE(distri, InitializeModule)

@@ -1,0 +1,73 @@
+// What an operator sees of ONNX Runtime: its node's attributes, its tensors and the thread pool.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ort/api.h"
+
+namespace distri::ops {
+
+using Shape = std::vector<int64_t>;
+
+// Product of the dimensions from `begin` on, up to `end`.
+int64_t Count(const Shape& shape, size_t begin, size_t end);
+int64_t Count(const Shape& shape);
+std::string ToString(const Shape& shape);
+
+// The attributes of a node. Throws ort::OrtError for one that is missing.
+class KernelInfo {
+ public:
+  explicit KernelInfo(const OrtKernelInfo* info) : info_(info) {}
+
+  std::string NodeName() const;
+  int64_t Int(const char* attribute) const;
+  float Float(const char* attribute) const;
+  std::vector<int64_t> Ints(const char* attribute) const;
+
+ private:
+  const OrtKernelInfo* info_;
+};
+
+struct Input {
+  Shape shape;
+  const float* data;
+};
+
+// The tensors of one call.
+class KernelContext {
+ public:
+  explicit KernelContext(OrtKernelContext* context) : context_(context) {}
+
+  Input GetInput(size_t index) const;
+  float* GetOutput(size_t index, const Shape& shape);
+
+  // Calls task(i) for all i < total on the session's threads. The task must not throw.
+  template <class Task>
+  void ParallelFor(size_t total, Task task) const {
+    Parallel([](void* data, size_t i) { (*static_cast<Task*>(data))(i); }, total, &task);
+  }
+
+ private:
+  void Parallel(void (*task)(void*, size_t), size_t total, void* data) const;
+
+  OrtKernelContext* context_;
+};
+
+// The shapes of one node while the graph is loaded; unknown dimensions are -1.
+class ShapeInference {
+ public:
+  explicit ShapeInference(OrtShapeInferContext* context) : context_(context) {}
+
+  Shape Input(size_t index) const;
+  int64_t Int(const char* attribute) const;
+  std::vector<int64_t> Ints(const char* attribute) const;
+  void SetOutput(size_t index, const Shape& shape);
+
+ private:
+  OrtShapeInferContext* context_;
+};
+
+}  // namespace distri::ops

@@ -1,0 +1,151 @@
+#include "ort/napi_session.h"
+
+#include <utility>
+
+#include "comm/napi_communicator.h"
+#include "ort/napi_tensors.h"
+#include "ort/promise_worker.h"
+
+namespace distri {
+namespace {
+
+ort::SessionConfig ReadConfig(const Napi::Object& options) {
+  ort::SessionConfig config;
+  config.threads = options.Get("threads").As<Napi::Number>().Int32Value();
+  if (config.threads < 1) throw NativeError("ORT", "a session needs at least one thread");
+  const std::string weights = options.Get("weights").As<Napi::String>().Utf8Value();
+  if (weights != "shared" && weights != "private") {
+    throw NativeError("ORT", "weights are shared or private, not " + weights);
+  }
+  config.share_weights = weights == "shared";
+  if (options.Has("rank")) config.rank = options.Get("rank").As<Napi::Number>().Int32Value();
+  if (options.Has("profile")) config.profile = options.Get("profile").As<Napi::String>().Utf8Value();
+  if (options.Has("communicator")) {
+    config.communicator = UnwrapCommunicator(options.Get("communicator"));
+    config.rank = config.communicator->rank();
+  }
+  return config;
+}
+
+std::optional<Step> ReadStep(const Napi::Value& value) {
+  if (!value.IsObject()) return std::nullopt;
+  const auto object = value.As<Napi::Object>();
+  const auto number = [&](const char* key) { return object.Get(key).As<Napi::Number>().Int64Value(); };
+  Step step;
+  step.call = number("call");
+  step.tick = number("tick");
+  step.read_tick = number("readTick");
+  step.publish = object.Get("publish").As<Napi::Boolean>().Value();
+  return step;
+}
+
+Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) {
+  const Napi::Array names = Napi::Array::New(env, signatures.size());
+  for (uint32_t i = 0; i < signatures.size(); ++i) names.Set(i, signatures[i].name);
+  return names;
+}
+
+// Errors in arguments reject, as errors in the work do.
+template <class Function>
+Napi::Value Rejecting(Napi::Env env, Function function) {
+  const auto reject = [&](const Napi::Error& error) {
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(error.Value());
+    return deferred.Promise();
+  };
+  try {
+    return function();
+  } catch (const NativeError& error) {
+    return reject(ToJavaScript(env, error));
+  } catch (const Napi::Error& error) {
+    return reject(error);
+  } catch (const std::exception& error) {
+    return reject(ToJavaScript(env, NativeError("ORT", error.what())));
+  }
+}
+
+Napi::Value Create(const Napi::CallbackInfo& info,
+                   const std::shared_ptr<Napi::FunctionReference>& constructor) {
+  const auto model = info[0].As<Napi::Uint8Array>();
+  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>()));
+  const auto session = std::make_shared<std::shared_ptr<ort::Session>>();
+  const uint8_t* data = model.Data();
+  const size_t bytes = model.ByteLength();
+  return PromiseWorker::Start(
+      info.Env(), {model}, [=] { *session = std::make_shared<ort::Session>(data, bytes, *config); },
+      [=](Napi::Env env) -> Napi::Value {
+        return constructor->New({Napi::External<std::shared_ptr<ort::Session>>::New(env, session.get())});
+      });
+}
+
+}  // namespace
+
+void NapiSession::Register(Napi::Env env, Napi::Object exports) {
+  const Napi::Function type = DefineClass(
+      env, "Session",
+      {InstanceAccessor<&NapiSession::Inputs>("inputs"), InstanceAccessor<&NapiSession::Outputs>("outputs"),
+       InstanceMethod<&NapiSession::Run>("run"), InstanceMethod<&NapiSession::Terminate>("terminate"),
+       InstanceMethod<&NapiSession::Release>("release")});
+  const auto constructor = std::make_shared<Napi::FunctionReference>(Napi::Persistent(type));
+  // The reference dies with the environment, after the point where it could still be deleted.
+  constructor->SuppressDestruct();
+  type.Set("create", Napi::Function::New(env, [constructor](const Napi::CallbackInfo& info) {
+             return Rejecting(info.Env(), [&] { return Create(info, constructor); });
+           }));
+  exports.Set("Session", type);
+}
+
+NapiSession::NapiSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NapiSession>(info) {
+  if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Use Session.create");
+  session_ = *info[0].As<Napi::External<std::shared_ptr<ort::Session>>>().Data();
+}
+
+ort::Session& NapiSession::Checked() {
+  if (!session_) throw NativeError("ORT", "the session is released");
+  return *session_;
+}
+
+Napi::Value NapiSession::Inputs(const Napi::CallbackInfo& info) {
+  return Names(info.Env(), Checked().inputs());
+}
+
+Napi::Value NapiSession::Outputs(const Napi::CallbackInfo& info) {
+  return Names(info.Env(), Checked().outputs());
+}
+
+Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
+  return Rejecting(info.Env(), [&]() -> Napi::Value {
+    ort::Session& session = Checked();
+    if (running_) throw NativeError("ORT", "a run of this session is in progress");
+    const std::optional<Step> step = ReadStep(info[2]);
+    if (session.exchanges() && !step) throw NativeError("ORT", "a graph that exchanges needs a step");
+    BoundTensors inputs = BindTensors(info[0].As<Napi::Object>(), session.inputs(), "input");
+    BoundTensors outputs = BindTensors(info[1].As<Napi::Object>(), session.outputs(), "output");
+    std::vector<Napi::Value> kept = inputs.arrays;
+    kept.insert(kept.end(), outputs.arrays.begin(), outputs.arrays.end());
+    kept.push_back(info.This());
+    session.Prepare();
+    running_ = true;
+    return PromiseWorker::Start(
+        info.Env(), kept,
+        [&session, in = std::move(inputs.views), out = std::move(outputs.views), step] {
+          session.Run(in, out, step);
+        },
+        [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
+  });
+}
+
+void NapiSession::Terminate(const Napi::CallbackInfo& info) {
+  try {
+    if (running_) Checked().Terminate();
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), error.what());
+  }
+}
+
+void NapiSession::Release(const Napi::CallbackInfo& info) {
+  if (running_) throw Napi::Error::New(info.Env(), "a run of this session is in progress");
+  session_.reset();
+}
+
+}  // namespace distri
