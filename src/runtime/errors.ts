@@ -1,6 +1,7 @@
 /**
  * What went wrong, in a word that programs can test. Each has one exit status.
- * `usage` follows getopt's and commander's habit (2); 130 is what a shell reports for Ctrl-C.
+ * `usage` follows getopt's and commander's habit (2); the last three are what a shell reports for the signals
+ * SIGHUP, SIGINT (Ctrl-C) and SIGTERM.
  */
 export const exitStatus = {
   internal: 1,
@@ -12,7 +13,9 @@ export const exitStatus = {
   timeout: 7,
   output: 8,
   network: 9,
+  hangup: 129,
   interrupted: 130,
+  terminated: 143,
 } as const;
 
 export type ErrorCode = keyof typeof exitStatus;

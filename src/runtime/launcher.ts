@@ -1,0 +1,252 @@
+import { closeSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Addon, ControlBlock } from '../native/addon.js';
+import { loadAddon } from '../native/load.js';
+import { DistriError } from './errors.js';
+import { type ErrorReport, type FromRank, type RankProgress, reportedError } from './messages.js';
+import { RankProcess } from './rank-process.js';
+
+/** How long ranks may take to answer an abort, and to end when asked to, before they are killed. */
+const GRACE_MS = 500;
+const WATCH_INTERVAL_MS = 250;
+/** Ranks beat every quarter of a second; this much silence means that a rank's event loop stands still. */
+const STALLED_MS = 1000;
+
+export interface LaunchOptions {
+  readonly worldSize: number;
+  /** Module that every rank process runs; it calls `serveJobs`. */
+  readonly entry: URL;
+  /** CPUs of each rank; undefined leaves the choice to the kernel. */
+  readonly cpus: readonly (readonly number[])[] | undefined;
+  /** Milliseconds after which a rank that does not answer is given up, by the parent and by its peers. */
+  readonly timeout: number;
+  /** When it is aborted all ranks end; its reason is the error. */
+  readonly interruption: AbortSignal;
+  /** Receives every line that a rank prints. */
+  readonly log: (rank: number, line: string) => void;
+}
+
+export type GroupListener = (rank: number, progress: RankProgress) => void;
+
+/** Why a group has to end. A `consequence` gives way to the cause that may still arrive, and everything to an interruption. */
+interface Fault {
+  readonly kind: 'consequence' | 'cause' | 'interruption';
+  readonly error: DistriError;
+}
+
+const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
+
+/**
+ * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or hangs; the user
+ * interrupts) ends all of them: peers are woken by the control block's abort flag, and who is not gone after a short
+ * grace is killed. The error of `launch` or `run` is then the first real cause.
+ */
+export class RankGroup<Job, Result> {
+  private readonly ranks: readonly RankProcess<Job, Result>[];
+  private readonly control: ControlBlock;
+  private readonly started: Answers<void>;
+  private readonly watch: NodeJS.Timeout;
+  private lastLook = performance.now();
+  private trustSilenceFrom = 0;
+  private answers: Answers<Result> | undefined;
+  private listener: GroupListener = () => {};
+  private fault: Fault | undefined;
+  private ending: Promise<void> | undefined;
+
+  /** Starts the processes; resolves when all of them wait for a job. */
+  static async launch<Job, Result>(options: LaunchOptions): Promise<RankGroup<Job, Result>> {
+    options.interruption.throwIfAborted();
+    const group = new RankGroup<Job, Result>(options);
+    await group.started.all;
+    return group;
+  }
+
+  private constructor(private readonly options: LaunchOptions) {
+    const { worldSize } = options;
+    const addon = loadAddon();
+    const memory = [
+      addon.createSharedMemory('distri-control'),
+      ...Array.from({ length: worldSize }, (_, rank) => addon.createSharedMemory(`distri-segment-${rank}`)),
+    ];
+    this.started = new Answers(worldSize);
+    try {
+      this.control = new addon.ControlBlock(memory[0] as number, worldSize);
+      this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
+    } finally {
+      for (const descriptor of memory) closeSync(descriptor);
+    }
+    this.watch = setInterval(() => this.look(), WATCH_INTERVAL_MS);
+    options.interruption.addEventListener('abort', this.interrupt, { once: true });
+    process.on('exit', this.killAll);
+    for (const rank of this.ranks) {
+      rank.send({ type: 'start', rank: rank.rank, worldSize, timeout: options.timeout });
+    }
+  }
+
+  /** Process ids by rank. */
+  get pids(): readonly (number | undefined)[] {
+    return this.ranks.map((rank) => rank.pid);
+  }
+
+  /** Gives every rank the same job; resolves to their results in rank order. One job at a time. */
+  async run(job: Job, listener: GroupListener): Promise<readonly Result[]> {
+    if (this.fault !== undefined) {
+      await this.ending;
+      throw this.fault.error;
+    }
+    const answers = new Answers<Result>(this.ranks.length);
+    this.answers = answers;
+    this.listener = listener;
+    for (const rank of this.ranks) rank.send({ type: 'job', job });
+    return answers.all;
+  }
+
+  /** Ends the processes; resolves when they are gone. */
+  close(): Promise<void> {
+    this.ending ??= this.end(() => {
+      for (const rank of this.ranks) rank.disconnect();
+      return this.allGone();
+    });
+    return this.ending;
+  }
+
+  private startRank(addon: Addon, rank: number, memory: readonly number[]): RankProcess<Job, Result> {
+    const start = () =>
+      new RankProcess<Job, Result>(
+        {
+          rank,
+          entry: this.options.entry,
+          descriptors: memory,
+          log: (line) => this.options.log(rank, line),
+        },
+        {
+          message: (from, message) => this.receive(from, message),
+          lost: (from, how) =>
+            this.fail('cause', new DistriError('rank', `Rank ${from.rank} (process ${from.pid}) ${how}`)),
+          failed: (from, error) =>
+            this.fail('cause', new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`)),
+        },
+      );
+    const cpus = this.options.cpus?.[rank];
+    return cpus === undefined ? start() : startOn(addon, cpus, this.options.cpus?.flat() ?? [], start);
+  }
+
+  private receive(rank: RankProcess<Job, Result>, message: FromRank<Result>): void {
+    switch (message.type) {
+      case 'ready':
+        return this.started.give(rank.rank, undefined);
+      case 'result':
+        return this.answers?.give(rank.rank, message.result);
+      case 'error':
+        return this.receiveError(rank, message.error);
+      default:
+        return this.listener(rank.rank, message);
+    }
+  }
+
+  private receiveError(rank: RankProcess<Job, Result>, report: ErrorReport): void {
+    const error = reportedError(report, rank.rank);
+    if (report.code === 'COMM_TIMEOUT') {
+      const stalled = this.stalled(STALLED_MS);
+      if (stalled !== undefined) this.fail('cause', stalled);
+      else this.fail('consequence', error);
+    } else {
+      this.fail(report.code === 'COMM_ABORTED' ? 'consequence' : 'cause', error);
+    }
+  }
+
+  private look(): void {
+    const now = performance.now();
+    // When the parent itself did not run (Ctrl-Z), neither did the ranks: give them time to beat again.
+    if (now - this.lastLook > STALLED_MS) this.trustSilenceFrom = now + STALLED_MS;
+    this.lastLook = now;
+    const stalled = now < this.trustSilenceFrom ? undefined : this.stalled(this.options.timeout);
+    if (stalled !== undefined) this.fail('cause', stalled);
+  }
+
+  /** The error for the first rank that was silent for longer than `limit` milliseconds. */
+  private stalled(limit: number): DistriError | undefined {
+    for (const rank of this.ranks) {
+      const silence = this.control.silence(rank.rank) ?? performance.now() - rank.startedAt;
+      if (rank.running && silence > limit) {
+        const seconds = (silence / 1000).toFixed(1);
+        return new DistriError(
+          'timeout',
+          `Rank ${rank.rank} (process ${rank.pid}) gave no sign of life for ${seconds} s ${rank.activity}: it is stopped or hangs`,
+        );
+      }
+    }
+    return undefined;
+  }
+
+  private readonly interrupt = (): void => this.fail('interruption', this.options.interruption.reason);
+
+  private fail(kind: Fault['kind'], error: DistriError): void {
+    if (this.fault === undefined || faultWeights[kind] > faultWeights[this.fault.kind]) {
+      this.fault = { kind, error };
+    }
+    this.ending ??= this.end(() => {
+      this.control.abort(-1);
+      return Promise.all(this.ranks.map((rank) => rank.silenced));
+    });
+  }
+
+  /** Asks the ranks to end and waits for their `answer`, but not long; then nothing of them is left. */
+  private async end(ask: () => Promise<unknown>): Promise<void> {
+    await Promise.race([ask(), delay(GRACE_MS)]);
+    this.killAll();
+    await this.allGone();
+    clearInterval(this.watch);
+    this.options.interruption.removeEventListener('abort', this.interrupt);
+    process.off('exit', this.killAll);
+    if (this.fault !== undefined) {
+      this.started.fail(this.fault.error);
+      this.answers?.fail(this.fault.error);
+    }
+  }
+
+  private readonly killAll = (): void => {
+    for (const rank of this.ranks) rank.kill();
+  };
+
+  private allGone(): Promise<unknown> {
+    return Promise.all(this.ranks.map((rank) => rank.gone));
+  }
+}
+
+/** One answer per rank. */
+class Answers<T> {
+  readonly all: Promise<readonly T[]>;
+  private readonly received = new Map<number, T>();
+  private resolve: (answers: readonly T[]) => void = () => {};
+  fail: (error: Error) => void = () => {};
+
+  constructor(private readonly count: number) {
+    this.all = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.fail = reject;
+    });
+    // A failure before anybody waits is not lost: `run` throws it.
+    this.all.catch(() => {});
+  }
+
+  give(rank: number, answer: T): void {
+    this.received.set(rank, answer);
+    if (this.received.size === this.count) {
+      this.resolve(Array.from({ length: this.count }, (_, index) => this.received.get(index) as T));
+    }
+  }
+}
+
+/**
+ * Starts a process that may only use `cpus`. The parent takes on the restriction while it forks, because a process that restricts itself is too late:
+ * Node's threads exist before its first statement runs.
+ */
+function startOn<T>(addon: Addon, cpus: readonly number[], allCpus: readonly number[], start: () => T): T {
+  addon.setAffinity(cpus);
+  try {
+    return start();
+  } finally {
+    addon.setAffinity(allCpus);
+  }
+}

@@ -1,0 +1,63 @@
+import type { Phase } from '../pipelines/request.js';
+import { DistriError, type ErrorCode, exitStatus } from './errors.js';
+
+/** Where a rank process finds its inherited descriptors: 0 to 2 are the standard streams, 3 is Node's IPC channel. */
+export const CONTROL_DESCRIPTOR = 4;
+export const FIRST_SEGMENT_DESCRIPTOR = 5;
+
+/** What the parent tells a rank. The end of the channel means: end. */
+export type ToRank<Job> =
+  | {
+      readonly type: 'start';
+      readonly rank: number;
+      readonly worldSize: number;
+      /** Milliseconds after which a wait for a peer fails. */
+      readonly timeout: number;
+    }
+  | { readonly type: 'job'; readonly job: Job };
+
+/** How far a rank is in its job. */
+export type RankProgress =
+  | { readonly type: 'phase'; readonly name: Phase; readonly event: 'start' | 'end' }
+  | { readonly type: 'step'; readonly step: number; readonly steps: number };
+
+/** What a rank tells the parent. After `error` it waits to be ended. */
+export type FromRank<Result> =
+  | { readonly type: 'ready' }
+  | RankProgress
+  | { readonly type: 'result'; readonly result: Result }
+  | { readonly type: 'error'; readonly error: ErrorReport };
+
+/** An Error as it crosses processes. */
+export interface ErrorReport {
+  /** An ErrorCode, a NativeErrorCode, or undefined for other Errors. */
+  readonly code: string | undefined;
+  readonly message: string;
+  readonly stack: string | undefined;
+}
+
+export function reportError(error: Error): ErrorReport {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return { code, message: error.message, stack: error.stack };
+}
+
+/** The error that the parent throws for what `rank` reported. */
+export function reportedError(report: ErrorReport, rank: number): DistriError {
+  const { code, message } = report;
+  const error = isErrorCode(code)
+    ? new DistriError(code, message)
+    : new DistriError(nativeCodes[code ?? ''] ?? 'internal', `Rank ${rank}: ${message}`);
+  if (report.stack !== undefined) error.stack = report.stack;
+  return error;
+}
+
+const nativeCodes: Readonly<Record<string, ErrorCode>> = {
+  ORT: 'native',
+  COMM_TIMEOUT: 'timeout',
+  COMM_ABORTED: 'rank',
+  COMM_PROTOCOL: 'rank',
+};
+
+function isErrorCode(code: string | undefined): code is ErrorCode {
+  return code !== undefined && Object.hasOwn(exitStatus, code);
+}
