@@ -2,6 +2,7 @@ import { DistriError } from '../runtime/errors.js';
 
 export interface HubOptions {
   readonly revision?: string | undefined;
+  readonly offline?: boolean | undefined;
 }
 
 export function isHubId(name: string): boolean {
