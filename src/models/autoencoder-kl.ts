@@ -48,8 +48,8 @@ export function vaeScaleFactor(config: AutoencoderKLConfig): number {
   return 2 ** (config.blockOutChannels.length - 1);
 }
 
-/** Names of the decoder graph's input and output. */
-export const decoderNames = { latents: 'latents', output: 'decoded' } as const;
+/** Names of the decoder graph's input. */
+export const decoderNames = { latents: 'latents' } as const;
 
 const epsilon = 1e-6;
 
@@ -65,8 +65,8 @@ export class AutoencoderKLDecoder {
     this.#kernels = kernels;
   }
 
-  /** Declares latents `[batch, latentChannels, rows, columns]` (divided by the scaling factor) and decoded `[batch, 3, 8 rows, 8 columns]` in -1…1. */
-  build({ batch, rows, columns }: { batch: number; rows: number; columns: number }): void {
+  /** Declares latents `[batch, latentChannels, rows, columns]` (divided by the scaling factor) and the pixels `[batch, 3, 8 rows, 8 columns]`, about -1…1, which it returns. */
+  build({ batch, rows, columns }: { batch: number; rows: number; columns: number }): Value {
     const { latentChannels, blockOutChannels, usePostQuantConv } = this.#config;
     const graph = this.#kernels.graph;
     let x = graph.input(decoderNames.latents, 'float32', [batch, latentChannels, rows, columns], 'step');
@@ -81,7 +81,9 @@ export class AutoencoderKLDecoder {
     x = this.#midBlock(x, deepest);
     for (const [index, channels] of blockOutChannels.toReversed().entries())
       x = this.#upBlock(x, index, channels);
-    graph.output(this.#convOut(x));
+    const decoded = this.#convOut(x);
+    graph.output(decoded);
+    return decoded;
   }
 
   #midBlock(input: Value, channels: number): Value {
@@ -113,7 +115,7 @@ export class AutoencoderKLDecoder {
       outChannels,
       kernel: 3,
     });
-    return this.#layers.gatherOutput(own, decoderNames.output);
+    return this.#layers.gatherOutput(own, 'decoded');
   }
 
   #resnet(x: Value, name: string, outChannels: number): Value {

@@ -21,7 +21,7 @@ export interface CLIPTextConfig {
 /** Reads a text encoder's config.json with the defaults of transformers' CLIPTextConfig. */
 export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextConfig {
   const reader = new ConfigReader(component, raw);
-  const architectures = Array.isArray(raw['architectures']) ? raw['architectures'] : [];
+  const architectures = Array.isArray(raw.architectures) ? raw.architectures : [];
   return {
     hiddenSize: reader.integer('hidden_size', 512),
     intermediateSize: reader.integer('intermediate_size', 2048),

@@ -135,14 +135,13 @@ export interface UNetInputShapes {
   readonly textTokens: number;
 }
 
-/** Names of the graph's inputs and output. */
+/** Names of the graph's inputs. */
 export const unetNames = {
   sample: 'sample',
   timestep: 'timestep',
   encoderHiddenStates: 'encoder_hidden_states',
   textEmbeds: 'text_embeds',
   timeIds: 'time_ids',
-  output: 'noise_pred',
 } as const;
 
 /** Denoising UNet of Stable Diffusion, as diffusers' UNet2DConditionModel.forward. */
@@ -162,7 +161,7 @@ export class UNet2DConditionModel {
    * sample `[batch, in, rows, columns]` and timestep `[1]` of every step; encoder_hidden_states `[batch, tokens, dim]`,
    * text_embeds `[batch, pooled]` and time_ids `[batch, 6]` of the image -> noise_pred, the whole image.
    */
-  build({ batch, rows, columns, textTokens }: UNetInputShapes): void {
+  build({ batch, rows, columns, textTokens }: UNetInputShapes): Value {
     const { inChannels, crossAttentionDim } = this.#config;
     const graph = this.#graph;
     const sample = graph.input(unetNames.sample, 'float32', [batch, inChannels, rows, columns], 'step');
@@ -181,7 +180,9 @@ export class UNet2DConditionModel {
     for (const index of this.#config.downBlocks.keys()) this.#downBlock(index, skips, time, text);
     let x = this.#midBlock(skips.at(-1) as Value, time, text);
     for (const index of this.#config.upBlocks.keys()) x = this.#upBlock(index, x, skips, time, text);
-    graph.output(this.#convOut(x, first));
+    const predicted = this.#convOut(x, first);
+    graph.output(predicted);
+    return predicted;
   }
 
   get #graph(): Graph {
@@ -286,7 +287,7 @@ export class UNet2DConditionModel {
     const norm = { channels, groups, epsilon, activation: 'silu' } as const;
     const active = this.#layers.groupNorm(x, 'conv_norm_out', norm);
     const own = this.#layers.conv2d(active, 'conv_out', { inChannels: channels, outChannels, kernel: 3 });
-    return this.#layers.gatherOutput(own, unetNames.output);
+    return this.#layers.gatherOutput(own, 'noise_pred');
   }
 
   #resnet(x: Value, time: Value, name: string, outChannels: number): Value {

@@ -17,6 +17,9 @@ import type { RankRole, Topology } from '../runtime/topology.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import type { LoadOptions, ParallelOptions } from './request.js';
 
+/** Where the UNet's config and weights come from. */
+export type ComponentSource = Pick<Checkpoint, 'config' | 'weights'>;
+
 /** The latents of one request, as every rank holds them. */
 export interface LatentShape {
   /** Images in this rank's batch, guidance included. */
@@ -42,6 +45,7 @@ export class Denoiser {
   readonly #parallel: ParallelOptions;
   readonly #image: Executable | undefined;
   readonly #step: Executable;
+  readonly #output: string;
   readonly #communicator: Communicator | undefined;
   #conditioning: Readonly<Record<string, Tensor>> = {};
   #firstTick = 0;
@@ -52,18 +56,20 @@ export class Denoiser {
     parallel: ParallelOptions,
     image: Executable | undefined,
     step: Executable,
+    output: string,
     communicator: Communicator | undefined,
   ) {
     this.config = config;
     this.#parallel = parallel;
     this.#image = image;
     this.#step = step;
+    this.#output = output;
     this.#communicator = communicator;
   }
 
   static async load(
     addon: Addon,
-    checkpoint: Checkpoint,
+    checkpoint: ComponentSource,
     options: LoadOptions,
     ranks: RankContext,
     topology: Topology,
@@ -80,13 +86,13 @@ export class Denoiser {
       syncMode: parallel.syncMode,
       bands,
     });
-    new UNet2DConditionModel(config, strategy, kernels).build(shape);
+    const output = new UNet2DConditionModel(config, strategy, kernels).build(shape);
     const program = kernels.graph.compile();
     const communicator = topology.worldSize > 1 ? await ranks.connect(strategy.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
     const image = program.image ? await Executable.load(addon, program.image, executable) : undefined;
     const step = await Executable.load(addon, program.step, executable);
-    return new Denoiser(config, parallel, image, step, communicator);
+    return new Denoiser(config, parallel, image, step, output.name, communicator);
   }
 
   get communicator(): Communicator | undefined {
@@ -119,7 +125,7 @@ export class Denoiser {
       },
       step,
     );
-    return floatResult(results, unetNames.output);
+    return floatResult(results, this.#output);
   }
 
   release(): void {

@@ -11,10 +11,12 @@ import { elementCount, float32, type Tensor, uint8 } from '../tensor/tensor.js';
 export class LatentDecoder {
   readonly #config: AutoencoderKLConfig;
   readonly #model: Executable;
+  readonly #output: string;
 
-  private constructor(config: AutoencoderKLConfig, model: Executable) {
+  private constructor(config: AutoencoderKLConfig, model: Executable, output: string) {
     this.#config = config;
     this.#model = model;
+    this.#output = output;
   }
 
   static async load(
@@ -26,8 +28,9 @@ export class LatentDecoder {
   ): Promise<LatentDecoder> {
     const kernels = new Kernels(new Graph());
     const layers = new SingleDevice(kernels, await checkpoint.weights('vae'));
-    new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size });
-    return new LatentDecoder(config, await Executable.load(addon, kernels.graph.compile().step, options));
+    const output = new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size });
+    const model = await Executable.load(addon, kernels.graph.compile().step, options);
+    return new LatentDecoder(config, model, output.name);
   }
 
   /** latents `[images, channels, rows, columns]` -> `[images, 3, height, width]`, about -1…1. */
@@ -38,7 +41,7 @@ export class LatentDecoder {
     for (let image = 0; image < images; image++) {
       const scaled = this.#unscale(latents.data.subarray(image * length, (image + 1) * length), rest[0]);
       const result = await this.#model.run({ [decoderNames.latents]: float32([1, ...rest], scaled) });
-      const { shape, data } = floatResult(result, decoderNames.output);
+      const { shape, data } = floatResult(result, this.#output);
       decoded.push(float32(shape, data.slice()));
     }
     return concatImages(decoded);

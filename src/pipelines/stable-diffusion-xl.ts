@@ -170,7 +170,7 @@ export class StableDiffusionXLPipeline {
     if (!this.#topology.guided) return { positive, negative: undefined };
     if (
       request.negativePrompt.length === 0 &&
-      this.#checkpoint.modelIndex['force_zeros_for_empty_prompt'] !== false
+      this.#checkpoint.modelIndex.force_zeros_for_empty_prompt !== false
     ) {
       return {
         positive,

@@ -1,0 +1,42 @@
+/** The program of a distri rank in the benchmark: loads the UNet once, then runs steps on demand. */
+import { loadWeights } from '../../src/checkpoint/weights.js';
+import { loadAddon } from '../../src/native/load.js';
+import { Denoiser } from '../../src/pipelines/denoiser.js';
+import type { ParallelOptions } from '../../src/pipelines/request.js';
+import { serveJobs } from '../../src/runtime/serve.js';
+import { planTopology } from '../../src/runtime/topology.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { type BenchModel, randomInputs } from './model.js';
+
+export type BenchJob =
+  | {
+      readonly type: 'load';
+      readonly model: BenchModel;
+      readonly threads: number;
+      readonly weights: 'shared' | 'private';
+    }
+  | { readonly type: 'step' };
+
+/** Milliseconds of the step. */
+export type BenchResult = number;
+
+const parallel: ParallelOptions = { splitBatch: false, syncMode: 'corrected_async_gn', warmupSteps: 0 };
+
+let denoiser: Denoiser;
+let sample: Tensor<'float32'>;
+
+serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
+  const started = performance.now();
+  if (job.type === 'load') {
+    const { model, threads, weights } = job;
+    const topology = planTopology({ worldSize: ranks.worldSize, guided: true, splitBatch: false });
+    const source = { config: async () => model.config, weights: () => loadWeights(model.directory, 'unet') };
+    const options = { directory: model.directory, variant: undefined, threads, weights };
+    denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, parallel, model.shape);
+    const inputs = randomInputs(model);
+    await denoiser.begin(inputs);
+    sample = inputs.sample;
+  }
+  await denoiser.predictNoise(sample, 500);
+  return performance.now() - started;
+});

@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { AutoencoderKLDecoder, readAutoencoderKLConfig } from '../../src/models/autoencoder-kl.js';
+import {
+  CLIPTextModel,
+  eosPosition,
+  hiddenStateName,
+  readCLIPTextConfig,
+} from '../../src/models/clip-text.js';
+import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
+import { tileRows } from '../../src/pipelines/conditioning.js';
+import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
+import { assertClose, openDiffusers, tinySdxl } from '../support/golden.js';
+import { runComponent } from '../support/run-graph.js';
+
+/** A module's name in our graph, where another node makes its result. */
+function valueName(module: string): string {
+  return module
+    .replace(/^time_embedding$|^add_embedding$/, '$&.linear_2')
+    .replace(/(attn[12])$/, '$1.to_out.0')
+    .replace(/ff$/, 'ff.net.2')
+    .replace(/(downsamplers\.0|upsamplers\.0)$/, '$1.conv');
+}
+
+/** The modules of a trace whose results are values of our graph: fused ones are not. */
+function tracedModules(file: SafetensorsFile): string[] {
+  return [...file.tensors.keys()]
+    .filter((name) => name.startsWith('out:') && name !== 'out:')
+    .map((name) => name.slice('out:'.length))
+    .filter(
+      (module) => !/norm[12]?$|conv_act$|#2$/.test(module) || /transformer_blocks.*norm[12]$/.test(module),
+    );
+}
+
+async function input(file: SafetensorsFile, name: string): Promise<Tensor> {
+  return file.read(`in:${name}`);
+}
+
+async function compareModules(
+  file: SafetensorsFile,
+  results: Readonly<Record<string, Tensor>>,
+): Promise<void> {
+  for (const module of tracedModules(file)) {
+    const wanted = await file.read(`out:${module}`);
+    const actual = results[valueName(module)] as Tensor<'float32'>;
+    // All images of a batch have the same timestep, which is embedded once here.
+    const once = /^time_/.test(module) && actual.shape[0] === 1;
+    assertClose(
+      once ? tileRows(actual, wanted.shape[0] as number) : actual,
+      wanted,
+      { relative: 1e-5 },
+      module,
+    );
+  }
+}
+
+describe('layer by layer, models compute what diffusers and transformers compute', () => {
+  it('UNet2DConditionModel', async () => {
+    const file = await openDiffusers('trace_unet_sdxl');
+    const timestep = Number((await input(file, 'timestep')).data[0]);
+    const results = await runComponent(
+      tinySdxl,
+      'unet',
+      async (checkpoint, layers, kernels) => {
+        const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
+        new UNet2DConditionModel(config, layers, kernels).build({
+          batch: 2,
+          rows: 16,
+          columns: 16,
+          textTokens: 77,
+        });
+      },
+      tracedModules(file).map(valueName),
+      {
+        sample: await input(file, 'sample'),
+        timestep: float32([1], Float32Array.of(timestep)),
+        encoder_hidden_states: await input(file, 'encoder_hidden_states'),
+        text_embeds: await input(file, 'text_embeds'),
+        time_ids: await input(file, 'time_ids'),
+      },
+    );
+    await compareModules(file, results);
+    assertClose(results.conv_out, await file.read('out:'), { relative: 1e-5 }, 'noise_pred');
+  });
+
+  it('AutoencoderKL.decode', async () => {
+    const file = await openDiffusers('trace_vae_decoder_sdxl');
+    const results = await runComponent(
+      tinySdxl,
+      'vae',
+      async (checkpoint, layers, kernels) => {
+        const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
+        new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, rows: 8, columns: 8 });
+      },
+      tracedModules(file).map(valueName),
+      { latents: await input(file, 'latents') },
+    );
+    await compareModules(file, results);
+  });
+
+  for (const component of ['text_encoder', 'text_encoder_2']) {
+    it(component, async () => {
+      const file = await openDiffusers('trace_text_sdxl');
+      const ids = await file.read(`${component}.input_ids`);
+      const hidden = [0, 1, 2, 3];
+      const results = await runComponent(
+        tinySdxl,
+        component,
+        async (checkpoint, layers, kernels) => {
+          const config = readCLIPTextConfig(component, await checkpoint.config(component));
+          new CLIPTextModel(config, layers, kernels).build({
+            batch: 2,
+            hiddenLayer: config.layers,
+            pooled: true,
+          });
+        },
+        [...hidden.slice(0, -1).map(hiddenStateName), 'text_model.final_layer_norm'],
+        { input_ids: ids, eos_positions: eosPositions(ids) },
+      );
+      for (const layer of hidden) {
+        const wanted = await file.read(`${component}.hidden_states_00${layer}`);
+        assertClose(results[hiddenStateName(layer)], wanted, { absolute: 1e-5 }, `hidden state ${layer}`);
+      }
+      const pooled = component === 'text_encoder' ? 'pooler_output' : 'text_embeds';
+      assertClose(results.pooled, await file.read(`${component}.${pooled}`), { absolute: 1e-5 }, pooled);
+      const last = await file.read(`${component}.last_hidden_state`);
+      assertClose(results['text_model.final_layer_norm'], last, { absolute: 1e-5 }, 'last_hidden_state');
+    });
+  }
+});
+
+function eosPositions(ids: Tensor): Tensor {
+  const [rows, length] = ids.shape as [number, number];
+  assert.equal(ids.dtype, 'int64');
+  const positions = Array.from({ length: rows }, (_, row) => {
+    const tokens = Array.from(ids.data.subarray(row * length, (row + 1) * length), Number);
+    return [BigInt(row), BigInt(eosPosition(tokens, 709))];
+  });
+  return int64([rows, 2], BigInt64Array.from(positions.flat()));
+}

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
+import {
+  assertClose,
+  type DiffusersCase,
+  difference,
+  diffusersCases,
+  diffusersRequest,
+  openDiffusers,
+  tinySdxl,
+  withSchedulerConfig,
+} from '../support/golden.js';
+import { generateHere } from '../support/in-process.js';
+
+interface Tolerances {
+  readonly latents: { absolute: number } | { relative: number };
+  readonly noise: { absolute: number } | { relative: number };
+  readonly decoded: number;
+  /** Share of the picture's values that may differ by one level. */
+  readonly levels: number;
+}
+
+const usual: Tolerances = {
+  latents: { relative: 1e-5 },
+  noise: { relative: 1e-5 },
+  decoded: 1e-4,
+  levels: 1e-3,
+};
+
+/** Clipping the predicted sample makes DDIM with epsilon prediction ill-conditioned: equivalent reference runs differ so much. */
+const clipped: Tolerances = {
+  latents: { absolute: 1e-2 },
+  noise: { absolute: 2e-2 },
+  decoded: 2e-2,
+  levels: 0.15,
+};
+
+function tolerances(golden: DiffusersCase): Tolerances {
+  return golden.scheduler === 'ddim' && golden.scheduler_config.clip_sample === true ? clipped : usual;
+}
+
+/** How a stored tensor is compared: pictures by levels, all others by a bound. */
+function bound(name: string, allowed: Tolerances): { absolute: number } | { relative: number } {
+  if (/^(negative_)?input_ids|^timesteps|^add_time_ids/.test(name)) return { absolute: 0 };
+  if (name === 'sigmas') return { relative: 2e-6 };
+  if (/noise$|^step_noise/.test(name)) return { absolute: 5e-6 };
+  if (/embeds$/.test(name)) return { absolute: 1e-5 };
+  if (/^noise_pred_/.test(name)) return allowed.noise;
+  if (/latents/.test(name)) return allowed.latents;
+  assert.equal(name, 'decoded');
+  return { absolute: allowed.decoded };
+}
+
+function compare(name: string, actual: Tensor | undefined, wanted: Tensor, allowed: Tolerances): void {
+  if (name === 'image_uint8') comparePictures(actual as Tensor, wanted, allowed.levels);
+  else assertClose(actual, wanted, bound(name, allowed), name);
+}
+
+function comparePictures(actual: Tensor, wanted: Tensor, levels: number): void {
+  assert.ok(difference(actual, wanted).worst <= 1, 'the picture differs by more than one level');
+  const differing = Array.from(wanted.data as Uint8Array).filter(
+    (value, i) => value !== actual.data[i],
+  ).length;
+  assert.ok(
+    differing <= levels * wanted.data.length,
+    `${differing} of ${wanted.data.length} values differ by one level`,
+  );
+}
+
+describe('one rank computes what diffusers computes', async () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'distri-fp16-'));
+    await makeFp16Checkpoint(tinySdxl, join(folder, 'tiny-sdxl-fp16'));
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  for (const golden of await diffusersCases()) {
+    it(golden.name, async () => {
+      const source = golden.checkpoint === 'tiny-sdxl' ? tinySdxl : join(folder, golden.checkpoint);
+      const checkpoint = await withSchedulerConfig(source, golden.scheduler_config);
+      try {
+        const { trace = {} } = await generateHere(checkpoint.directory, diffusersRequest(golden));
+        const file: SafetensorsFile = await openDiffusers(golden.name);
+        for (const name of file.tensors.keys())
+          compare(name, trace[name], await file.read(name), tolerances(golden));
+      } finally {
+        await checkpoint.remove();
+      }
+    });
+  }
+});

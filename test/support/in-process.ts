@@ -1,0 +1,38 @@
+import type {
+  Generation,
+  GenerationRequest,
+  ParallelOptions,
+  ProgressListener,
+} from '../../src/pipelines/request.js';
+import { StableDiffusionXLPipeline } from '../../src/pipelines/stable-diffusion-xl.js';
+import type { RankContext } from '../../src/runtime/rank-context.js';
+
+/** A single rank inside the test's own process. */
+export const onlyRank: RankContext = {
+  rank: 0,
+  worldSize: 1,
+  connect: () => Promise.reject(new Error('a single rank has nobody to connect to')),
+};
+
+export const silent: ProgressListener = { phase: () => {}, step: () => {} };
+
+export const noParallelism: ParallelOptions = {
+  splitBatch: true,
+  syncMode: 'corrected_async_gn',
+  warmupSteps: 4,
+};
+
+/** Draws a request on one rank in this process. */
+export async function generateHere(
+  directory: string,
+  request: GenerationRequest,
+  variant?: string,
+): Promise<Generation> {
+  const options = { directory, variant, weights: 'private', threads: 1 } as const;
+  const pipeline = await StableDiffusionXLPipeline.load(options, onlyRank, request, noParallelism, silent);
+  try {
+    return await pipeline.generate(request, silent);
+  } finally {
+    await pipeline.close();
+  }
+}

@@ -1,0 +1,49 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
+import type { GenerationJob } from '../../src/runtime/job.js';
+import { RankGroup } from '../../src/runtime/launcher.js';
+import type { Timings } from '../../src/runtime/phase-clock.js';
+
+/** Real rank processes that draw one request after another and return what `--trace` writes. */
+export class TracingRanks {
+  readonly #group: RankGroup<GenerationJob, Timings>;
+  readonly #folder: string;
+  #count = 0;
+
+  private constructor(group: RankGroup<GenerationJob, Timings>, folder: string) {
+    this.#group = group;
+    this.#folder = folder;
+  }
+
+  static async launch(worldSize: number): Promise<TracingRanks> {
+    const group = await RankGroup.launch<GenerationJob, Timings>({
+      worldSize,
+      entry: new URL('../../src/runtime/rank.js', import.meta.url),
+      cpus: undefined,
+      timeout: 60_000,
+      interruption: new AbortController().signal,
+      log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
+    });
+    return new TracingRanks(group, await mkdtemp(join(tmpdir(), 'distri-ranks-')));
+  }
+
+  async draw(
+    directory: string,
+    request: GenerationRequest,
+    parallel: ParallelOptions,
+  ): Promise<SafetensorsFile> {
+    const trace = join(this.#folder, `${this.#count++}.safetensors`);
+    const load = { directory, variant: undefined, weights: 'shared', threads: 1 } as const;
+    const files = { images: [], latents: undefined, trace };
+    await this.#group.run({ load, request: { ...request, trace: true }, parallel, files }, () => {});
+    return SafetensorsFile.open(trace);
+  }
+
+  async close(): Promise<void> {
+    await this.#group.close();
+    await rm(this.#folder, { recursive: true });
+  }
+}
