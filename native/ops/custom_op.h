@@ -24,8 +24,6 @@ struct OpTraits {
   size_t outputs;
   // Whether output 0 may overwrite input 0.
   bool in_place;
-  // Whether it talks to other ranks.
-  bool exchanges;
 };
 
 template <class Function>
@@ -115,7 +113,6 @@ class CustomOp : public OrtCustomOp {
     CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) {
       return AsStatus([&] {
         SessionContext& session = static_cast<const CustomOp*>(op)->session_;
-        if (kTraits.exchanges) session.exchanges = true;
         *kernel = std::make_unique<Node<Kernel>>(KernelInfo(info), session).release();
       });
     };

@@ -2,7 +2,17 @@
 
 namespace distri::ops {
 
-Domain::Domain(SessionContext&)
-    : domain_(ort::Make<ort::CustomOpDomainHandle>(ort::api().CreateCustomOpDomain, "distri")) {}
+Domain::Domain(SessionContext& session)
+    : gather_bands_(session),
+      gather_tokens_(session),
+      geglu_(session),
+      group_norm_(session),
+      halo_exchange_(session),
+      patch_group_norm_(session),
+      domain_(ort::Make<ort::CustomOpDomainHandle>(ort::api().CreateCustomOpDomain, "distri")) {
+  const OrtCustomOp* const operators[] = {&gather_bands_, &gather_tokens_, &geglu_,
+                                          &group_norm_,   &halo_exchange_, &patch_group_norm_};
+  for (const OrtCustomOp* op : operators) ort::Check(ort::api().CustomOpDomain_Add(domain_.get(), op));
+}
 
 }  // namespace distri::ops

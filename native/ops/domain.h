@@ -1,9 +1,12 @@
-// The operators of domain `distri` for one session. Must outlive the session.
+// The operators of domain `distri` for one session; must outlive it.
 #pragma once
 
-#include "ops/custom_op.h"
-#include "ops/session_context.h"
-#include "ort/handles.h"
+#include "ops/gather_bands.h"
+#include "ops/gather_tokens.h"
+#include "ops/geglu.h"
+#include "ops/group_norm.h"
+#include "ops/halo_exchange.h"
+#include "ops/patch_group_norm.h"
 
 namespace distri::ops {
 
@@ -14,6 +17,12 @@ class Domain {
   OrtCustomOpDomain* get() const { return domain_.get(); }
 
  private:
+  CustomOp<GatherBands> gather_bands_;
+  CustomOp<GatherTokens> gather_tokens_;
+  CustomOp<GegluOp> geglu_;
+  CustomOp<GroupNorm> group_norm_;
+  CustomOp<HaloExchange> halo_exchange_;
+  CustomOp<PatchGroupNorm> patch_group_norm_;
   ort::CustomOpDomainHandle domain_;
 };
 

@@ -1,0 +1,17 @@
+#include "ops/group_norm.h"
+
+namespace distri::ops {
+
+void GroupNorm::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
+
+void GroupNorm::Compute(KernelContext& context) {
+  const GroupedTensor tensor(context, spec_);
+  const double size = static_cast<double>(tensor.group_size());
+  context.ParallelFor(tensor.count(), [&](size_t index) {
+    const Moments moments = tensor.GroupMoments(index);
+    const double mean = moments.sum / size;
+    tensor.Normalize(index, mean, moments.squares / size - mean * mean);
+  });
+}
+
+}  // namespace distri::ops
