@@ -89,7 +89,7 @@ void KernelContext::Parallel(void (*task)(void*, size_t), size_t total, void* da
 Shape ShapeInference::Input(size_t index) const {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   Check(api().ShapeInferContext_GetInputTypeShape(context_, index, &info));
-  const ort::ShapeInfoHandle owner(info);
+  // The context keeps it: releasing it here would free it twice.
   return ReadShape(info);
 }
 
