@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { float, int } from '../../src/graph/graph.js';
+import { float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
+import { create, ramp, singleNode } from './support.js';
+
+async function groupNorm(
+  x: Tensor<'float32'>,
+  weights: { s: Tensor<'float32'>; b: Tensor<'float32'> },
+  attributes: { groups: number; epsilon: number; activation: number },
+  threads = 1,
+): Promise<Float32Array> {
+  const channels = x.shape[1] as number;
+  const model = singleNode(
+    'GroupNorm',
+    { x: x.shape, s: [channels], b: [channels] },
+    { y: x.shape },
+    {
+      groups: int(attributes.groups),
+      epsilon: float(attributes.epsilon),
+      activation: int(attributes.activation),
+    },
+  );
+  const session = await create(model, { threads });
+  const y = float32(x.shape);
+  await session.run({ x, ...weights }, { y });
+  session.release();
+  return y.data;
+}
+
+/** As torch.nn.functional.group_norm, in double precision. */
+function referenceGroupNorm(
+  x: Tensor<'float32'>,
+  { s, b }: { s: Tensor<'float32'>; b: Tensor<'float32'> },
+  { groups, epsilon, activation }: { groups: number; epsilon: number; activation: number },
+): number[] {
+  const [batch, channels] = x.shape as [number, number];
+  const size = x.data.length / (batch * channels);
+  const perGroup = (size * channels) / groups;
+  const result: number[] = [];
+  for (let g = 0; g < batch * groups; g++) {
+    const values = [...x.data.subarray(g * perGroup, (g + 1) * perGroup)];
+    const mean = values.reduce((sum, value) => sum + value, 0) / perGroup;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / perGroup;
+    values.forEach((value, i) => {
+      const channel = ((g % groups) * channels) / groups + Math.floor(i / size);
+      const scaled =
+        ((value - mean) / Math.sqrt(variance + epsilon)) * (s.data[channel] as number) +
+        (b.data[channel] as number);
+      result.push(activation === 1 ? scaled / (1 + Math.exp(-scaled)) : scaled);
+    });
+  }
+  return result;
+}
+
+function assertClose(actual: Float32Array, expected: readonly number[], tolerance: number): void {
+  assert.equal(actual.length, expected.length);
+  actual.forEach((value, i) => {
+    const error = Math.abs(value - (expected[i] as number));
+    assert.ok(error <= tolerance, `${value} at ${i} is ${error} off`);
+  });
+}
+
+for (const shape of [
+  [2, 6, 5, 7],
+  [1, 32, 3, 1],
+  [3, 4, 11],
+  [2, 64, 17, 16],
+] as Shape[]) {
+  test(`GroupNorm of [${shape}] is torch's, with and without SiLU`, async () => {
+    const channels = shape[1] as number;
+    const x = ramp(shape, 3, -2);
+    const weights = { s: ramp([channels], 0.5, 1), b: ramp([channels], 0.3, -1) };
+    for (const activation of [0, 1]) {
+      const attributes = { groups: 2, epsilon: 1e-3, activation };
+      assertClose(await groupNorm(x, weights, attributes), referenceGroupNorm(x, weights, attributes), 4e-6);
+    }
+  });
+}
+
+test('GroupNorm of values far from zero keeps its variance', async () => {
+  const x = ramp([1, 2, 40, 40], 1, 4000);
+  const weights = { s: float32([2], Float32Array.of(1, 1)), b: float32([2]) };
+  const attributes = { groups: 1, epsilon: 1e-5, activation: 0 };
+  assertClose(await groupNorm(x, weights, attributes), referenceGroupNorm(x, weights, attributes), 2e-3);
+});
+
+test('GroupNorm does not depend on the number of threads', async () => {
+  const x = ramp([2, 32, 16, 16], 2, 1);
+  const weights = { s: ramp([32]), b: ramp([32], 1, -2) };
+  const attributes = { groups: 8, epsilon: 1e-5, activation: 1 };
+  assert.deepEqual(await groupNorm(x, weights, attributes, 2), await groupNorm(x, weights, attributes, 1));
+});
+
+test('GroupNorm refuses channels that do not fit its groups', async () => {
+  const x = ramp([1, 6, 2, 2]);
+  const weights = { s: ramp([6]), b: ramp([6]) };
+  await assert.rejects(groupNorm(x, weights, { groups: 4, epsilon: 1e-5, activation: 0 }), {
+    code: 'ORT',
+    message: /^rank 0, mid_block\.layer \(GroupNorm\): shape \[1, 6, 2, 2\] can't be split into 4 groups/,
+  });
+});
+
+/** erf by its Taylor series, exact to double precision for the arguments used here. */
+function erf(x: number): number {
+  let term = x;
+  let sum = x;
+  for (let n = 1; n < 200; n++) {
+    term *= (-x * x) / n;
+    sum += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
+}
+
+for (const shape of [[2, 3, 10], [1, 1000, 34], [6], [1, 2, 3, 40000]] as Shape[]) {
+  test(`Geglu of [${shape}] gates the first half by the GELU of the second`, async () => {
+    const x = ramp(shape, 1.5, -0.7);
+    const width = (shape.at(-1) as number) / 2;
+    const outShape = [...shape.slice(0, -1), width];
+    const session = await create(singleNode('Geglu', { x: shape }, { y: outShape }), { threads: 2 });
+    const y = float32(outShape);
+    await session.run({ x }, { y });
+    session.release();
+    const expected = Array.from(y.data, (_, i) => {
+      const row = Math.floor(i / width) * 2 * width;
+      const value = x.data[row + (i % width)] as number;
+      const gate = x.data[row + width + (i % width)] as number;
+      return value * gate * 0.5 * (1 + erf(gate / Math.SQRT2));
+    });
+    assertClose(y.data, expected, 3e-6);
+  });
+}

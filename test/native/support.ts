@@ -1,0 +1,81 @@
+import { Graph, type NodeSpec, type Value } from '../../src/graph/graph.js';
+import type { Communicator, ControlBlock, Session, SessionOptions } from '../../src/native/addon.js';
+import { loadAddon } from '../../src/native/load.js';
+import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
+
+export const addon = loadAddon();
+
+/** Values that differ at every place, in every direction, and are not centred. */
+export function ramp(shape: Shape, scale = 1, offset = 0): Tensor<'float32'> {
+  const data = new Float32Array(elementCount(shape));
+  for (let i = 0; i < data.length; i++) {
+    data[i] = offset + scale * (Math.sin(0.7 * i + offset) + ((i * 7919) % 101) / 50);
+  }
+  return float32(shape, data);
+}
+
+/** A graph of one node of domain `distri` whose operands are all inputs of the graph. */
+export function singleNode(
+  op: string,
+  inputs: Readonly<Record<string, Shape>>,
+  outputs: Readonly<Record<string, Shape>>,
+  attributes: NodeSpec['attributes'] = {},
+): Uint8Array {
+  const graph = new Graph();
+  const operands = Object.entries(inputs).map(([name, shape]) => graph.input(name, 'float32', shape, 'step'));
+  const results = Object.entries(outputs).map(([name, shape]) => ({ name, shape }));
+  const spec = { op, domain: 'distri', name: 'mid_block.layer', inputs: operands, attributes } as const;
+  for (const value of graph.nodes(spec, results)) graph.output(value);
+  return graph.compile().step.model;
+}
+
+/** A chain of 3x3 convolutions with `channels` channels; `weight` gives the weights of each. */
+export function convolutions(
+  count: number,
+  channels: number,
+  size: number,
+  weight: (graph: Graph, index: number) => Value,
+): Uint8Array {
+  const graph = new Graph();
+  const shape = [1, channels, size, size];
+  let x = graph.input('x', 'float32', shape, 'step');
+  for (let i = 0; i < count; i++) {
+    const name = i === count - 1 ? 'y' : `conv_${i}`;
+    const attributes = { pads: { type: 'ints', value: [1, 1, 1, 1] } } as const;
+    x = graph.node({ op: 'Conv', name, inputs: [x, weight(graph, i)], attributes }, shape);
+  }
+  graph.output(x);
+  return graph.compile().step.model;
+}
+
+export function create(model: Uint8Array, options: Partial<SessionOptions> = {}): Promise<Session> {
+  return addon.Session.create(model, { threads: 1, weights: 'shared', ...options });
+}
+
+/** Ranks of one run, all in this process. */
+export interface Ranks {
+  readonly control: ControlBlock;
+  readonly communicators: readonly Communicator[];
+  close(): void;
+}
+
+export async function connectRanks(
+  worldSize: number,
+  slotBytes: readonly (readonly number[])[],
+  timeout = 5000,
+): Promise<Ranks> {
+  const controlFd = addon.createSharedMemory('test-control');
+  const control = new addon.ControlBlock(controlFd, worldSize);
+  const ranks = Array.from({ length: worldSize }, (_, rank) => rank);
+  const segmentFds = ranks.map((rank) => addon.createSharedMemory(`test-rank-${rank}`));
+  const common = { worldSize, controlFd, segmentFds, slotBytes, timeout, generation: 1 };
+  const communicators = ranks.map((rank) => new addon.Communicator({ rank, ...common }));
+  await Promise.all(communicators.map((communicator) => communicator.connect()));
+  return {
+    control,
+    communicators,
+    close: () => {
+      for (const communicator of communicators) communicator.close();
+    },
+  };
+}
