@@ -8,11 +8,6 @@ import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } fr
 import { quote } from './quote.js';
 import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
 
-export interface CheckpointOptions extends HubOptions {
-  /** The variant of all components' weights; `weights` can ask for another. */
-  readonly variant?: string | undefined;
-}
-
 /** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */
 export interface Checkpoint {
   readonly directory: string;
@@ -31,10 +26,7 @@ const INDEX_NAME = 'model_index.json';
  * Opens a checkpoint by the path of its folder or by its id on the Hugging Face hub, in this order, as
  * `DiffusionPipeline.from_pretrained` does. Whatever is not laid out as it should be is a `checkpoint` error.
  */
-export async function openCheckpoint(
-  nameOrPath: string,
-  options: CheckpointOptions = {},
-): Promise<Checkpoint> {
+export async function openCheckpoint(nameOrPath: string, options: HubOptions = {}): Promise<Checkpoint> {
   const directory = await resolveDirectory(nameOrPath, options);
   const modelIndex = await readModelIndex(directory);
   const pipelineClass = modelIndex._class_name;
@@ -78,7 +70,7 @@ function configName(component: string): string {
   return kind === undefined ? 'config.json' : `${kind}_config.json`;
 }
 
-async function resolveDirectory(nameOrPath: string, options: CheckpointOptions): Promise<string> {
+async function resolveDirectory(nameOrPath: string, options: HubOptions): Promise<string> {
   const kind = await kindOf(nameOrPath);
   if (kind === 'folder') return resolve(nameOrPath);
   if (kind === 'other') {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { requireSpace } from './disk-space.js';
 import {
   fileError,
   isTemporaryName,
@@ -89,7 +89,12 @@ async function convert(
   try {
     await mkdir(folder, { recursive: true });
     await removeAbandoned(folder, basename(target));
-    await checkSpace(source, folder, header.length + sum(layout.map(byteLength)));
+    await requireSpace(
+      folder,
+      header.length + sum(layout.map(byteLength)),
+      `converting ${source.path} to float32`,
+      'make room or set DISTRI_CACHE to a folder on another disk',
+    );
     await writeAtomically(target, async (output) => {
       await writeExactly(output, header, 0);
       const write: Write = (bytes, position) =>
@@ -165,22 +170,6 @@ async function removeAbandoned(folder: string, name: string): Promise<void> {
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
     if (Date.now() - mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });
   }
-}
-
-async function checkSpace(source: SafetensorsFile, folder: string, needed: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
-  if (free < needed) {
-    throw new DistriError(
-      'output',
-      `${folder}: converting ${source.path} to float32 needs ${gigabytes(needed)}, but ${gigabytes(free)} are free; ` +
-        'make room or set DISTRI_CACHE to a folder on another disk',
-    );
-  }
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 1)} GB`;
 }
 
 function needsConversion({ dtype }: TensorEntry): boolean {

@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, stat, symlink } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { DistriError } from '../../runtime/errors.js';
+import { writeAtomically } from '../file-io.js';
+
+const COMMIT = /^[0-9a-f]{40}$/;
+
+export function isCommit(revision: string): boolean {
+  return COMMIT.test(revision);
+}
+
+/**
+ * One model in the cache that all Hugging Face libraries share: contents are in `blobs/` under their hash,
+ * `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the commit of a branch.
+ */
+export class CachedModel {
+  readonly folder: string;
+
+  constructor(cacheDir: string, id: string) {
+    this.folder = join(cacheDir, ['models', ...id.split('/')].join('--'));
+  }
+
+  snapshot(commit: string): string {
+    return join(this.folder, 'snapshots', commit);
+  }
+
+  blob(etag: string): string {
+    return join(this.folder, 'blobs', etag);
+  }
+
+  /** The commit that `revision` (a branch, a tag or a commit) was when it was last downloaded. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    if (isCommit(revision)) return revision;
+    const content = await readFile(this.ref(revision), 'utf8').catch(() => '');
+    return isCommit(content.trim()) ? content.trim() : undefined;
+  }
+
+  async setCommitOf(revision: string, commit: string): Promise<void> {
+    if (revision === commit) return;
+    const path = this.ref(revision);
+    await mkdir(dirname(path), { recursive: true });
+    await writeAtomically(path, async (handle) => {
+      await handle.write(commit);
+    });
+  }
+
+  /** True where the snapshot has the whole file `path`: with other sizes it is what was left of an accident. */
+  async has(commit: string, path: string, size: number): Promise<boolean> {
+    return hasSize(join(this.snapshot(commit), path), size);
+  }
+
+  /** Gives the blob `etag` the name `path` in the snapshot. */
+  async link(commit: string, path: string, etag: string): Promise<void> {
+    const link = join(this.snapshot(commit), path);
+    await mkdir(dirname(link), { recursive: true });
+    // Under another name first: rename replaces a link to nowhere, which symlink refuses to.
+    const temporary = `${link}.${randomBytes(4).toString('hex')}.tmp`;
+    await symlink(relative(dirname(link), this.blob(etag)), temporary);
+    await rename(temporary, link);
+  }
+
+  private ref(revision: string): string {
+    if (revision.split('/').some((part) => part === '' || part === '.' || part === '..')) {
+      throw new DistriError('usage', `${JSON.stringify(revision)} is not a branch, tag or commit`);
+    }
+    return join(this.folder, 'refs', revision);
+  }
+}
+
+export async function hasSize(path: string, size: number): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isFile() && stats.size === size,
+    () => false,
+  );
+}

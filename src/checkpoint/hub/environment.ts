@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { HUB_URL } from '@huggingface/hub';
+import { DistriError, expected } from '../../runtime/errors.js';
+
+/**
+ * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,
+ * utils/_auth.py). @huggingface/hub reads only those of the cache.
+ */
+export interface HubEnvironment {
+  /** Without a slash at the end. */
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly offline: boolean;
+  readonly cacheDir: string;
+}
+
+export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Promise<HubEnvironment> {
+  return {
+    endpoint: findEndpoint(env),
+    token: isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : await findToken(env),
+    offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
+    cacheDir: expandHome(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome(env), 'hub')),
+  };
+}
+
+function findEndpoint(env: NodeJS.ProcessEnv): string {
+  const endpoint = env.HF_ENDPOINT || HUB_URL;
+  if (!/^https?:/.test(endpoint) || !URL.canParse(endpoint)) throw expected('a URL', 'HF_ENDPOINT', endpoint);
+  return endpoint.replace(/\/+$/, '');
+}
+
+async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const path = expandHome(env.HF_TOKEN_PATH || join(hubHome(env), 'token'));
+  const token = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || (await readFile(path, 'utf8').catch(() => ''));
+  // Checked here, because fetch would quote the header, and so the token, in its error.
+  if (!/^[\x21-\x7e]*$/.test(token.trim())) {
+    throw new DistriError('usage', `HF_TOKEN or ${path} holds characters that no token has`);
+  }
+  return token.trim() || undefined;
+}
+
+function hubHome(env: NodeJS.ProcessEnv): string {
+  return expandHome(env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface'));
+}
+
+function isTrue(value: string | undefined): boolean {
+  return ['1', 'ON', 'YES', 'TRUE'].includes((value ?? '').toUpperCase());
+}
+
+function expandHome(path: string): string {
+  return path.replace(/^~(?=\/|$)/, homedir());
+}

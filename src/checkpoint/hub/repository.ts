@@ -1,0 +1,114 @@
+import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
+import { DistriError } from '../../runtime/errors.js';
+import { quote } from '../quote.js';
+import { isCommit } from './cache-layout.js';
+
+/** A file of a model on the hub. */
+export interface RemoteFile {
+  /** Relative to the repository's root. */
+  readonly path: string;
+  readonly size: number;
+  /** The blob's name: SHA-256 of the content of large files (LFS), git's object id (SHA-1) of the others. */
+  readonly etag: string;
+}
+
+/** What a revision has. */
+export interface Listing {
+  readonly commit: string;
+  readonly files: readonly RemoteFile[];
+}
+
+/** A server that takes longer to begin its answer is taken to be down. */
+const ANSWER_TIMEOUT_MS = 30_000;
+
+const ETAG = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+
+/** What the hub says of one model. Requests fail with HubApiError, or what `fetch` throws. */
+export class Repository {
+  private readonly fetch: typeof fetch;
+
+  constructor(
+    readonly id: string,
+    readonly endpoint: string,
+    token: string | undefined,
+  ) {
+    this.fetch = authorized(endpoint, token);
+  }
+
+  /** `revision` is a branch, a tag or a commit. */
+  async list(revision: string): Promise<Listing> {
+    const commit = await this.commitOf(revision);
+    return { commit, files: await this.files(commit) };
+  }
+
+  private async commitOf(revision: string): Promise<string> {
+    const { sha } = await modelInfo({
+      name: this.id,
+      revision,
+      additionalFields: ['sha'],
+      hubUrl: this.endpoint,
+      fetch: impatient(this.fetch),
+    });
+    if (!isCommit(sha)) throw this.nonsense(`the commit ${quote(sha)}`);
+    return sha;
+  }
+
+  private async files(commit: string): Promise<RemoteFile[]> {
+    const files: RemoteFile[] = [];
+    const entries = listFiles({
+      repo: { type: 'model', name: this.id },
+      revision: commit,
+      recursive: true,
+      hubUrl: this.endpoint,
+      fetch: impatient(this.fetch),
+    });
+    for await (const { type, path, size, oid, lfs } of entries) {
+      if (type !== 'file') continue;
+      const etag = lfs?.oid ?? oid ?? '';
+      // The etag becomes a file's name, so it must not be a path.
+      if (!ETAG.test(etag)) throw this.nonsense(`the object id ${quote(etag)} of ${quote(path)}`);
+      files.push({ path, size: lfs?.size ?? size, etag });
+    }
+    return files;
+  }
+
+  /** Asks for the bytes of a file from `start` on. */
+  async content(commit: string, path: string, start: number, signal: AbortSignal): Promise<Response> {
+    const url = `${this.endpoint}/${this.id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const range = start === 0 ? {} : { Range: `bytes=${start}-` };
+    // Compression would hide the length and make ranges meaningless.
+    const response = await this.fetch(url, { headers: { 'Accept-Encoding': 'identity', ...range }, signal });
+    if (response.ok) return response;
+    await response.body?.cancel();
+    throw new HubApiError(
+      url,
+      response.status,
+      undefined,
+      response.headers.get('X-Error-Message') ?? response.statusText,
+    );
+  }
+
+  private nonsense(what: string): DistriError {
+    return new DistriError('network', `${this.id}: ${this.endpoint} gives ${what}, which is not one`);
+  }
+}
+
+/**
+ * fetch with the token, for `endpoint` alone: redirects to storage servers must not see it (fetch drops the header when
+ * a redirect changes the origin). @huggingface/hub would do the same, but refuses tokens that do not start with "hf_",
+ * and mirrors have others.
+ */
+function authorized(endpoint: string, token: string | undefined): typeof fetch {
+  const { origin } = new URL(endpoint);
+  return (input, init) => {
+    const headers = new Headers(init?.headers);
+    if (token !== undefined && new URL(String(input)).origin === origin) {
+      headers.set('Authorization', `Bearer ${token}`);
+    }
+    return fetch(input, { ...init, headers });
+  };
+}
+
+function impatient(wrapped: typeof fetch): typeof fetch {
+  return (input, init) => wrapped(input, { ...init, signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) });
+}
