@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { DistriError } from '../runtime/errors.js';
 import { fileError, systemErrorCode } from './file-io.js';
-import { type HubOptions, isHubId, resolveHubId } from './hub.js';
+import { isHubId } from './hub/id.js';
+import type { HubOptions } from './hub.js';
 import { type JsonObject, readJsonObject } from './json.js';
 import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
 import { quote } from './quote.js';
@@ -79,7 +80,11 @@ async function resolveDirectory(nameOrPath: string, options: HubOptions): Promis
       `${nameOrPath}: a file, but a checkpoint is a folder in diffusers' layout with ${INDEX_NAME}`,
     );
   }
-  if (isHubId(nameOrPath)) return resolveHubId(nameOrPath, options);
+  if (isHubId(nameOrPath)) {
+    // Loaded here, because the hub's library takes 0.1 s to load, and every rank opens checkpoints by path.
+    const { resolveHubId } = await import('./hub.js');
+    return resolveHubId(nameOrPath, options);
+  }
   throw new DistriError(
     'checkpoint',
     `${nameOrPath}: no such folder, and not an id of the Hugging Face hub such as organization/name`,

@@ -94,8 +94,8 @@ export function isTemporaryName(candidate: string, name: string): boolean {
 }
 
 const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'no such file',
-  ENOTDIR: 'no such file',
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'no such file or folder',
   EACCES: 'permission denied',
   ELOOP: 'a symbolic link that leads to itself',
   ENOSPC: 'no space left on the device',

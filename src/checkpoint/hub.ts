@@ -23,13 +23,6 @@ export interface HubOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** True for `organization/name` as the hub allows it (huggingface_hub/utils/_validators.py, validate_repo_id). */
-export function isHubId(name: string): boolean {
-  return (
-    name.length <= 96 && /^\w[\w.-]*\/\w[\w.-]*$/.test(name) && !/--|\.\.|[.-]$|[.-]\/|\.git$/.test(name)
-  );
-}
-
 /**
  * The folder in the hub's cache with what distri needs of the model `id`, downloaded where it is missing or has changed.
  * Without a network what is in the cache is used, as diffusers does.

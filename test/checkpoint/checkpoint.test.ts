@@ -107,7 +107,7 @@ describe('a checkpoint', () => {
     await rm(join(copy, 'unet', 'config.json'));
     const checkpoint = await openCheckpoint(copy);
     await assert.rejects(checkpoint.config('unet'), {
-      message: `${join(copy, 'unet', 'config.json')}: no such file`,
+      message: `${join(copy, 'unet', 'config.json')}: no such file or folder`,
     });
   });
 

@@ -46,7 +46,7 @@ describe('opening what is no file', () => {
   it('names what is missing', async () => {
     await assert.rejects(
       withFile(path, async () => undefined),
-      { code: 'checkpoint', message: `${path}: no such file` },
+      { code: 'checkpoint', message: `${path}: no such file or folder` },
     );
   });
 });

@@ -79,7 +79,9 @@ describe('weights', () => {
 
   it('that are absent are refused', async () => {
     await refused(/no weights: expected/);
-    await assert.rejects(loadWeights(folder, 'vae'), { message: `${join(folder, 'vae')}: no such file` });
+    await assert.rejects(loadWeights(folder, 'vae'), {
+      message: `${join(folder, 'vae')}: no such file or folder`,
+    });
   });
 });
 
