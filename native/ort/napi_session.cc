@@ -18,10 +18,13 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
     throw NativeError("ORT", "weights are shared or private, not " + weights);
   }
   config.share_weights = weights == "shared";
-  if (options.Has("rank")) config.rank = options.Get("rank").As<Napi::Number>().Int32Value();
-  if (options.Has("profile")) config.profile = options.Get("profile").As<Napi::String>().Utf8Value();
-  if (options.Has("communicator")) {
-    config.communicator = UnwrapCommunicator(options.Get("communicator"));
+  const Napi::Value rank = options.Get("rank");
+  if (!rank.IsUndefined()) config.rank = rank.As<Napi::Number>().Int32Value();
+  const Napi::Value profile = options.Get("profile");
+  if (!profile.IsUndefined()) config.profile = profile.As<Napi::String>().Utf8Value();
+  const Napi::Value communicator = options.Get("communicator");
+  if (!communicator.IsUndefined()) {
+    config.communicator = UnwrapCommunicator(communicator);
     config.rank = config.communicator->rank();
   }
   return config;

@@ -1,21 +1,22 @@
 #include "ort/promise_worker.h"
 
+#include <memory>
 #include <utility>
 
 namespace distri {
 
-Napi::Promise PromiseWorker::Start(Napi::Env env, std::vector<Napi::Value> kept, std::function<void()> work,
-                                   std::function<Napi::Value(Napi::Env)> result,
-                                   std::function<void()> settled) {
-  // An AsyncWorker deletes itself when its work is done.
-  auto* worker = new PromiseWorker(env, kept, std::move(work), std::move(result), std::move(settled));
+Napi::Promise PromiseWorker::Start(Napi::Env env, const std::vector<Napi::Value>& kept, Work work,
+                                   Result result, Work settled) {
+  auto worker =
+      std::make_unique<PromiseWorker>(env, kept, std::move(work), std::move(result), std::move(settled));
   const Napi::Promise promise = worker->deferred_.Promise();
-  worker->Queue();
+  // An AsyncWorker deletes itself when its work is done.
+  worker.release()->Queue();
   return promise;
 }
 
-PromiseWorker::PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept, std::function<void()> work,
-                             std::function<Napi::Value(Napi::Env)> result, std::function<void()> settled)
+PromiseWorker::PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept, Work work, Result result,
+                             Work settled)
     : Napi::AsyncWorker(env),
       deferred_(Napi::Promise::Deferred::New(env)),
       work_(std::move(work)),

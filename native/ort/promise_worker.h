@@ -13,25 +13,27 @@ namespace distri {
 
 class PromiseWorker : public Napi::AsyncWorker {
  public:
+  using Work = std::function<void()>;
+  using Result = std::function<Napi::Value(Napi::Env)>;
+
   // `work` runs on a thread of libuv and may throw; `result` then makes the promise's value.
   // `kept` are objects whose memory the work uses. `settled` is called before the promise is settled.
-  static Napi::Promise Start(Napi::Env env, std::vector<Napi::Value> kept, std::function<void()> work,
-                             std::function<Napi::Value(Napi::Env)> result,
-                             std::function<void()> settled = nullptr);
+  static Napi::Promise Start(Napi::Env env, const std::vector<Napi::Value>& kept, Work work, Result result,
+                             Work settled = nullptr);
+
+  // For Start only.
+  PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept, Work work, Result result, Work settled);
 
  private:
-  PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept, std::function<void()> work,
-                std::function<Napi::Value(Napi::Env)> result, std::function<void()> settled);
-
   void Execute() override;
   void OnOK() override;
   void OnError(const Napi::Error& error) override;
 
   Napi::Promise::Deferred deferred_;
   Napi::ObjectReference kept_;
-  std::function<void()> work_;
-  std::function<Napi::Value(Napi::Env)> result_;
-  std::function<void()> settled_;
+  Work work_;
+  Result result_;
+  Work settled_;
   std::string code_ = "ORT";
 };
 

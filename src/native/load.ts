@@ -42,7 +42,7 @@ export function probeAddon(): Promise<AddonProbe> {
     execFile(process.execPath, [script], { timeout: probeLimit }, (error, stdout, stderr) => {
       if (!error) resolve(JSON.parse(stdout) as AddonProbe);
       else if (error.signal) reject(unusable(`the process that tried it died with ${error.signal}`));
-      else reject(new DistriError('native', stderr.trim() || error.message));
+      else reject(new DistriError('native', stdout || stderr.trim()));
     });
   });
 }

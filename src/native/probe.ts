@@ -1,10 +1,10 @@
 import { toError } from '../runtime/errors.js';
 import { describeAddon } from './load.js';
 
-/** The child process of `probeAddon`: prints what was loaded as JSON, or why it was not on stderr. */
+/** The child process of `probeAddon`: prints what was loaded as JSON, or why it was not. */
 try {
   process.stdout.write(JSON.stringify(describeAddon()));
 } catch (error) {
-  process.stderr.write(toError(error).message);
+  process.stdout.write(toError(error).message);
   process.exitCode = 1;
 }
