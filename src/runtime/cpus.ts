@@ -40,12 +40,10 @@ export function shareCpus(cpus: Cpus, ranks: number, threads: number): number[][
 
 /** Whole CPUs' worth of time that the control group (version 2, then 1) allows, at least 1; undefined without a limit. */
 function cpuQuota(): number | undefined {
-  const [quota, period] =
-    readWords('/sys/fs/cgroup/cpu.max') ??
-    [
-      ...(readWords('/sys/fs/cgroup/cpu/cpu.cfs_quota_us') ?? []),
-      ...(readWords('/sys/fs/cgroup/cpu/cpu.cfs_period_us') ?? []),
-    ];
+  const [quota, period] = readWords('/sys/fs/cgroup/cpu.max') ?? [
+    ...(readWords('/sys/fs/cgroup/cpu/cpu.cfs_quota_us') ?? []),
+    ...(readWords('/sys/fs/cgroup/cpu/cpu.cfs_period_us') ?? []),
+  ];
   const limit = Number(quota) / Number(period);
   return limit > 0 ? Math.max(1, Math.floor(limit)) : undefined;
 }

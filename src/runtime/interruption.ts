@@ -13,7 +13,9 @@ const interruptingSignals: Readonly<Record<string, ErrorCode>> = {
 export function watchInterruption(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   const interrupt = (signal: NodeJS.Signals) => {
-    controller.abort(new DistriError(interruptingSignals[signal] ?? 'interrupted', `Interrupted by ${signal}`));
+    controller.abort(
+      new DistriError(interruptingSignals[signal] ?? 'interrupted', `Interrupted by ${signal}`),
+    );
   };
   const signals = Object.keys(interruptingSignals) as NodeJS.Signals[];
   for (const signal of signals) process.on(signal, interrupt);

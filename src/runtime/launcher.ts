@@ -124,7 +124,10 @@ export class RankGroup<Job, Result> {
           lost: (from, how) =>
             this.fail('cause', new DistriError('rank', `Rank ${from.rank} (process ${from.pid}) ${how}`)),
           failed: (from, error) =>
-            this.fail('cause', new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`)),
+            this.fail(
+              'cause',
+              new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`),
+            ),
         },
       );
     const cpus = this.options.cpus?.[rank];
@@ -132,16 +135,10 @@ export class RankGroup<Job, Result> {
   }
 
   private receive(rank: RankProcess<Job, Result>, message: FromRank<Result>): void {
-    switch (message.type) {
-      case 'ready':
-        return this.started.give(rank.rank, undefined);
-      case 'result':
-        return this.answers?.give(rank.rank, message.result);
-      case 'error':
-        return this.receiveError(rank, message.error);
-      default:
-        return this.listener(rank.rank, message);
-    }
+    if (message.type === 'ready') this.started.give(rank.rank, undefined);
+    else if (message.type === 'result') this.answers?.give(rank.rank, message.result);
+    else if (message.type === 'error') this.receiveError(rank, message.error);
+    else this.listener(rank.rank, message);
   }
 
   private receiveError(rank: RankProcess<Job, Result>, report: ErrorReport): void {

@@ -15,15 +15,12 @@ const PRIVATE_COPY_FACTOR = 2.2;
 /** The rest stays free for activations and for others. */
 const USABLE_SHARE = 0.8;
 
-/** Private copies are faster; a shared copy fits. `weightBytes` are the bytes of one rank's weights in float32. */
-export function planWeights(weightBytes: number, ranks: number, available = availableMemory()): WeightsPlan {
-  const needed = PRIVATE_COPY_FACTOR * weightBytes * ranks;
-  const mode = needed <= USABLE_SHARE * available ? 'private' : 'shared';
-  const comparison = mode === 'private' ? 'fit well' : 'do not fit well';
-  return {
-    mode,
-    reason: `${ranks} repacked copies take up to ${gigabytes(needed)} and ${comparison} in ${gigabytes(available)} of free memory`,
-  };
+/** Private copies are faster, a shared copy is small. `weightBytes` is what all ranks together hold in float32 when each has its own. */
+export function planWeights(weightBytes: number, available = availableMemory()): WeightsPlan {
+  const needed = PRIVATE_COPY_FACTOR * weightBytes;
+  const fits = needed <= USABLE_SHARE * available;
+  const reason = `a copy per rank takes up to ${gigabytes(needed)}, ${gigabytes(available)} of memory are free`;
+  return { mode: fits ? 'private' : 'shared', reason };
 }
 
 /** Bytes that can be allocated without swapping: what the machine has and what control groups allow. */

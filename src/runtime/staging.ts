@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError, systemErrorCode } from '../checkpoint/file-io.js';
@@ -55,13 +55,27 @@ export class Staging {
 /** A name in `parent` for a folder; that it could be created shows that `parent` can be written. */
 async function hiddenFolder(parent: string): Promise<string> {
   try {
-    await mkdir(parent, { recursive: true });
+    await makeFolder(parent);
     const folder = await mkdtemp(join(parent, '.distri-'));
     // The writer creates it again: a run that is killed meanwhile leaves nothing.
     await rmdir(folder);
     return folder;
   } catch (error) {
     throw fileError(error, parent, 'output');
+  }
+}
+
+/** Node's own recursive mkdir never returns where folders can't be made, as below /proc. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EEXIST') return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || existsSync(parent)) throw error;
+    await makeFolder(parent);
+    await mkdir(path);
   }
 }
 

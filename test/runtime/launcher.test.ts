@@ -149,7 +149,8 @@ test('a rank that exits is named with its status and last words', async () => {
   const job: FixtureJob = { ...endless, misbehave: { rank: 1, step: 3, how: 'exit' } };
   await harmed(await launch(2), job, () => {}, {
     code: 'rank',
-    message: /^Rank 1 \(process \d+\) exited with status 3 in step 4 of 10000; its last words: the last words$/,
+    message:
+      /^Rank 1 \(process \d+\) exited with status 3 in step 4 of 10000; its last words: the last words$/,
     within: 2000,
   });
 });

@@ -1,0 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The package's folder; this file runs as dist/src/commands/package.js. */
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** The model that comes with the package. */
+export const embeddedModel = join(root, 'models', 'tiny-shapes');
+
+export function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}

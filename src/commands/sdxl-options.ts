@@ -1,0 +1,226 @@
+import { type Command, Option } from 'commander';
+import {
+  type RngName,
+  rngNames,
+  type SchedulerName,
+  type SyncMode,
+  schedulerNames,
+  syncModes,
+} from '../pipelines/request.js';
+import { availableCpus } from '../runtime/cpus.js';
+import { DistriError, expected } from '../runtime/errors.js';
+import type { WeightsMode } from '../runtime/memory.js';
+import { integer, number, oneOf, repeated, seed, side, text } from './parsers.js';
+
+const modes = ['generation', 'benchmark'] as const;
+const parallelisms = ['patch', 'tensor', 'naive_patch'] as const;
+const splitSchemes = ['row', 'col', 'alternate'] as const;
+const outputTypes = ['pil', 'latent'] as const;
+const weightsModes = ['auto', 'shared', 'private'] as const;
+
+/** The options of `run-sdxl` as commander collects them. What has no default is undefined when it is not given. */
+export interface SdxlOptions {
+  readonly mode: (typeof modes)[number];
+  readonly pretrained_model_name_or_path?: string;
+  readonly variant?: string;
+  readonly revision?: string;
+  readonly prompt?: readonly string[];
+  readonly negative_prompt?: readonly string[];
+  readonly num_images_per_prompt: number;
+  readonly image_size?: readonly number[];
+  readonly num_inference_steps: number;
+  readonly guidance_scale: number;
+  readonly scheduler: SchedulerName;
+  readonly eta: number;
+  readonly seed: bigint;
+  readonly rng: RngName;
+  readonly output_path?: string;
+  readonly output_type: (typeof outputTypes)[number];
+  readonly trace?: string;
+  readonly nproc_per_node: number;
+  readonly threads?: number;
+  readonly weights: WeightsMode | 'auto';
+  readonly comm_timeout: number;
+  readonly parallelism: (typeof parallelisms)[number];
+  readonly sync_mode: SyncMode;
+  readonly warmup_steps: number;
+  readonly no_split_batch?: true;
+  readonly split_scheme: (typeof splitSchemes)[number];
+  readonly no_cuda_graph?: true;
+  readonly warmup_times: number;
+  readonly test_times: number;
+  readonly ignore_ratio: number;
+}
+
+/** Names and defaults of distrifuser's scripts/run_sdxl.py, of diffusers' pipeline and of torchrun; the rest is distri's. */
+export function addSdxlOptions(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .addOption(
+      value(
+        '--model, --pretrained_model_name_or_path <model>',
+        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
+        text,
+      ),
+    )
+    .addOption(
+      value(
+        '--variant <name>',
+        'variant of the weight files, e.g. fp16 (default: the only one there is)',
+        text,
+      ),
+    )
+    .addOption(value('--revision <name>', 'branch, tag or commit of a hub id', text))
+    .optionsGroup('Picture:')
+    .addOption(list('--prompt <text>', 'what to draw; several times for several pictures', text))
+    .addOption(
+      list(
+        '--negative_prompt <text>',
+        'what not to draw; once for all prompts, or once for each',
+        () => (given) => given,
+      ),
+    )
+    .addOption(withDefault('--num_images_per_prompt <n>', 'pictures for each prompt', 1, atLeast(1)))
+    .addOption(
+      list(
+        '--image_size <pixels...>',
+        "side of a square, or height and width; multiples of 8 (default: the model's own)",
+        side,
+      ),
+    )
+    .addOption(withDefault('--num_inference_steps <n>', 'denoising steps', 50, atLeast(1)))
+    .addOption(
+      withDefault(
+        '--guidance_scale <number>',
+        'strength of classifier-free guidance; off at 1 or less',
+        5,
+        (name) => number(name, 0),
+      ),
+    )
+    .addOption(choice('--scheduler <name>', 'scheduler', schedulerNames, 'ddim'))
+    .addOption(
+      withDefault('--eta <number>', 'noise that ddim adds at each step, 0 to 1', 0, (name) =>
+        number(name, 0, 1),
+      ),
+    )
+    .addOption(withDefault('--seed <n>', 'seed of the noise', 1234n, seed))
+    .addOption(
+      choice('--rng <name>', "generator of the noise: torch's on a CPU or on a CUDA device", rngNames, 'cpu'),
+    )
+    .optionsGroup('Output:')
+    .addOption(
+      value('--output_path <file>', 'where the picture goes (default: a new name in results/)', text),
+    )
+    .addOption(choice('--output_type <type>', 'a PNG, or the latents as .safetensors', outputTypes, 'pil'))
+    .addOption(value('--trace <file>', "write every step's tensors to this .safetensors file", text))
+    .optionsGroup('Ranks:')
+    .addOption(withDefault('-n, --nproc_per_node <n>', 'rank processes', defaultRanks(), atLeast(1)))
+    .addOption(
+      value('--threads <n>', 'threads of each rank (default: the CPUs divided among the ranks)', atLeast(1)),
+    )
+    .addOption(
+      choice(
+        '--weights <mode>',
+        'one shared copy, a faster copy per rank, or as memory allows',
+        weightsModes,
+        'auto',
+      ),
+    )
+    .addOption(
+      withDefault('--comm_timeout <seconds>', 'give up a rank that does not answer for so long', 60, (name) =>
+        number(name, 1, 1e6),
+      ),
+    )
+    .optionsGroup('Parallelism:')
+    .addOption(
+      choice(
+        '--parallelism <name>',
+        'how ranks share a picture; only patch is available yet',
+        parallelisms,
+        'patch',
+      ),
+    )
+    .addOption(
+      choice('--sync_mode <mode>', 'what ranks exchange after the warm-up', syncModes, 'corrected_async_gn'),
+    )
+    .addOption(withDefault('--warmup_steps <n>', 'n + 1 steps are synchronous', 4, atLeast(0)))
+    .addOption(new Option('--no_split_batch', 'every rank computes both images of the guidance'))
+    .optionsGroup('Accepted for compatibility:')
+    .addOption(choice('--mode <name>', 'only generation is available yet', modes, 'generation'))
+    .addOption(choice('--split_scheme <name>', 'used by naive_patch', splitSchemes, 'alternate'))
+    .addOption(new Option('--no_cuda_graph', 'has no effect on a CPU'))
+    .addOption(withDefault('--warmup_times <n>', 'used by benchmark', 5, atLeast(0)))
+    .addOption(withDefault('--test_times <n>', 'used by benchmark', 20, atLeast(1)))
+    .addOption(withDefault('--ignore_ratio <share>', 'used by benchmark', 0.2, (name) => number(name, 0, 1)));
+}
+
+/** Refuses what the options do not allow together and what is not available; looks at nothing but the options. */
+export function checkSdxlOptions(options: SdxlOptions): void {
+  refuseUnavailable(options);
+  const { prompt = [''], negative_prompt = [], image_size, trace } = options;
+  if (negative_prompt.length > 1 && negative_prompt.length !== prompt.length) {
+    throw expected(
+      `one --negative_prompt, or as many as prompts (${prompt.length}),`,
+      '--negative_prompt',
+      negative_prompt.length,
+    );
+  }
+  if (image_size !== undefined && image_size.length > 2) {
+    throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
+  }
+  if (trace !== undefined && !trace.endsWith('.safetensors')) {
+    throw expected('a path that ends in .safetensors', '--trace', trace);
+  }
+}
+
+function refuseUnavailable({ mode, parallelism }: SdxlOptions): void {
+  if (mode !== 'generation') {
+    throw new DistriError('unsupported', `--mode ${mode} is not available yet; --mode generation is`);
+  }
+  if (parallelism !== 'patch') {
+    throw new DistriError(
+      'unsupported',
+      `--parallelism ${parallelism} is not available yet; --parallelism patch is`,
+    );
+  }
+}
+
+/** Two ranks share the guidance batch evenly; one CPU has no use for a second. */
+function defaultRanks(): number {
+  return availableCpus().count >= 2 ? 2 : 1;
+}
+
+type ParserOf<T> = (option: string) => (text: string) => T;
+
+function atLeast(least: number): ParserOf<number> {
+  return (option) => integer(option, least);
+}
+
+function value<T>(flags: string, description: string, parser: ParserOf<T>): Option {
+  const option = new Option(flags, description);
+  return option.argParser(parser(nameOf(option)));
+}
+
+function list<T>(flags: string, description: string, parser: ParserOf<T>): Option {
+  const option = new Option(flags, description);
+  return option.argParser(repeated(parser(nameOf(option))));
+}
+
+function withDefault<T>(flags: string, description: string, initial: T, parser: ParserOf<T>): Option {
+  return value(flags, description, parser).default(initial, String(initial));
+}
+
+function choice<T extends string>(
+  flags: string,
+  description: string,
+  values: readonly T[],
+  initial: T,
+): Option {
+  return withDefault(flags, `${description}: ${values.join(', ')}`, initial, (option) =>
+    oneOf(option, values),
+  );
+}
+
+function nameOf(option: Option): string {
+  return option.long ?? option.flags;
+}

@@ -1,0 +1,77 @@
+import { resolve } from 'node:path';
+import { describePicture } from '../images/parameters.js';
+import type { JobFiles } from '../runtime/job.js';
+import { Staging } from '../runtime/staging.js';
+import { chooseOutputPath, numberedPaths } from './output-paths.js';
+import { packageVersion } from './package.js';
+import type { SdxlOptions } from './sdxl-options.js';
+import type { SdxlPlan, Subject } from './sdxl-plan.js';
+import { describeMode } from './summary.js';
+
+/** The files that a run writes: where they end up, and where the first rank writes them. */
+export class SdxlOutput {
+  private constructor(
+    /** Of the pictures or of the latents. */
+    readonly paths: readonly string[],
+    private readonly staging: Staging,
+    private readonly staged: readonly string[],
+    private readonly stagedTrace: string | undefined,
+  ) {}
+
+  /** Chooses the paths and checks that they can be written. */
+  static async prepare(options: SdxlOptions, subject: Subject): Promise<SdxlOutput> {
+    const latent = options.output_type === 'latent';
+    const path = chooseOutputPath(
+      options.output_path,
+      subject.prompts[0] ?? '',
+      latent ? '.safetensors' : '.png',
+    );
+    const count = subject.prompts.length * options.num_images_per_prompt;
+    const paths = latent ? [path] : numberedPaths(path, count);
+    const staging = new Staging();
+    const staged: string[] = [];
+    for (const target of paths) staged.push(await staging.add(target));
+    const trace = options.trace === undefined ? undefined : await staging.add(resolve(options.trace));
+    return new SdxlOutput(paths, staging, staged, trace);
+  }
+
+  /** What the first rank is told to write. */
+  files(subject: Subject, plan: SdxlPlan): JobFiles {
+    const latent = plan.request.outputType === 'latent';
+    return {
+      images: latent
+        ? []
+        : this.staged.map((path, index) => ({ path, text: describeImage(subject, plan, index) })),
+      latents: latent ? this.staged[0] : undefined,
+      trace: this.stagedTrace,
+    };
+  }
+
+  commit(): Promise<void> {
+    return this.staging.commit();
+  }
+
+  discard(): Promise<void> {
+    return this.staging.discard();
+  }
+}
+
+function describeImage(subject: Subject, { request, parallel, topology }: SdxlPlan, index: number) {
+  const { negativePrompt, numInferenceSteps } = request;
+  const prompt = Math.floor(index / request.numImagesPerPrompt);
+  return describePicture({
+    prompt: request.prompt[prompt] ?? '',
+    negativePrompt: (negativePrompt.length === 1 ? negativePrompt[0] : negativePrompt[prompt]) ?? '',
+    model: subject.name,
+    seed: request.seed,
+    rng: request.rng,
+    steps: numInferenceSteps,
+    scheduler: request.scheduler,
+    guidanceScale: request.guidanceScale,
+    height: request.height,
+    width: request.width,
+    ranks: topology.worldSize,
+    mode: describeMode(topology, parallel, numInferenceSteps),
+    version: packageVersion(),
+  });
+}

@@ -1,0 +1,84 @@
+import { basename, resolve } from 'node:path';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
+import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
+import type { RowBands } from '../parallel/displaced-patch.js';
+import { planBands } from '../pipelines/denoiser.js';
+import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
+import { planTopology, type Topology } from '../runtime/topology.js';
+import { embeddedModel } from './package.js';
+import type { SdxlOptions } from './sdxl-options.js';
+
+const EMBEDDED_PROMPT = 'a yellow star on a night sky';
+/** The default of distrifuser's scripts/run_sdxl.py. */
+const REFERENCE_PROMPT = 'Astronaut in a jungle, cold color palette, muted colors, detailed, 8k';
+/** SDXL base's size, for checkpoints that do not say theirs. */
+const REFERENCE_SIZE = 1024;
+
+/** Which checkpoint, what people call it, and what to draw with it. */
+export interface Subject {
+  readonly model: string;
+  readonly name: string;
+  readonly prompts: readonly string[];
+}
+
+/** What the ranks will do. */
+export interface SdxlPlan {
+  readonly request: GenerationRequest;
+  readonly parallel: ParallelOptions;
+  readonly topology: Topology;
+  /** Of latent rows. */
+  readonly bands: RowBands;
+}
+
+export function chooseSubject(options: SdxlOptions): Subject {
+  const given = options.pretrained_model_name_or_path;
+  const embedded = given === undefined || resolve(given) === resolve(embeddedModel);
+  const model = given ?? embeddedModel;
+  return {
+    model,
+    name: embedded || /^[./]/.test(model) ? basename(resolve(model)) : model,
+    prompts: options.prompt ?? [embedded ? EMBEDDED_PROMPT : REFERENCE_PROMPT],
+  };
+}
+
+/** Fits the options to the checkpoint; what it can't do is refused here, before anything expensive. */
+export async function planSdxl(
+  options: SdxlOptions,
+  subject: Subject,
+  checkpoint: Checkpoint,
+): Promise<SdxlPlan> {
+  const unet = readUNet2DConditionConfig(await checkpoint.config('unet'));
+  const factor = vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae')));
+  const native = unet.sampleSize === undefined ? REFERENCE_SIZE : unet.sampleSize * factor;
+  const [height = native, width = height] = options.image_size ?? [];
+  const topology = planTopology({
+    worldSize: options.nproc_per_node,
+    guided: options.guidance_scale > 1,
+    splitBatch: options.no_split_batch !== true,
+  });
+  return {
+    request: {
+      prompt: subject.prompts,
+      negativePrompt: options.negative_prompt ?? [],
+      height,
+      width,
+      numInferenceSteps: options.num_inference_steps,
+      guidanceScale: options.guidance_scale,
+      eta: options.eta,
+      numImagesPerPrompt: options.num_images_per_prompt,
+      scheduler: options.scheduler,
+      seed: options.seed,
+      rng: options.rng,
+      outputType: options.output_type,
+      trace: options.trace !== undefined,
+    },
+    parallel: {
+      splitBatch: topology.splitBatch,
+      syncMode: options.sync_mode,
+      warmupSteps: options.warmup_steps,
+    },
+    topology,
+    bands: planBands(unet, Math.floor(height / factor), topology.patches),
+  };
+}
