@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { float, int } from '../../src/graph/graph.js';
+import { float, Graph, int } from '../../src/graph/graph.js';
 import { float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 import { create, ramp, singleNode } from './support.js';
 
@@ -99,6 +99,43 @@ test('GroupNorm refuses channels that do not fit its groups', async () => {
     code: 'ORT',
     message: /^rank 0, mid_block\.layer \(GroupNorm\): shape \[1, 6, 2, 2\] can't be split into 4 groups/,
   });
+});
+
+test('GroupNorm may overwrite its input only when nobody needs it later', async () => {
+  const shape = [1, 4, 5, 3];
+  const graph = new Graph();
+  const x = graph.input('x', 'float32', shape, 'step');
+  const two = graph.constant('two', float32([1], Float32Array.of(2)));
+  const [s, b] = ['s', 'b'].map((name) => graph.input(name, 'float32', [4], 'step'));
+  const norm = (name: string, input: typeof x) =>
+    graph.node(
+      {
+        op: 'GroupNorm',
+        domain: 'distri',
+        name,
+        inputs: [input, s, b],
+        attributes: { groups: int(2), epsilon: float(1e-3), activation: int(1) },
+      },
+      shape,
+    );
+  const doubled = graph.node({ op: 'Mul', name: 'doubled', inputs: [x, two] }, shape);
+  const twice = norm('again', norm('once', doubled));
+  graph.output(graph.node({ op: 'Add', name: 'y', inputs: [doubled, twice] }, shape));
+  const session = await create(graph.compile().step.model);
+  const input = ramp(shape);
+  const weights = { s: ramp([4], 0.5, 1), b: ramp([4], 0.3, -1) };
+  const y = float32(shape);
+  await session.run({ x: input, ...weights }, { y });
+  session.release();
+  const attributes = { groups: 2, epsilon: 1e-3, activation: 1 };
+  const start = input.data.map((value) => 2 * value);
+  const once = Float32Array.from(referenceGroupNorm(float32(shape, start), weights, attributes));
+  const again = referenceGroupNorm(float32(shape, once), weights, attributes);
+  assertClose(
+    y.data,
+    again.map((value, i) => value + (start[i] as number)),
+    1e-5,
+  );
 });
 
 /** erf by its Taylor series, exact to double precision for the arguments used here. */
