@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { schedulerNames } from '../../src/pipelines/request.js';
+import { DistriError, type ErrorCode } from '../../src/runtime/errors.js';
+import { createScheduler } from '../../src/schedulers/create.js';
+
+/** The scheduler_config.json of the public SDXL checkpoint. */
+const sdxl = {
+  _class_name: 'EulerDiscreteScheduler',
+  _diffusers_version: '0.19.0.dev0',
+  beta_end: 0.012,
+  beta_schedule: 'scaled_linear',
+  beta_start: 0.00085,
+  clip_sample: false,
+  interpolation_type: 'linear',
+  num_train_timesteps: 1000,
+  prediction_type: 'epsilon',
+  sample_max_value: 1.0,
+  set_alpha_to_one: false,
+  skip_prk_steps: true,
+  steps_offset: 1,
+  timestep_spacing: 'leading',
+  trained_betas: null,
+  use_karras_sigmas: false,
+};
+
+function rejects(code: ErrorCode, message: RegExp): (error: unknown) => boolean {
+  return (error) => error instanceof DistriError && error.code === code && message.test(error.message);
+}
+
+test('the configuration of one class serves the others', () => {
+  for (const name of schedulerNames) {
+    const scheduler = createScheduler(name, sdxl);
+    scheduler.setTimesteps(4);
+    const spacing = name === 'dpm-solver' ? 200 : 250;
+    const last = name === 'dpm-solver' ? 201 : 1;
+    assert.deepEqual(
+      scheduler.timesteps,
+      [3, 2, 1, 0].map((step) => step * spacing + last),
+    );
+  }
+});
+
+test('missing keys have the defaults of the class', () => {
+  const first = schedulerNames.map((name) => {
+    const scheduler = createScheduler(name, {});
+    scheduler.setTimesteps(10);
+    return scheduler.timesteps[0];
+  });
+  assert.deepEqual(first, [900, 999, 999], 'ddim spaces leading, the others linspace');
+});
+
+test('keys that only held the defaults of another class are dropped', () => {
+  const scheduler = createScheduler('ddim', {
+    timestep_spacing: 'linspace',
+    _use_default_values: ['timestep_spacing'],
+  });
+  scheduler.setTimesteps(10);
+  assert.equal(scheduler.timesteps[0], 900);
+});
+
+test('lambda_min_clipped may be infinite, as a number or as a string', () => {
+  const timesteps = [Number.NEGATIVE_INFINITY, '-Infinity', -5.1].map((lambda_min_clipped) => {
+    const scheduler = createScheduler('dpm-solver', {
+      ...sdxl,
+      lambda_min_clipped,
+      timestep_spacing: 'linspace',
+    });
+    scheduler.setTimesteps(20);
+    return scheduler.timesteps;
+  });
+  assert.deepEqual(timesteps[0], timesteps[1]);
+  assert.equal(timesteps[0]?.[0], 999);
+  const cosine = createScheduler('dpm-solver', {
+    beta_schedule: 'squaredcos_cap_v2',
+    lambda_min_clipped: -5.1,
+  });
+  cosine.setTimesteps(20);
+  assert.ok((cosine.timesteps[0] as number) < 999, 'the cosine schedule is clipped');
+});
+
+test('names of related schedulers are taken for those that diffusers takes them for', () => {
+  const plain = createScheduler('dpm-solver', sdxl);
+  const related = createScheduler('dpm-solver', { ...sdxl, algorithm_type: 'deis', solver_type: 'bh2' });
+  const sample = Float32Array.of(1, -2, 3);
+  const results = [plain, related].map((scheduler) => {
+    scheduler.setTimesteps(3);
+    let latents: Float32Array = sample;
+    for (const t of scheduler.timesteps) latents = scheduler.step(latents, t, latents);
+    return latents;
+  });
+  assert.deepEqual(results[0], results[1]);
+});
+
+test('what distri does not have is named, with what it has', () => {
+  const cases = [
+    ['euler', { beta_schedule: 'sigmoid' }, /beta_schedule = "sigmoid": distri knows linear, scaled_linear/],
+    ['ddim', { prediction_type: 'flow_prediction' }, /prediction_type = "flow_prediction"/],
+    ['dpm-solver', { use_flow_sigmas: true }, /use_flow_sigmas = true/],
+    ['dpm-solver', { variance_type: 'learned_range' }, /variance_type = "learned_range"/],
+    ['dpm-solver', { algorithm_type: 'x'.repeat(1000) }, /^.{0,300}$/],
+  ] as const;
+  for (const [name, config, message] of cases) {
+    assert.throws(() => createScheduler(name, config), rejects('unsupported', message));
+  }
+});
+
+test('malformed and contradictory values are named', () => {
+  const cases = [
+    ['ddim', { beta_start: '0.1' }, /number from 0 to 1 for beta_start .* received "0.1" of type string/],
+    ['ddim', { beta_end: Number.NaN }, /beta_end .* NaN/],
+    ['ddim', { num_train_timesteps: 1e12 }, /num_train_timesteps/],
+    ['ddim', { num_train_timesteps: 0.5 }, /num_train_timesteps/],
+    ['ddim', { trained_betas: [0.1] }, /list of 1000 numbers .* trained_betas/],
+    ['ddim', { thresholding: true, dynamic_thresholding_ratio: 2 }, /dynamic_thresholding_ratio/],
+    ['euler', { timestep_spacing: 3 }, /one of linspace, leading, trailing for timestep_spacing/],
+    ['euler', { use_karras_sigmas: 'yes' }, /use_karras_sigmas/],
+    [
+      'euler',
+      { use_karras_sigmas: true, use_beta_sigmas: true },
+      /use_karras_sigmas = true and use_beta_sigmas/,
+    ],
+    ['euler', { steps_offset: -1 }, /steps_offset/],
+    ['dpm-solver', { lambda_min_clipped: 'low' }, /lambda_min_clipped/],
+    ['dpm-solver', { solver_order: 4 }, /solver_order/],
+    ['dpm-solver', { algorithm_type: 'dpmsolver' }, /algorithm_type = "dpmsolver" and final_sigmas_type/],
+  ] as const;
+  for (const [name, config, message] of cases) {
+    assert.throws(() => createScheduler(name, config), rejects('checkpoint', message));
+  }
+});
+
+test('a number of steps that the model cannot take is refused', () => {
+  for (const name of schedulerNames) {
+    const scheduler = createScheduler(name, sdxl);
+    for (const steps of [0, -3, 2.5, 1001, Number.NaN]) {
+      assert.throws(() => scheduler.setTimesteps(steps), rejects('usage', /num_inference_steps/), `${steps}`);
+    }
+  }
+  const ddim = createScheduler('ddim', sdxl);
+  assert.throws(() => ddim.setTimesteps(1000), rejects('usage', /begin at timestep 1000/));
+});
+
+test('trailing spacing gives as many steps as asked for', () => {
+  for (const name of schedulerNames) {
+    const scheduler = createScheduler(name, { ...sdxl, timestep_spacing: 'trailing' });
+    for (let steps = 1; steps <= 1000; steps += 1) {
+      scheduler.setTimesteps(steps);
+      assert.equal(scheduler.timesteps.length, steps);
+      assert.equal(scheduler.timesteps[0], 999);
+    }
+  }
+});
