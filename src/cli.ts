@@ -17,7 +17,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   const interruption = watchInterruption();
   const program = createProgram(interruption.signal);
   try {
-    await program.parseAsync(normalizeArguments(argv), { from: 'user' });
+    const commands = program.commands.map((command) => command.name());
+    await program.parseAsync(normalizeArguments(argv, commands), { from: 'user' });
     return 0;
   } catch (thrown) {
     return report(toError(thrown), program.opts().verbose === true);

@@ -46,11 +46,13 @@ function insertText(png: Buffer, text: readonly PngText[]): Buffer {
   return Buffer.concat([png.subarray(0, headerEnd), ...text.map(textChunk), png.subarray(headerEnd)]);
 }
 
-/** tEXt, the older and better known chunk, can hold Latin-1 only; other text goes into an uncompressed iTXt. */
+/**
+ * tEXt, the older and better known chunk, for ASCII; other text goes into an uncompressed iTXt. (tEXt is Latin-1 by the standard, but
+ * libvips for one takes it for UTF-8.)
+ */
 function textChunk({ keyword, text }: PngText): Buffer {
   const key = Buffer.from(`${keyword}\0`, 'latin1');
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: line feed is the one control character that tEXt may contain
-  if (/^[\n\x20-\x7e\xa0-\xff]*$/.test(text)) {
+  if (/^[\n\x20-\x7e]*$/.test(text)) {
     return chunk('tEXt', Buffer.concat([key, Buffer.from(text, 'latin1')]));
   }
   // No compression (two zeros), no language, no translated keyword.

@@ -1,0 +1,39 @@
+// Builds what is missing and runs the tests: `npm test`, or `npm test -- launcher png` for files whose path contains one of the words.
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+/** Tests start rank processes, which need the CPUs themselves. */
+const CONCURRENCY = 2;
+const FILE_TIMEOUT_MS = 5 * 60 * 1000;
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+for (const script of ['build-native.mjs', 'build-typescript.mjs']) {
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts', script)], { stdio: 'inherit' });
+  if (status !== 0) process.exit(1);
+}
+
+const files = findTests(process.argv.slice(2));
+if (files.length === 0) {
+  console.error('distri: no test file has any of these words in its path');
+  process.exit(1);
+}
+run({ files, concurrency: CONCURRENCY, timeout: FILE_TIMEOUT_MS })
+  .on('test:fail', () => {
+    process.exitCode = 1;
+  })
+  .compose(new spec())
+  .pipe(process.stdout);
+
+function findTests(words) {
+  const folder = join(root, 'dist', 'test');
+  return readdirSync(folder, { recursive: true })
+    .filter((path) => path.endsWith('.test.js'))
+    .filter((path) => words.length === 0 || words.some((word) => path.includes(word)))
+    .sort()
+    .map((path) => join(folder, path));
+}
