@@ -51,20 +51,15 @@ Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) 
 // Errors in arguments reject, as errors in the work do.
 template <class Function>
 Napi::Value Rejecting(Napi::Env env, Function function) {
-  const auto reject = [&](const Napi::Error& error) {
-    const auto deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(error.Value());
-    return deferred.Promise();
-  };
+  std::string message;
   try {
     return function();
-  } catch (const NativeError& error) {
-    return reject(ToJavaScript(env, error));
-  } catch (const Napi::Error& error) {
-    return reject(error);
   } catch (const std::exception& error) {
-    return reject(ToJavaScript(env, NativeError("ORT", error.what())));
+    message = error.what();
   }
+  const auto deferred = Napi::Promise::Deferred::New(env);
+  deferred.Reject(ToJavaScript(env, NativeError("ORT", message)).Value());
+  return deferred.Promise();
 }
 
 Napi::Value Create(const Napi::CallbackInfo& info,
