@@ -1,0 +1,113 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/json.js';
+import { quote } from '../checkpoint/quote.js';
+import { DistriError, expected } from '../runtime/errors.js';
+import { checkId, type Vocabulary } from './vocabulary.js';
+
+const specialKeys = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;
+type SpecialKey = (typeof specialKeys)[number];
+
+/** CLIPTokenizer's own, for keys that no file has. */
+const defaults: Readonly<Record<SpecialKey, string>> = {
+  bos_token: '<|startoftext|>',
+  eos_token: '<|endoftext|>',
+  unk_token: '<|endoftext|>',
+  pad_token: '<|endoftext|>',
+};
+
+const CLIP_MAX_LENGTH = 77;
+/** What transformers writes for "no limit" is far above. */
+const MAX_MAX_LENGTH = 1_000_000;
+
+/** A text that is a token wherever it occurs, and is not split further. */
+export interface AddedToken {
+  readonly content: string;
+  readonly id: number;
+  /** Whether spaces before or after it belong to it. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+}
+
+/** What the files beside a vocabulary say. */
+export interface TokenizerSettings {
+  readonly addedTokens: readonly AddedToken[];
+  readonly special: Readonly<Record<SpecialKey, AddedToken>>;
+  /** How many ids a text becomes. */
+  readonly maxLength: number;
+}
+
+/**
+ * Reads tokenizer_config.json and, where that lists no added tokens, special_tokens_map.json and added_tokens.json
+ * of older versions, in transformers' order of precedence.
+ */
+export async function readTokenizerSettings(
+  directory: string,
+  vocabulary: Vocabulary,
+): Promise<TokenizerSettings> {
+  const file = join(directory, 'tokenizer_config.json');
+  const config = await readIfThere(file);
+  const listed = config.added_tokens_decoder;
+  const legacy = isJsonObject(listed) ? {} : await readIfThere(join(directory, 'special_tokens_map.json'));
+  const texts = { ...config, ...legacy };
+  const tokens = new Map<string, AddedToken>();
+  for (const token of isJsonObject(listed) ? parseListed(listed, file) : await readLegacyTokens(directory)) {
+    tokens.set(token.content, token);
+  }
+  const add = (value: unknown, name: string) => {
+    const { content, lstrip, rstrip } = parseToken(value, name, file);
+    const token = tokens.get(content) ?? { content, id: vocabularyId(vocabulary, content), lstrip, rstrip };
+    tokens.set(content, token);
+    return token;
+  };
+  const special = Object.fromEntries(
+    specialKeys.map((key) => [key, add(texts[key] ?? defaults[key], key)]),
+  ) as Record<SpecialKey, AddedToken>;
+  return { addedTokens: [...tokens.values()], special, maxLength: parseMaxLength(config.model_max_length) };
+}
+
+async function readIfThere(file: string): Promise<JsonObject> {
+  return existsSync(file) ? readJsonObject(file) : {};
+}
+
+function parseListed(listed: JsonObject, file: string): AddedToken[] {
+  return Object.entries(listed).map(([id, value]) => {
+    const token = parseToken(value, `added token ${id}`, file);
+    return { ...token, id: checkId(/^\d+$/.test(id) ? Number(id) : id, token.content, file) };
+  });
+}
+
+async function readLegacyTokens(directory: string): Promise<AddedToken[]> {
+  const file = join(directory, 'added_tokens.json');
+  return Object.entries(await readIfThere(file)).map(([content, id]) => ({
+    content,
+    id: checkId(id, content, file),
+    lstrip: false,
+    rstrip: false,
+  }));
+}
+
+/** A token is given as its text or as an object with `content`. */
+function parseToken(value: unknown, name: string, file: string): Omit<AddedToken, 'id'> {
+  const token = typeof value === 'string' ? { content: value } : value;
+  if (!isJsonObject(token) || typeof token.content !== 'string' || token.content === '') {
+    throw new DistriError(
+      'checkpoint',
+      `${file}: ${name} is ${quote(value)}, not a text or an object with one`,
+    );
+  }
+  return { content: token.content, lstrip: token.lstrip === true, rstrip: token.rstrip === true };
+}
+
+function vocabularyId({ ids, file }: Vocabulary, token: string): number {
+  const id = Object.hasOwn(ids, token) ? ids[token] : undefined;
+  if (id === undefined)
+    throw new DistriError('checkpoint', `${file}: has no id for the token ${quote(token)}`);
+  return id;
+}
+
+function parseMaxLength(value: unknown): number {
+  if (value === undefined || value === null || Number(value) > MAX_MAX_LENGTH) return CLIP_MAX_LENGTH;
+  if (Number.isInteger(value) && Number(value) > 2) return Number(value);
+  throw expected('a whole number above 2', 'model_max_length in tokenizer_config.json', value, 'checkpoint');
+}
