@@ -36,6 +36,11 @@ export class RowBands {
     return new RowBands(this.cuts.map((cut) => Math.ceil(cut / 2)));
   }
 
+  /** The bands of an image of twice the rows. */
+  doubled(): RowBands {
+    return new RowBands(this.cuts.map((cut) => 2 * cut));
+  }
+
   start(band: number): number {
     return this.cuts[band] as number;
   }
@@ -166,6 +171,13 @@ export class DisplacedPatch extends SingleDevice {
       },
       x.shape,
     );
+  }
+
+  /** A band enlarged is the band of the level above, which `like` (or, without it, exactly twice the rows) tells. */
+  override upsample(x: Value, name: string, like: Value | undefined): Value {
+    const enlarged = super.upsample(x, name, like);
+    if (this.#alone) return enlarged;
+    return this.kernels.graph.withRegion(enlarged, like?.region ?? this.#bandsOf(x).doubled());
   }
 
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {

@@ -223,7 +223,11 @@ export class StableDiffusionXLPipeline {
     };
     for (const [step, timestep] of scheduler.timesteps.entries()) {
       const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
-      const next = scheduler.step(guided, timestep, latents.data, { eta: request.eta, noise: draw(step) });
+      const next = scheduler.step(guided, timestep, latents.data, {
+        eta: request.eta,
+        noise: draw(step),
+        batch: imageCount(request),
+      });
       latents = float32(latents.shape, next);
       record(`latents_${index3(step)}`, () => float32(latents.shape, next.slice()));
       listener.step(step, scheduler.timesteps.length);

@@ -29,10 +29,11 @@ export class SchedulerConfig {
     return this.#isNull(key) ? undefined : this.number(key, Number.NaN, minimum);
   }
 
-  /** A number that may be infinite: as such, or as the string that stands for it in strict JSON. */
+  /** A number that may be infinite: as such, or as a string that stands for it where JSON has no word for it. */
   extendedNumber(key: string, fallback: number): number {
     const value = this.#get(key) ?? fallback;
-    const number = value === '-Infinity' || value === 'Infinity' ? Number(value) : value;
+    const infinite = typeof value === 'string' && /^-?inf(inity)?$/i.test(value);
+    const number = infinite ? Infinity * (value.startsWith('-') ? -1 : 1) : value;
     if (typeof number === 'number' && !Number.isNaN(number)) return number;
     throw malformed('a number or "-Infinity"', key, value);
   }

@@ -73,7 +73,14 @@ export async function distrifuserCases(): Promise<DistrifuserCase[]> {
   const { cases } = JSON.parse(await readFile(join(folder, 'cases.json'), 'utf8')) as {
     cases: DistrifuserCase[];
   };
-  return cases.filter((item) => item.variant === 'biased' && item.parallelism === 'patch');
+  return cases
+    .filter((item) => item.variant === 'biased' && item.parallelism === 'patch')
+    .map((item) => ({ ...item, scheduler_config: asIn024(item.scheduler_config) }));
+}
+
+/** diffusers 0.24, which distrifuser runs on, has no `final_sigmas_type`: its DPM-Solver always ends at sigma_min. */
+function asIn024(config: Record<string, unknown>): Record<string, unknown> {
+  return 'solver_order' in config ? { ...config, final_sigmas_type: 'sigma_min' } : config;
 }
 
 export function openDistrifuser(id: string): Promise<SafetensorsFile> {

@@ -42,6 +42,11 @@ export class TracingRanks {
     return SafetensorsFile.open(trace);
   }
 
+  /** Process ids in rank order. */
+  get pids(): readonly number[] {
+    return this.#group.pids.map((pid) => pid as number);
+  }
+
   async close(): Promise<void> {
     await this.#group.close();
     await rm(this.#folder, { recursive: true });
