@@ -89,10 +89,6 @@ export function openDistrifuser(id: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(existsSync(biased) ? biased : join(folder, `${id}.safetensors`));
 }
 
-export function openDistrifuserTrace(name: string): Promise<SafetensorsFile> {
-  return SafetensorsFile.open(join(full ?? kept, 'distrifuser', 'traces', `${name}.safetensors`));
-}
-
 /**
  * A copy of a checkpoint (made of links) with another scheduler config, in a temporary folder that is removed with the returned function.
  */
