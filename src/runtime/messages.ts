@@ -46,9 +46,14 @@ export function reportedError(report: ErrorReport, rank: number): DistriError {
   const { code, message } = report;
   const error = isErrorCode(code)
     ? new DistriError(code, message)
-    : new DistriError(nativeCodes[code ?? ''] ?? 'internal', `Rank ${rank}: ${message}`);
+    : new DistriError(nativeCodes[code ?? ''] ?? 'internal', withRank(message, rank));
   if (report.stack !== undefined) error.stack = report.stack;
   return error;
+}
+
+/** The addon's messages of an exchange name the rank themselves. */
+function withRank(message: string, rank: number): string {
+  return message.startsWith(`rank ${rank},`) ? `R${message.slice(1)}` : `Rank ${rank}: ${message}`;
 }
 
 const nativeCodes: Readonly<Record<string, ErrorCode>> = {

@@ -12,6 +12,8 @@ export class Staging {
   private readonly targets = new Map<string, string>();
   /** Hidden folder by the folder of the targets. */
   private readonly folders = new Map<string, string>();
+  /** Folders that did not exist before, the outermost first. */
+  private readonly created: string[] = [];
 
   constructor() {
     process.on('exit', this.discardNow);
@@ -24,7 +26,7 @@ export class Staging {
   async add(target: string): Promise<string> {
     await refuseSpecialFile(target);
     const parent = dirname(target);
-    const folder = this.folders.get(parent) ?? (await hiddenFolder(parent));
+    const folder = this.folders.get(parent) ?? (await this.hiddenFolder(parent));
     this.folders.set(parent, folder);
     const path = join(folder, basename(target));
     this.targets.set(path, target);
@@ -44,38 +46,43 @@ export class Staging {
   /** Removes what was not committed. */
   async discard(): Promise<void> {
     for (const folder of this.folders.values()) await rm(folder, { recursive: true, force: true });
+    // Those with something in them stay.
+    for (const folder of this.created.toReversed()) await rmdir(folder).catch(() => {});
     process.off('exit', this.discardNow);
   }
 
   private readonly discardNow = (): void => {
     for (const folder of this.folders.values()) rmSync(folder, { recursive: true, force: true });
   };
-}
 
-/** A name in `parent` for a folder; that it could be created shows that `parent` can be written. */
-async function hiddenFolder(parent: string): Promise<string> {
-  try {
-    await makeFolder(parent);
-    const folder = await mkdtemp(join(parent, '.distri-'));
-    // The writer creates it again: a run that is killed meanwhile leaves nothing.
-    await rmdir(folder);
-    return folder;
-  } catch (error) {
-    throw fileError(error, parent, 'output');
+  /** A name in `parent` for a folder; that it could be created shows that `parent` can be written. */
+  private async hiddenFolder(parent: string): Promise<string> {
+    try {
+      this.created.push(...(await makeFolders(parent)));
+      const folder = await mkdtemp(join(parent, '.distri-'));
+      // The writer creates it again: a run that is killed meanwhile leaves nothing.
+      await rmdir(folder);
+      return folder;
+    } catch (error) {
+      throw fileError(error, parent, 'output');
+    }
   }
 }
 
-/** Node's own recursive mkdir never returns where folders can't be made, as below /proc. */
-async function makeFolder(path: string): Promise<void> {
+/**
+ * Makes `path` and what is missing above it; returns what was made, the outermost first. (Node's own recursive mkdir never returns where folders
+ * can't be made, as below /proc.)
+ */
+async function makeFolders(path: string): Promise<string[]> {
+  if (existsSync(path)) return [];
+  const above = await makeFolders(dirname(path));
   try {
     await mkdir(path);
+    return [...above, path];
   } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'EEXIST') return;
-    const parent = dirname(path);
-    if (code !== 'ENOENT' || parent === path || existsSync(parent)) throw error;
-    await makeFolder(parent);
-    await mkdir(path);
+    // Another process was faster.
+    if (systemErrorCode(error) === 'EEXIST') return above;
+    throw error;
   }
 }
 

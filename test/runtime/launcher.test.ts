@@ -6,6 +6,7 @@ import { availableCpus, shareCpus } from '../../src/runtime/cpus.js';
 import { DistriError, type ErrorCode } from '../../src/runtime/errors.js';
 import { type LaunchOptions, RankGroup } from '../../src/runtime/launcher.js';
 import type { FixtureJob, FixtureResult } from './fixtures/job.js';
+import { isAlive } from './fixtures/processes.js';
 
 type Group = RankGroup<FixtureJob, FixtureResult>;
 
@@ -48,16 +49,7 @@ async function harmed(
   assert.match(error.message, expected.message);
   assert.equal(error.code, expected.code);
   assert.ok(took < expected.within, `took ${took.toFixed(0)} ms`);
-  assert.deepEqual(pids.filter(exists), [], 'processes are left');
-}
-
-function exists(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  assert.deepEqual(pids.filter(isAlive), [], 'processes are left');
 }
 
 function openDescriptors(): number {
@@ -83,7 +75,7 @@ test('ranks started once serve several jobs, meet each other and leave nothing b
   }
   const pids = group.pids as readonly number[];
   await group.close();
-  assert.deepEqual(pids.filter(exists), []);
+  assert.deepEqual(pids.filter(isAlive), []);
   await delay(50);
   assert.equal(openDescriptors(), before);
 });

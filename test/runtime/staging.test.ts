@@ -43,9 +43,9 @@ test('before anything is written there is nothing to clean up', async () => {
   await staging.discard();
 });
 
-test('what was not committed is removed, with whatever else the writer left', async () => {
+test('what was not committed is removed, with new folders and whatever else the writer left', async () => {
   const staging = new Staging();
-  const a = await staging.add(join(folder, 'a'));
+  const a = await staging.add(join(folder, 'new', 'folder', 'a'));
   await write(a, 'half');
   await write(`${a}.tmp`, 'less');
   await staging.discard();
