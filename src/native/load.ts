@@ -92,8 +92,9 @@ function libraryPath(): string {
 
 const rebuild = 'Build the addon: npm run build (needs cmake and a C++17 compiler)';
 const reinstall = 'Install the dependencies again: npm ci';
-const override =
-  'Unset DISTRI_ORT_LIBRARY, or point it at the file libonnxruntime.so of another installation';
+const library = process.env.DISTRI_ORT_LIBRARY
+  ? 'Unset DISTRI_ORT_LIBRARY, or point it at libonnxruntime.so of another installation'
+  : reinstall;
 
 const solutions: readonly { cause: RegExp; try: readonly string[] }[] = [
   { cause: /distri\.node does not exist/, try: [rebuild] },
@@ -107,8 +108,8 @@ const solutions: readonly { cause: RegExp; try: readonly string[] }[] = [
     cause: /ELF|architecture/,
     try: [`Use builds for ${process.platform}-${process.arch}. ${rebuild}`, reinstall],
   },
-  { cause: /onnxruntime|ONNX Runtime|OrtGetApiBase/, try: [reinstall, override] },
-  { cause: /died with/, try: [rebuild, reinstall, override] },
+  { cause: /onnxruntime|ONNX Runtime|OrtGetApiBase/, try: [library] },
+  { cause: /died with/, try: [rebuild, library] },
 ];
 
 function unusable(reason: string, cause?: unknown): DistriError {
