@@ -5,63 +5,10 @@
  *
  *   node dist/bench/unet-step/main.js [--model sdxl-mid] [--size 512] [--rounds 6] [--weights private]
  */
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { RankGroup } from '../../src/runtime/launcher.js';
-import { type BenchModel, makeModel } from './model.js';
-import type { BenchJob, BenchResult } from './rank.js';
-import type { StandardJob } from './standard.js';
-
-interface Contestant {
-  readonly name: string;
-  /** Milliseconds of one step. */
-  step(): Promise<number>;
-  close(): Promise<void>;
-}
-
-async function standardContestant(model: BenchModel, threads: number): Promise<Contestant> {
-  const child = fork(new URL('standard.js', import.meta.url));
-  const ask = async (job: StandardJob): Promise<number> => {
-    const answer = once(child, 'message') as Promise<[number]>;
-    child.send(job);
-    return (await answer)[0];
-  };
-  await ask({ type: 'load', model, threads });
-  return {
-    name: `standard operators, onnxruntime-node, ${threads} threads`,
-    step: () => ask({ type: 'step' }),
-    close: async () => {
-      child.disconnect();
-      await once(child, 'exit');
-    },
-  };
-}
-
-async function distriContestant(
-  model: BenchModel,
-  ranks: number,
-  threads: number,
-  weights: 'shared' | 'private',
-): Promise<Contestant> {
-  const group = await RankGroup.launch<BenchJob, BenchResult>({
-    worldSize: ranks,
-    entry: new URL('rank.js', import.meta.url),
-    cpus:
-      ranks === 1 ? undefined : Array.from({ length: ranks }, (_, rank) => [rank % availableParallelism()]),
-    timeout: 600_000,
-    interruption: new AbortController().signal,
-    log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
-  });
-  const run = async (job: BenchJob) => Math.max(...(await group.run(job, () => {})));
-  await run({ type: 'load', model, threads, weights });
-  return {
-    name: `distri, ${ranks} rank${ranks > 1 ? 's' : ''} x ${threads} thread${threads > 1 ? 's' : ''}`,
-    step: () => run({ type: 'step' }),
-    close: () => group.close(),
-  };
-}
+import { type Contestant, distriContestant, standardContestant } from './contestants.js';
+import { makeModel } from './model.js';
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

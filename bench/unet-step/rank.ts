@@ -14,8 +14,11 @@ export type BenchJob =
       readonly model: BenchModel;
       readonly threads: number;
       readonly weights: 'shared' | 'private';
+      /** Where the rank's profile goes, without its number. */
+      readonly profile: string | undefined;
     }
-  | { readonly type: 'step' };
+  | { readonly type: 'step' }
+  | { readonly type: 'release' };
 
 /** Milliseconds of the step. */
 export type BenchResult = number;
@@ -26,12 +29,17 @@ let denoiser: Denoiser;
 let sample: Tensor<'float32'>;
 
 serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
+  if (job.type === 'release') {
+    denoiser.release();
+    return 0;
+  }
   const started = performance.now();
   if (job.type === 'load') {
     const { model, threads, weights } = job;
+    const profile = job.profile && `${job.profile}-rank${ranks.rank}`;
     const topology = planTopology({ worldSize: ranks.worldSize, guided: true, splitBatch: false });
     const source = { config: async () => model.config, weights: () => loadWeights(model.directory, 'unet') };
-    const options = { directory: model.directory, variant: undefined, threads, weights };
+    const options = { directory: model.directory, variant: undefined, threads, weights, profile };
     denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, parallel, model.shape);
     const inputs = randomInputs(model);
     await denoiser.begin(inputs);

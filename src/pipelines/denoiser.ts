@@ -91,7 +91,7 @@ export class Denoiser {
     const communicator = topology.worldSize > 1 ? await ranks.connect(strategy.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
     const image = program.image ? await Executable.load(addon, program.image, executable) : undefined;
-    const step = await Executable.load(addon, program.step, executable);
+    const step = await Executable.load(addon, program.step, { ...executable, profile: options.profile });
     return new Denoiser(config, parallel, image, step, output.name, communicator);
   }
 

@@ -51,6 +51,8 @@ export interface LoadOptions {
   readonly weights: 'shared' | 'private';
   /** Threads of this rank. */
   readonly threads: number;
+  /** Writes ONNX Runtime's profile of the UNet's steps to files that begin so, when the pipeline is closed. */
+  readonly profile?: string | undefined;
 }
 
 /** One rank's result. Only rank 0 has images and a trace; every rank has the same latents. */

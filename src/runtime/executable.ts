@@ -8,6 +8,8 @@ export interface ExecutableOptions {
   readonly weights: SessionOptions['weights'];
   readonly rank: number;
   readonly communicator: Communicator | undefined;
+  /** See SessionOptions.profile. */
+  readonly profile?: string | undefined;
 }
 
 /** A compiled graph in a native session, with buffers for its results. */
@@ -23,12 +25,13 @@ export class Executable {
   }
 
   static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
-    const { threads, weights, rank, communicator } = options;
+    const { threads, weights, rank, communicator, profile } = options;
     const session = await addon.Session.create(graph.model, {
       threads,
       weights,
       rank,
       ...(communicator ? { communicator } : {}),
+      ...(profile === undefined ? {} : { profile }),
     });
     return new Executable(session, graph);
   }

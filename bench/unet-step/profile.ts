@@ -1,0 +1,88 @@
+/**
+ * Where the time of a stale step goes: per operator kind and rank, from ONNX Runtime's own profile.
+ *
+ *   node dist/bench/unet-step/profile.js [--model sdxl-mid] [--size 512] [--ranks 2] [--threads 1] [--steps 5] [--weights private]
+ */
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { distriContestant } from './contestants.js';
+import { makeModel } from './model.js';
+
+/** An event of ONNX Runtime's profile (Chrome trace format), durations in microseconds. */
+interface ProfileEvent {
+  readonly cat: string;
+  readonly name: string;
+  readonly dur: number;
+  readonly args: { readonly op_name?: string };
+}
+
+interface Row {
+  calls: number;
+  milliseconds: number;
+}
+
+async function readProfile(file: string, runs: number): Promise<Map<string, Row>> {
+  const events = JSON.parse(await readFile(file, 'utf8')) as ProfileEvent[];
+  const rows = new Map<string, Row>();
+  for (const { cat, name, dur, args } of events) {
+    if (cat !== 'Node' || !name.endsWith('_kernel_time')) continue;
+    const kind = args.op_name ?? '?';
+    const row = rows.get(kind) ?? { calls: 0, milliseconds: 0 };
+    row.calls += 1 / runs;
+    row.milliseconds += dur / 1000 / runs;
+    rows.set(kind, row);
+  }
+  return rows;
+}
+
+function print(title: string, rows: ReadonlyMap<string, Row>): void {
+  const total = [...rows.values()].reduce((sum, row) => sum + row.milliseconds, 0);
+  console.log(`${title}: ${total.toFixed(1)} ms in operators per step`);
+  for (const [kind, { calls, milliseconds }] of [...rows].toSorted(
+    (a, b) => b[1].milliseconds - a[1].milliseconds,
+  )) {
+    const share = ((100 * milliseconds) / total).toFixed(1);
+    console.log(
+      `  ${kind.padEnd(24)} ${calls.toFixed(0).padStart(5)} calls ${milliseconds.toFixed(2).padStart(9)} ms ${share.padStart(5)} %`,
+    );
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'sdxl-mid' },
+    size: { type: 'string', default: '512' },
+    ranks: { type: 'string', default: '2' },
+    threads: { type: 'string', default: '1' },
+    steps: { type: 'string', default: '5' },
+    weights: { type: 'string', default: 'private' },
+  },
+});
+const weights = values.weights === 'shared' ? 'shared' : 'private';
+const steps = Number(values.steps);
+const { model, remove } = await makeModel(values.model, Number(values.size));
+const folder = await mkdtemp(join(tmpdir(), 'distri-profile-'));
+try {
+  const ranks = await distriContestant(
+    model,
+    Number(values.ranks),
+    Number(values.threads),
+    weights,
+    join(folder, 'step'),
+  );
+  const times = [];
+  for (let step = 0; step < steps; step++) times.push(await ranks.step());
+  await ranks.close();
+  console.log(
+    `${ranks.name}, ${values.model}, ${values.size} px: steps ${times.map((t) => t.toFixed(1)).join(', ')} ms`,
+  );
+  // The step at loading is in the profile as well.
+  for (const file of (await readdir(folder)).toSorted()) {
+    print(file.replace(/_.*/, ''), await readProfile(join(folder, file), steps + 1));
+  }
+} finally {
+  await rm(folder, { recursive: true });
+  await remove();
+}
