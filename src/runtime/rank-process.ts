@@ -104,7 +104,10 @@ export class RankProcess<Job, Result> {
       events.message(this, typed);
     });
     this.child.on('error', (error) => events.failed(this, error));
-    this.child.once('exit', (status, signal) => this.ended(status, signal, events));
+    const lastWords = Promise.all([once(this.child, 'close'), once(this.child, 'disconnect')]);
+    // A process that could not be started only has an error.
+    lastWords.catch(() => {});
+    this.child.once('exit', (status, signal) => this.ended(lastWords, status, signal, events));
   }
 
   private follow(stream: Readable, log: (line: string) => void): void {
@@ -121,13 +124,13 @@ export class RankProcess<Job, Result> {
   }
 
   private async ended(
+    lastWords: Promise<unknown>,
     status: number | null,
     signal: NodeJS.Signals | null,
     events: RankProcessEvents<Job, Result>,
   ): Promise<void> {
     if (!this.released) {
       // The end of a process can be noticed before what it said last; that may be the cause.
-      const lastWords = Promise.all([once(this.child, 'close'), once(this.child, 'disconnect')]);
       await Promise.race([lastWords, delay(LAST_WORDS_MS)]);
     }
     if (!this.released) events.lost(this, this.describeEnd(status, signal));

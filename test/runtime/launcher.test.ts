@@ -33,9 +33,11 @@ async function harmed(
   expected: { code: ErrorCode; message: RegExp; within: number },
 ): Promise<void> {
   const pids = group.pids as readonly number[];
-  let harmedAt = 0;
+  let harmedAt = performance.now();
+  let harmless = true;
   const running = group.run(job, (rank, progress) => {
-    if (harmedAt === 0 && rank === 0 && progress.type === 'step' && progress.step === 2) {
+    if (harmless && rank === 0 && progress.type === 'step' && progress.step === 2) {
+      harmless = false;
       harmedAt = performance.now();
       harm(pids);
     }
