@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises';
+
+/** Memory of a process in bytes. */
+export interface MemoryUse {
+  /** Its own and nobody else's: RssAnon. */
+  readonly anonymous: number;
+  /** Pages of files, which all processes that map them share: RssFile. */
+  readonly file: number;
+  /** Shared memory: RssShmem. */
+  readonly shared: number;
+  /** Its share of everything: private pages whole, others divided by the number of their users (Pss). */
+  readonly proportional: number;
+}
+
+/** As the kernel accounts for it in /proc. */
+export async function memoryUse(pid: number): Promise<MemoryUse> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const bytes = (text: string, field: string) =>
+    1024 * Number(new RegExp(`^${field}:\\s*(\\d+) kB`, 'm').exec(text)?.[1]);
+  return {
+    anonymous: bytes(status, 'RssAnon'),
+    file: bytes(status, 'RssFile'),
+    shared: bytes(status, 'RssShmem'),
+    proportional: bytes(rollup, 'Pss'),
+  };
+}
