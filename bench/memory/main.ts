@@ -4,11 +4,9 @@
  *
  *   node dist/bench/memory/main.js [--model sdxl-mid] [--size 256] [--ranks 4]
  */
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { distriContestant } from '../unet-step/contestants.js';
-import { type BenchModel, makeModel } from '../unet-step/model.js';
+import { type BenchModel, guidedShape, makeModel, namedConfig } from '../unet-step/model.js';
 import { type MemoryUse, memoryUse } from './memory-use.js';
 
 const megabyte = 1e6;
@@ -55,11 +53,13 @@ const { values } = parseArgs({
     ranks: { type: 'string', default: '4' },
   },
 });
-const { model, remove } = await makeModel(values.model, Number(values.size));
+const { model, weightBytes, remove } = await makeModel(
+  await namedConfig(values.model),
+  guidedShape(Number(values.size)),
+);
 try {
-  const { size } = await stat(join(model.directory, 'unet', 'diffusion_pytorch_model.safetensors'));
   console.log(
-    `${values.model}, ${values.size} px, weights of ${(size / megabyte).toFixed(0)} MB in float32, ${values.ranks} ranks`,
+    `${values.model}, ${values.size} px, weights of ${(weightBytes / megabyte).toFixed(0)} MB in float32, ${values.ranks} ranks`,
   );
   for (const weights of ['shared', 'private'] as const) {
     print(weights, await measure(model, Number(values.ranks), weights));

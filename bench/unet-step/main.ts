@@ -8,7 +8,7 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Contestant, distriContestant, standardContestant } from './contestants.js';
-import { makeModel } from './model.js';
+import { guidedShape, makeModel, namedConfig } from './model.js';
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -48,7 +48,7 @@ const { values } = parseArgs({
 });
 const weights = values.weights === 'shared' ? 'shared' : 'private';
 const ranks = Number(values.ranks);
-const { model, remove } = await makeModel(values.model, Number(values.size));
+const { model, remove } = await makeModel(await namedConfig(values.model), guidedShape(Number(values.size)));
 const contestants: Contestant[] = [];
 try {
   contestants.push(await standardContestant(model, ranks));

@@ -29,14 +29,22 @@ export interface BenchInputs {
   readonly timeIds: Tensor<'float32'>;
 }
 
-/** Makes weights for an architecture of configs/ in a temporary folder; `remove` deletes them. */
-export async function makeModel(
-  name: string,
-  size: number,
-): Promise<{ model: BenchModel; remove: () => Promise<void> }> {
+/** An architecture of configs/. */
+export async function namedConfig(name: string): Promise<RawConfig> {
   const file = fileURLToPath(new URL(`../../../configs/${name}.json`, import.meta.url));
-  const config = JSON.parse(await readFile(file, 'utf8')) as RawConfig;
-  const shape = { batch: 2, rows: size / 8, columns: size / 8, textTokens: 77 };
+  return JSON.parse(await readFile(file, 'utf8')) as RawConfig;
+}
+
+/** A square picture of `size` pixels with guidance. */
+export function guidedShape(size: number): UNetInputShapes {
+  return { batch: 2, rows: size / 8, columns: size / 8, textTokens: 77 };
+}
+
+/** Makes weights for an architecture in a temporary folder; `remove` deletes them. */
+export async function makeModel(
+  config: RawConfig,
+  shape: UNetInputShapes,
+): Promise<{ model: BenchModel; weightBytes: number; remove: () => Promise<void> }> {
   const plan = new WeightPlan();
   const kernels = new Kernels(new Graph());
   new UNet2DConditionModel(readUNet2DConditionConfig(config), new SingleDevice(kernels, plan), kernels).build(
@@ -45,7 +53,12 @@ export async function makeModel(
   const directory = await mkdtemp(join(tmpdir(), 'distri-bench-'));
   await mkdir(join(directory, 'unet'));
   await writeRandomWeights(join(directory, 'unet', 'diffusion_pytorch_model.safetensors'), plan.entries);
-  return { model: { config, directory, shape }, remove: () => rm(directory, { recursive: true }) };
+  const weightBytes = plan.entries.reduce((sum, { length }) => sum + length, 0);
+  return {
+    model: { config, directory, shape },
+    weightBytes,
+    remove: () => rm(directory, { recursive: true }),
+  };
 }
 
 /** The same inputs for everyone who is measured. */

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { distriContestant } from './contestants.js';
-import { makeModel } from './model.js';
+import { guidedShape, makeModel, namedConfig } from './model.js';
 
 /** An event of ONNX Runtime's profile (Chrome trace format), durations in microseconds. */
 interface ProfileEvent {
@@ -62,7 +62,7 @@ const { values } = parseArgs({
 });
 const weights = values.weights === 'shared' ? 'shared' : 'private';
 const steps = Number(values.steps);
-const { model, remove } = await makeModel(values.model, Number(values.size));
+const { model, remove } = await makeModel(await namedConfig(values.model), guidedShape(Number(values.size)));
 const folder = await mkdtemp(join(tmpdir(), 'distri-profile-'));
 try {
   const ranks = await distriContestant(
