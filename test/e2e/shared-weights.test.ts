@@ -9,7 +9,7 @@ async function privateMemory(
   channels: readonly number[],
 ): Promise<{ anonymous: number; weightBytes: number }> {
   const config = { ...(await namedConfig('sdxl-mid')), block_out_channels: channels };
-  const { model, weightBytes, remove } = await makeModel(config, guidedShape(64));
+  const { model, weightBytes, remove } = await makeModel(config, guidedShape(128));
   try {
     const ranks = await distriContestant(model, 4, 1, 'shared');
     await ranks.step();
