@@ -10,7 +10,10 @@ const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 const stamp = join(root, 'dist', '.built');
 
 // npm runs prepare under --package-lock-only too, when no dependency is there.
-if (!existsSync(compiler)) process.exit(0);
+if (!existsSync(compiler)) {
+  console.error('distri: the TypeScript was not built, its compiler is not installed; `npm ci` installs it');
+  process.exit(0);
+}
 
 const started = new Date();
 if (newestChange() > builtAt()) {

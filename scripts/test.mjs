@@ -1,6 +1,6 @@
 // Builds what is missing and runs the tests: `npm test`, or `npm test -- launcher png` for files whose path contains one of the words.
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -12,6 +12,10 @@ const FILE_TIMEOUT_MS = 5 * 60 * 1000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
+if (!existsSync(join(root, 'node_modules'))) {
+  console.error('distri: the dependencies are not installed; run `npm ci` first');
+  process.exit(1);
+}
 for (const script of ['build-native.mjs', 'build-typescript.mjs']) {
   const { status } = spawnSync(process.execPath, [join(root, 'scripts', script)], { stdio: 'inherit' });
   if (status !== 0) process.exit(1);
