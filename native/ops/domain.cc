@@ -9,9 +9,11 @@ Domain::Domain(SessionContext& session)
       group_norm_(session),
       halo_exchange_(session),
       patch_group_norm_(session),
+      patch_group_norm_halo_(session),
       domain_(ort::Make<ort::CustomOpDomainHandle>(ort::api().CreateCustomOpDomain, "distri")) {
-  const OrtCustomOp* const operators[] = {&gather_bands_, &gather_tokens_, &geglu_,
-                                          &group_norm_,   &halo_exchange_, &patch_group_norm_};
+  const OrtCustomOp* const operators[] = {&gather_bands_,         &gather_tokens_, &geglu_,
+                                          &group_norm_,           &halo_exchange_, &patch_group_norm_,
+                                          &patch_group_norm_halo_};
   for (const OrtCustomOp* op : operators) ort::Check(ort::api().CustomOpDomain_Add(domain_.get(), op));
 }
 

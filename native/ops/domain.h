@@ -23,6 +23,7 @@ class Domain {
   CustomOp<GroupNorm> group_norm_;
   CustomOp<HaloExchange> halo_exchange_;
   CustomOp<PatchGroupNorm> patch_group_norm_;
+  CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;
   ort::CustomOpDomainHandle domain_;
 };
 

@@ -6,11 +6,12 @@ void GroupNorm::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.In
 
 void GroupNorm::Compute(KernelContext& context) {
   const GroupedTensor tensor(context, spec_);
+  float* y = context.GetOutput(0, tensor.x().shape);
   const double size = static_cast<double>(tensor.group_size());
   context.ParallelFor(tensor.count(), [&](size_t index) {
     const Moments moments = tensor.GroupMoments(index);
     const double mean = moments.sum / size;
-    tensor.Normalize(index, mean, moments.squares / size - mean * mean);
+    tensor.Normalize(index, mean, moments.squares / size - mean * mean, y, tensor.channel_size());
   });
 }
 

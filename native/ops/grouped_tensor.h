@@ -18,16 +18,21 @@ struct NormSpec {
 // The tensors of one call, seen as batch * groups arrays that are normalised each by itself.
 class GroupedTensor {
  public:
-  // Reads inputs X, scale, bias and output Y. Throws when they do not fit.
-  GroupedTensor(KernelContext& context, const NormSpec& spec);
+  // Reads inputs X, scale, bias. Throws when they do not fit.
+  GroupedTensor(const KernelContext& context, const NormSpec& spec);
+
+  const Input& x() const { return x_; }
 
   size_t count() const { return static_cast<size_t>(batch_ * spec_.groups); }
   // Elements of one group of one image.
   size_t group_size() const { return static_cast<size_t>(channels_ / spec_.groups) * channel_size_; }
 
   Moments GroupMoments(size_t index) const;
-  // Y = activation((X - mean) / sqrt(variance + epsilon) * scale + bias) for one group of one image.
-  void Normalize(size_t index, double mean, double variance) const;
+  // y = activation((X - mean) / sqrt(variance + epsilon) * scale + bias) for one group of one image; `y` has
+  // a channel of X every `stride` elements.
+  void Normalize(size_t index, double mean, double variance, float* y, size_t stride) const;
+  // Elements of one channel of one image.
+  size_t channel_size() const { return channel_size_; }
 
  private:
   const NormSpec& spec_;
@@ -37,7 +42,6 @@ class GroupedTensor {
   int64_t batch_;
   int64_t channels_;
   size_t channel_size_;
-  float* y_;
 };
 
 }  // namespace distri::ops

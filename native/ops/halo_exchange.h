@@ -1,14 +1,11 @@
 #pragma once
 
-#include <optional>
-
 #include "ops/custom_op.h"
-#include "ops/exchange.h"
+#include "ops/halo.h"
 
 namespace distri::ops {
 
-// A band of rows with one row of each neighbour, as the convolutions of distrifuser (modules/pp/conv2d.py)
-// use it.
+// A band of rows with one row of each neighbour.
 class HaloExchange {
  public:
   static constexpr OpTraits kTraits{"HaloExchange", 1, 1, false};
@@ -18,15 +15,7 @@ class HaloExchange {
   void Compute(KernelContext& context);
 
  private:
-  void PublishBorders(const Input& x) const;
-  // The row at `place` of what `peer` published, or zeros where the image ends, as row `row` of y [B, C, h +
-  // 2, W].
-  void FillRow(int64_t peer, size_t place, const Shape& y_shape, int64_t row, float* y) const;
-
-  int64_t above_;
-  int64_t below_;
-  bool fresh_;
-  std::optional<Exchange> exchange_;
+  Halo halo_;
 };
 
 }  // namespace distri::ops

@@ -20,6 +20,11 @@ PatchGroupNorm::PatchGroupNorm(const KernelInfo& info, SessionContext& session)
 
 void PatchGroupNorm::Compute(KernelContext& context) {
   const GroupedTensor tensor(context, spec_);
+  Normalize(context, tensor, context.GetOutput(0, tensor.x().shape), tensor.channel_size());
+}
+
+void PatchGroupNorm::Normalize(const KernelContext& context, const GroupedTensor& tensor, float* y,
+                               size_t stride) const {
   const double size = static_cast<double>(tensor.group_size());
   std::vector<Sums> own(tensor.count());
   context.ParallelFor(own.size(), [&](size_t i) {
@@ -27,8 +32,9 @@ void PatchGroupNorm::Compute(KernelContext& context) {
     own[i] = {moments.sum, moments.squares, size};
   });
   const std::vector<Distribution> combined = Combine(own);
-  context.ParallelFor(combined.size(),
-                      [&](size_t i) { tensor.Normalize(i, combined[i].mean, combined[i].variance); });
+  context.ParallelFor(combined.size(), [&](size_t i) {
+    tensor.Normalize(i, combined[i].mean, combined[i].variance, y, stride);
+  });
 }
 
 std::vector<PatchGroupNorm::Distribution> PatchGroupNorm::Combine(const std::vector<Sums>& own) const {
@@ -77,6 +83,27 @@ void PatchGroupNorm::Publish(const std::vector<Sums>& own) const {
   auto* buffer = static_cast<Sums*>(exchange_->Buffer(own.size() * sizeof(Sums)));
   std::copy(own.begin(), own.end(), buffer);
   exchange_->Publish();
+}
+
+void PatchGroupNormHalo::InferShapes(ShapeInference& infer) {
+  infer.SetOutput(0, Halo::Extended(infer.Input(0)));
+}
+
+PatchGroupNormHalo::PatchGroupNormHalo(const KernelInfo& info, SessionContext& session)
+    : PatchGroupNorm(info, session), halo_(info, session, "halo_slot") {}
+
+void PatchGroupNormHalo::Compute(KernelContext& context) {
+  const GroupedTensor tensor(context, spec_);
+  const Shape& band = tensor.x().shape;
+  const Shape shape = Halo::Extended(band);
+  float* y = context.GetOutput(0, shape);
+  const size_t width = static_cast<size_t>(shape[3]);
+  const size_t stride = static_cast<size_t>(shape[2]) * width;
+  float* inside = y + width;
+  Normalize(context, tensor, inside, stride);
+  const size_t planes = static_cast<size_t>(shape[0] * shape[1]);
+  halo_.Publish({inside, planes, static_cast<size_t>(band[2]), width, stride});
+  halo_.Fill(shape, y);
 }
 
 void PatchGroupNorm::Sums::Add(const Sums& other) {

@@ -6,6 +6,7 @@
 #include "ops/custom_op.h"
 #include "ops/exchange.h"
 #include "ops/grouped_tensor.h"
+#include "ops/halo.h"
 
 namespace distri::ops {
 
@@ -18,6 +19,12 @@ class PatchGroupNorm {
 
   PatchGroupNorm(const KernelInfo& info, SessionContext& session);
   void Compute(KernelContext& context);
+
+ protected:
+  NormSpec spec_;
+
+  // Writes the normalised band to `y`, which has a channel every `stride` elements.
+  void Normalize(const KernelContext& context, const GroupedTensor& tensor, float* y, size_t stride) const;
 
  private:
   enum class Statistics { kFresh, kStale, kCorrected, kSeparate };
@@ -45,11 +52,24 @@ class PatchGroupNorm {
   std::vector<Sums> Total(const std::vector<Sums>& own, int64_t tick) const;
   void Publish(const std::vector<Sums>& own) const;
 
-  NormSpec spec_;
   std::vector<int64_t> peers_;
   size_t index_;
   Statistics statistics_;
   std::optional<Exchange> exchange_;
+};
+
+// The same, into the middle of a tensor with one row of each neighbour around it: what a convolution of a
+// normalised band reads, without a copy between.
+class PatchGroupNormHalo : public PatchGroupNorm {
+ public:
+  static constexpr OpTraits kTraits{"PatchGroupNormHalo", 3, 1, false};
+  static void InferShapes(ShapeInference& infer);
+
+  PatchGroupNormHalo(const KernelInfo& info, SessionContext& session);
+  void Compute(KernelContext& context);
+
+ private:
+  Halo halo_;
 };
 
 }  // namespace distri::ops

@@ -109,12 +109,8 @@ export class AutoencoderKLDecoder {
     const { groups, outChannels } = this.#config;
     const channels = x.shape[1] as number;
     const norm = { channels, groups, epsilon, activation: 'silu' } as const;
-    const active = this.#layers.groupNorm(x, 'decoder.conv_norm_out', norm);
-    const own = this.#layers.conv2d(active, 'decoder.conv_out', {
-      inChannels: channels,
-      outChannels,
-      kernel: 3,
-    });
+    const conv = { inChannels: channels, outChannels, kernel: 3 } as const;
+    const own = this.#layers.normedConv2d(x, 'decoder.conv_norm_out', norm, 'decoder.conv_out', conv);
     return this.#layers.gatherOutput(own, 'decoded');
   }
 

@@ -285,8 +285,8 @@ export class UNet2DConditionModel {
   #convOut(x: Value, channels: number): Value {
     const { groups, epsilon, outChannels } = this.#config;
     const norm = { channels, groups, epsilon, activation: 'silu' } as const;
-    const active = this.#layers.groupNorm(x, 'conv_norm_out', norm);
-    const own = this.#layers.conv2d(active, 'conv_out', { inChannels: channels, outChannels, kernel: 3 });
+    const conv = { inChannels: channels, outChannels, kernel: 3 } as const;
+    const own = this.#layers.normedConv2d(x, 'conv_norm_out', norm, 'conv_out', conv);
     return this.#layers.gatherOutput(own, 'noise_pred');
   }
 

@@ -143,34 +143,40 @@ export class DisplacedPatch extends SingleDevice {
 
   override groupNorm(x: Value, name: string, spec: GroupNormSpec): Value {
     if (this.#alone) return super.groupNorm(x, name, spec);
-    const { role, syncMode } = this.#options;
-    const batch = x.shape[0] as number;
-    const slot = this.slots.add(
-      name,
-      this.#inGroup(() => bytesPerStatistic * batch * spec.groups),
-    );
     return this.kernels.graph.node(
       {
         op: 'PatchGroupNorm',
         domain: 'distri',
         name,
-        inputs: [
-          x,
-          this.parameter(`${name}.weight`, [spec.channels]),
-          this.parameter(`${name}.bias`, [spec.channels]),
-        ],
-        attributes: {
-          groups: int(spec.groups),
-          epsilon: float(spec.epsilon),
-          activation: int(activationCode(spec.activation)),
-          slot: int(slot),
-          peers: ints(role.patchGroup),
-          index: int(role.patch),
-          statistics: int(statisticsCode[syncMode]),
-        },
+        inputs: this.#normInputs(x, name, spec),
+        attributes: this.#normAttributes(x, name, spec),
       },
       x.shape,
     );
+  }
+
+  /** The norm writes its band between the neighbours' rows, where the convolution reads it. */
+  override normedConv2d(
+    x: Value,
+    normName: string,
+    norm: GroupNormSpec,
+    convName: string,
+    conv: ConvSpec,
+  ): Value {
+    if (this.#alone) return super.normedConv2d(x, normName, norm, convName, conv);
+    const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
+    const { slot, ...halo } = this.#haloAttributes(x, convName);
+    const band = this.kernels.graph.node(
+      {
+        op: 'PatchGroupNormHalo',
+        domain: 'distri',
+        name: normName,
+        inputs: this.#normInputs(x, normName, norm),
+        attributes: { ...this.#normAttributes(x, normName, norm), ...halo, halo_slot: slot },
+      },
+      [batch, channels, rows + 2, columns],
+    );
+    return this.convolve(band, convName, conv, [0, 1, 0, 1]);
   }
 
   /** A band enlarged is the band of the level above, which `like` (or, without it, exactly twice the rows) tells. */
@@ -206,28 +212,59 @@ export class DisplacedPatch extends SingleDevice {
     return (rank) => bytes((this.#options.topology.roles[rank] as RankRole).patch);
   }
 
+  #normInputs(x: Value, name: string, { channels }: GroupNormSpec): readonly Value[] {
+    return [x, this.parameter(`${name}.weight`, [channels]), this.parameter(`${name}.bias`, [channels])];
+  }
+
+  #normAttributes(x: Value, name: string, spec: GroupNormSpec) {
+    const { role, syncMode } = this.#options;
+    const batch = x.shape[0] as number;
+    const bytes = bytesPerStatistic * batch * spec.groups;
+    return {
+      groups: int(spec.groups),
+      epsilon: float(spec.epsilon),
+      activation: int(activationCode(spec.activation)),
+      slot: int(
+        this.slots.add(
+          name,
+          this.#inGroup(() => bytes),
+        ),
+      ),
+      peers: ints(role.patchGroup),
+      index: int(role.patch),
+      statistics: int(statisticsCode[syncMode]),
+    };
+  }
+
   #withHalo(x: Value, name: string): Value {
-    const { role } = this.#options;
     const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
-    const slot = this.slots.add(
-      name,
-      this.#inGroup(() => 2 * bytesPerFloat * batch * channels * columns),
-    );
     return this.kernels.graph.node(
       {
         op: 'HaloExchange',
         domain: 'distri',
         name: `${name}.halo`,
         inputs: [x],
-        attributes: {
-          slot: int(slot),
-          above: int(role.patchGroup[role.patch - 1] ?? -1),
-          below: int(role.patchGroup[role.patch + 1] ?? -1),
-          fresh: int(this.#fresh),
-        },
+        attributes: this.#haloAttributes(x, name),
       },
       [batch, channels, rows + 2, columns],
     );
+  }
+
+  #haloAttributes(x: Value, name: string) {
+    const { role } = this.#options;
+    const [batch, channels, , columns] = x.shape as [number, number, number, number];
+    const bytes = 2 * bytesPerFloat * batch * channels * columns;
+    return {
+      slot: int(
+        this.slots.add(
+          name,
+          this.#inGroup(() => bytes),
+        ),
+      ),
+      above: int(role.patchGroup[role.patch - 1] ?? -1),
+      below: int(role.patchGroup[role.patch + 1] ?? -1),
+      fresh: int(this.#fresh),
+    };
   }
 
   #gatherTokens(x: Value, key: Value, value: Value, name: string): [Value, Value] {

@@ -73,6 +73,8 @@ export interface Layers {
   /** `timeEmbedding`: `[batch, timeFeatures]`, after its activation. */
   resnet(x: Value, timeEmbedding: Value | undefined, name: string, spec: ResnetSpec): Value;
   groupNorm(x: Value, name: string, spec: GroupNormSpec): Value;
+  /** A GroupNorm whose only reader is a 3x3 convolution: the unit that residual blocks and outputs are made of. */
+  normedConv2d(x: Value, normName: string, norm: GroupNormSpec, convName: string, conv: ConvSpec): Value;
   /** Nearest-neighbour interpolation to twice the rows and columns, cut to those of `like` where given. */
   upsample(x: Value, name: string, like: Value | undefined): Value;
   /** Joins channels. */

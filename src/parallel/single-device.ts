@@ -42,13 +42,14 @@ export class SingleDevice implements Layers {
     const { inChannels, outChannels, groups, epsilon, timeFeatures } = spec;
     const norm = { groups, epsilon, activation: 'silu' } as const;
     const conv = { kernel: 3, outChannels } as const;
-    let hidden = this.groupNorm(x, `${name}.norm1`, { ...norm, channels: inChannels });
-    hidden = this.conv2d(hidden, `${name}.conv1`, { ...conv, inChannels });
+    const norm1 = { ...norm, channels: inChannels };
+    let hidden = this.normedConv2d(x, `${name}.norm1`, norm1, `${name}.conv1`, { ...conv, inChannels });
     if (timeEmbedding && timeFeatures !== undefined) {
       hidden = this.#addTime(hidden, timeEmbedding, name, timeFeatures, outChannels);
     }
-    hidden = this.groupNorm(hidden, `${name}.norm2`, { ...norm, channels: outChannels });
-    hidden = this.conv2d(hidden, `${name}.conv2`, { ...conv, inChannels: outChannels });
+    const norm2 = { ...norm, channels: outChannels };
+    const conv2 = { ...conv, inChannels: outChannels };
+    hidden = this.normedConv2d(hidden, `${name}.norm2`, norm2, `${name}.conv2`, conv2);
     const shortcut =
       inChannels === outChannels
         ? x
@@ -67,6 +68,10 @@ export class SingleDevice implements Layers {
     const weight = this.parameter(`${name}.weight`, [spec.channels]);
     const bias = this.parameter(`${name}.bias`, [spec.channels]);
     return this.kernels.groupNorm(name, x, weight, bias, spec);
+  }
+
+  normedConv2d(x: Value, normName: string, norm: GroupNormSpec, convName: string, conv: ConvSpec): Value {
+    return this.conv2d(this.groupNorm(x, normName, norm), convName, conv);
   }
 
   upsample(x: Value, name: string, like: Value | undefined): Value {
