@@ -1,5 +1,5 @@
 /** What other programs may build on. Ranks are processes: see runtime/launcher.ts, and commands/run-sdxl.ts for its use. */
-export { type Checkpoint, type CheckpointOptions, openCheckpoint } from './checkpoint/checkpoint.js';
+export { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
 export { SafetensorsFile, type TensorEntry, writeSafetensors } from './checkpoint/safetensors.js';
 export type {
   Generation,
