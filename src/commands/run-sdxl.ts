@@ -56,6 +56,8 @@ async function runSdxl(options: SdxlOptions, terminal: Terminal, interruption: A
     const timings = await runOnRanks(job, plan, options.comm_timeout, terminal, interruption);
     await output.commit();
     report(output, timings, plan, terminal);
+  } catch (error) {
+    throw output.explain(error);
   } finally {
     await output.discard();
   }

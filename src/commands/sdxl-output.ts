@@ -47,6 +47,11 @@ export class SdxlOutput {
     };
   }
 
+  /** `error` as people understand it, who know only the final paths. */
+  explain(error: unknown): unknown {
+    return this.staging.withTargets(error);
+  }
+
   commit(): Promise<void> {
     return this.staging.commit();
   }

@@ -9,6 +9,8 @@ import { RankProcess } from './rank-process.js';
 /** How long ranks may take to answer an abort, and to end when asked to, before they are killed. */
 const GRACE_MS = 500;
 const WATCH_INTERVAL_MS = 250;
+/** How long a process may take at least before it beats for the first time. */
+const STARTUP_MS = 10_000;
 /** Ranks beat every quarter of a second; this much silence means that a rank's event loop stands still. */
 const STALLED_MS = 1000;
 
@@ -164,8 +166,10 @@ export class RankGroup<Job, Result> {
   /** The error for the first rank that was silent for longer than `limit` milliseconds. */
   private stalled(limit: number): DistriError | undefined {
     for (const rank of this.ranks) {
-      const silence = this.control.silence(rank.rank) ?? performance.now() - rank.startedAt;
-      if (rank.running && silence > limit) {
+      const sinceBeat = this.control.silence(rank.rank);
+      const silence = sinceBeat ?? performance.now() - rank.startedAt;
+      const allowed = sinceBeat === undefined ? Math.max(limit, STARTUP_MS) : limit;
+      if (rank.running && silence > allowed) {
         const seconds = (silence / 1000).toFixed(1);
         return new DistriError(
           'timeout',

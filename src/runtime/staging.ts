@@ -33,6 +33,14 @@ export class Staging {
     return path;
   }
 
+  /** `error` with the final names of files in its message: people know no others. */
+  withTargets(error: unknown): unknown {
+    if (!(error instanceof DistriError)) return error;
+    let { message } = error;
+    for (const [path, target] of this.targets) message = message.replaceAll(path, target);
+    return message === error.message ? error : new DistriError(error.code, message, { cause: error });
+  }
+
   /** Gives all files their final names, replacing files that have them. */
   async commit(): Promise<void> {
     for (const [path, target] of this.targets) {
