@@ -1,6 +1,8 @@
 #include "comm/napi_communicator.h"
 
+#include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,66 +15,129 @@
 namespace distri {
 namespace {
 
-// Runs native code and turns its errors into JavaScript's.
-template <class Function>
-auto Guarded(Napi::Env env, Function function) {
-  try {
-    return function();
-  } catch (const CommError& error) {
-    throw ToJavaScript(env, NativeError(ErrorCode(error.code()), error.what()));
-  }
+using shm::ControlBlock;
+using shm::ShmCommunicator;
+using shm::ShmOptions;
+
+constexpr int64_t kMaxDescriptor = INT32_MAX;
+constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
+// 31 years: fits into nanoseconds.
+constexpr double kMaxTimeoutMilliseconds = 1e12;
+
+// "an integer from 0 to 3", as the messages of src/runtime/errors.ts.
+std::string Expectation(const std::string& what, const std::string& name, const Napi::Value& actual) {
+  const std::string text = actual.IsUndefined() ? "nothing" : actual.ToString().Utf8Value();
+  return "Expected " + what + " for " + name + " but received " + text;
 }
 
-int64_t Integer(const Napi::Value& value, const char* name) {
-  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
-  if (std::floor(number) != number || std::abs(number) > 9e15)
-    throw Napi::TypeError::New(value.Env(), std::string("Expected an integer for ") + name);
+[[noreturn]] void ThrowTypeError(const std::string& what, const std::string& name,
+                                 const Napi::Value& actual) {
+  throw Napi::TypeError::New(actual.Env(), Expectation(what, name, actual));
+}
+
+[[noreturn]] void ThrowRangeError(const std::string& what, const std::string& name,
+                                  const Napi::Value& actual) {
+  throw Napi::RangeError::New(actual.Env(), Expectation(what, name, actual));
+}
+
+int64_t ReadInteger(const Napi::Value& value, const std::string& name, int64_t min, int64_t max) {
+  const std::string what = "an integer from " + std::to_string(min) + " to " + std::to_string(max);
+  if (!value.IsNumber()) ThrowTypeError(what, name, value);
+  const double number = value.As<Napi::Number>().DoubleValue();
+  const bool fits = number >= static_cast<double>(min) && number <= static_cast<double>(max);
+  if (!fits || std::trunc(number) != number) ThrowRangeError(what, name, value);
   return static_cast<int64_t>(number);
 }
 
-size_t Size(const Napi::Value& value, const char* name) {
-  const int64_t number = Integer(value, name);
-  if (number < 0) throw Napi::RangeError::New(value.Env(), std::string(name) + " is negative");
-  return static_cast<size_t>(number);
+int ReadInt(const Napi::Value& value, const std::string& name, int64_t min, int64_t max) {
+  return static_cast<int>(ReadInteger(value, name, min, max));
 }
 
-int SmallInteger(const Napi::Value& value, const char* name) {
-  return static_cast<int>(Integer(value, name));
+int ReadDescriptor(const Napi::Value& value, const std::string& name) {
+  return ReadInt(value, name, 0, kMaxDescriptor);
 }
 
-template <class Element, class Convert>
-std::vector<Element> List(const Napi::Value& value, const char* name, Convert convert) {
-  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), std::string("Expected an array for ") + name);
+int ReadWorldSize(const Napi::Value& value) {
+  return ReadInt(value, "worldSize", 1, ControlBlock::kMaxRanks);
+}
+
+std::chrono::nanoseconds ReadTimeout(const Napi::Value& value) {
+  const std::string what = "milliseconds above 0 and up to 1e12";
+  if (!value.IsNumber()) ThrowTypeError(what, "timeout", value);
+  const double number = value.As<Napi::Number>().DoubleValue();
+  if (!(number > 0 && number <= kMaxTimeoutMilliseconds)) ThrowRangeError(what, "timeout", value);
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+      std::chrono::duration<double, std::milli>(number));
+}
+
+// An array of any length, or of one that is given.
+constexpr int kAnyLength = -1;
+
+template <class Read>
+auto ReadArray(const Napi::Value& value, const std::string& name, int length, const Read& read) {
+  const std::string what =
+      length == kAnyLength ? "an array" : "an array of " + std::to_string(length) + " (one per rank)";
+  if (!value.IsArray()) ThrowTypeError(what, name, value);
   const auto array = value.As<Napi::Array>();
-  std::vector<Element> elements;
-  elements.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) elements.push_back(convert(array.Get(i)));
+  if (length != kAnyLength && array.Length() != static_cast<uint32_t>(length)) {
+    ThrowRangeError(what, name, value);
+  }
+  std::vector<decltype(read(Napi::Value(), std::string()))> elements;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    elements.push_back(read(array.Get(i), name + "[" + std::to_string(i) + "]"));
+  }
   return elements;
 }
 
-int WorldSize(const Napi::Value& value) {
-  const int size = SmallInteger(value, "worldSize");
-  if (size < 1) throw Napi::RangeError::New(value.Env(), "worldSize must be at least 1");
-  return size;
+ShmOptions ReadOptions(const Napi::Value& value) {
+  if (!value.IsObject()) ThrowTypeError("an object", "options", value);
+  const auto object = value.As<Napi::Object>();
+  ShmOptions options;
+  const int ranks = options.world_size = ReadWorldSize(object.Get("worldSize"));
+  options.rank = ReadInt(object.Get("rank"), "rank", 0, ranks - 1);
+  options.control_fd = ReadDescriptor(object.Get("controlFd"), "controlFd");
+  options.segment_fds = ReadArray(object.Get("segmentFds"), "segmentFds", ranks, ReadDescriptor);
+  const auto read_bytes = [](const Napi::Value& bytes, const std::string& name) {
+    return static_cast<uint64_t>(ReadInteger(bytes, name, 0, kMaxSafeInteger));
+  };
+  options.slot_bytes = ReadArray(object.Get("slotBytes"), "slotBytes", kAnyLength,
+                                 [&](const Napi::Value& slot, const std::string& name) {
+                                   return ReadArray(slot, name, ranks, read_bytes);
+                                 });
+  options.timeout = ReadTimeout(object.Get("timeout"));
+  options.generation =
+      static_cast<uint64_t>(ReadInteger(object.Get("generation"), "generation", 1, kMaxSafeInteger));
+  return options;
 }
 
-shm::ShmOptions ReadOptions(const Napi::Value& value) {
-  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "Expected an object of options");
-  const auto object = value.As<Napi::Object>();
-  shm::ShmOptions options;
-  options.rank = SmallInteger(object.Get("rank"), "rank");
-  options.world_size = WorldSize(object.Get("worldSize"));
-  options.control_fd = SmallInteger(object.Get("controlFd"), "controlFd");
-  options.segment_fds = List<int>(object.Get("segmentFds"), "segmentFds", [](const Napi::Value& fd) {
-    return SmallInteger(fd, "segmentFds");
-  });
-  options.slot_bytes =
-      List<std::vector<size_t>>(object.Get("slotBytes"), "slotBytes", [](const Napi::Value& slot) {
-        return List<size_t>(slot, "slotBytes", [](const Napi::Value& bytes) { return Size(bytes, "slotBytes"); });
-      });
-  options.timeout_ms = Integer(object.Get("timeout"), "timeout");
-  options.generation = static_cast<uint32_t>(Size(object.Get("generation"), "generation"));
-  return options;
+NativeError ToNativeError(const CommError& error) {
+  return NativeError(ErrorCode(error.code()), error.what());
+}
+
+Napi::Error ProtocolError(Napi::Env env, const std::string& message) {
+  return ToJavaScript(env, ToNativeError(CommError(CommErrorCode::kProtocol, message)));
+}
+
+// Runs `function`; its CommErrors become JavaScript's.
+template <class Function>
+auto Translating(Napi::Env env, const Function& function) {
+  try {
+    return function();
+  } catch (const CommError& error) {
+    throw ToJavaScript(env, ToNativeError(error));
+  }
+}
+
+// What a method that returns a promise throws, as a rejection.
+template <class Function>
+Napi::Value Rejecting(Napi::Env env, const Function& function) {
+  try {
+    return function();
+  } catch (const Napi::Error& error) {
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    deferred.Reject(error.Value());
+    return deferred.Promise();
+  }
 }
 
 class NapiControlBlock : public Napi::ObjectWrap<NapiControlBlock> {
@@ -86,29 +151,35 @@ class NapiControlBlock : public Napi::ObjectWrap<NapiControlBlock> {
   }
 
   explicit NapiControlBlock(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<NapiControlBlock>(info), block_(Guarded(info.Env(), [&] {
-          return shm::ControlBlock(SmallInteger(info[0], "fd"), WorldSize(info[1]));
+      : Napi::ObjectWrap<NapiControlBlock>(info), control_(Translating(info.Env(), [&] {
+          return ControlBlock(ReadDescriptor(info[0], "fd"), ReadWorldSize(info[1]));
         })) {}
 
  private:
-  void Abort(const Napi::CallbackInfo& info) { block_.Abort(SmallInteger(info[0], "rank")); }
+  void Abort(const Napi::CallbackInfo& info) { control_.Abort(Rank(info, ControlBlock::kParent)); }
 
   Napi::Value AbortedBy(const Napi::CallbackInfo& info) {
-    const auto rank = block_.aborted_by();
+    const auto rank = control_.aborted_by();
     return rank ? Napi::Number::New(info.Env(), *rank) : info.Env().Undefined();
   }
 
-  void Beat(const Napi::CallbackInfo& info) {
-    Guarded(info.Env(), [&] { block_.Beat(SmallInteger(info[0], "rank")); });
-  }
+  void Beat(const Napi::CallbackInfo& info) { control_.Beat(Rank(info, 0)); }
 
   Napi::Value Silence(const Napi::CallbackInfo& info) {
-    const auto silence = Guarded(info.Env(), [&] { return block_.Silence(SmallInteger(info[0], "rank")); });
-    return silence ? Napi::Number::New(info.Env(), *silence) : info.Env().Undefined();
+    const auto silence = control_.Silence(Rank(info, 0));
+    if (!silence) return info.Env().Undefined();
+    return Napi::Number::New(info.Env(), std::chrono::duration<double, std::milli>(*silence).count());
   }
 
-  shm::ControlBlock block_;
+  int Rank(const Napi::CallbackInfo& info, int min) const {
+    return ReadInt(info[0], "rank", min, control_.world_size() - 1);
+  }
+
+  ControlBlock control_;
 };
+
+// Tells objects that wrap a NapiCommunicator from all others.
+constexpr napi_type_tag kCommunicatorTag = {0x8d5c1e6fb2a94b07, 0x9f3e5d7a41c8462b};
 
 class NapiCommunicator : public Napi::ObjectWrap<NapiCommunicator> {
  public:
@@ -122,74 +193,96 @@ class NapiCommunicator : public Napi::ObjectWrap<NapiCommunicator> {
   }
 
   explicit NapiCommunicator(const Napi::CallbackInfo& info)
-      : Napi::ObjectWrap<NapiCommunicator>(info), communicator_(Guarded(info.Env(), [&] {
-          return std::make_shared<shm::ShmCommunicator>(ReadOptions(info[0]));
-        })) {}
-
-  std::shared_ptr<Communicator> communicator() const { return communicator_; }
-
- private:
-  // Waiting happens off the JavaScript thread; the promise resolves to undefined.
-  static Napi::Value Promised(Napi::Env env, const std::vector<Napi::Value>& kept, PromiseWorker::Work work) {
-    const auto guarded = [work = std::move(work)] {
-      try {
-        work();
-      } catch (const CommError& error) {
-        throw NativeError(ErrorCode(error.code()), error.what());
-      }
-    };
-    return PromiseWorker::Start(env, kept, guarded, [](Napi::Env e) { return e.Undefined(); });
+      : Napi::ObjectWrap<NapiCommunicator>(info), communicator_(Translating(info.Env(), [&] {
+          return std::make_shared<ShmCommunicator>(ReadOptions(info[0]));
+        })) {
+    info.This().As<Napi::Object>().TypeTag(&kCommunicatorTag);
   }
 
+  std::shared_ptr<ShmCommunicator> Opened(Napi::Env env) const {
+    if (!communicator_) throw ProtocolError(env, "the communicator is closed");
+    return communicator_;
+  }
+
+ private:
   Napi::Value Connect(const Napi::CallbackInfo& info) {
-    return Promised(info.Env(), {}, [c = communicator_] { c->Connect(); });
+    return Rejecting(info.Env(), [&] {
+      return Start(info, {}, [](ShmCommunicator& communicator) { communicator.Connect(); });
+    });
   }
 
   Napi::Value Barrier(const Napi::CallbackInfo& info) {
-    return Promised(info.Env(), {}, [c = communicator_] { c->barrier(); });
+    return Rejecting(info.Env(), [&] {
+      return Start(info, {}, [](ShmCommunicator& communicator) { communicator.barrier(); });
+    });
   }
 
   Napi::Value Broadcast(const Napi::CallbackInfo& info) {
-    if (!info[0].IsTypedArray()) throw Napi::TypeError::New(info.Env(), "Expected a typed array for data");
-    const auto array = info[0].As<Napi::TypedArray>();
-    char* data = static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-    const int root = SmallInteger(info[1], "root");
-    return Promised(info.Env(), {info[0]}, [c = communicator_, data, bytes = array.ByteLength(), root] {
-      c->broadcast(data, bytes, root);
+    return Rejecting(info.Env(), [&] {
+      if (!info[0].IsTypedArray()) ThrowTypeError("a typed array", "data", info[0]);
+      // For its address the type of its elements doesn't matter.
+      uint8_t* data = info[0].As<Napi::Uint8Array>().Data();
+      const size_t bytes = info[0].As<Napi::TypedArray>().ByteLength();
+      const int root = ReadInt(info[1], "root", 0, Opened(info.Env())->size() - 1);
+      return Start(info, {info[0]},
+                   [=](ShmCommunicator& communicator) { communicator.broadcast(data, bytes, root); });
     });
   }
 
   Napi::Value Statistics(const Napi::CallbackInfo& info) {
-    const CommStatistics statistics = communicator_->statistics();
-    Napi::Object result = Napi::Object::New(info.Env());
+    const CommStatistics statistics = Opened(info.Env())->statistics();
+    const Napi::Object result = Napi::Object::New(info.Env());
     result.Set("bytesPublished", static_cast<double>(statistics.bytes_published));
     result.Set("bytesFetched", static_cast<double>(statistics.bytes_fetched));
     result.Set("waited", static_cast<double>(statistics.nanoseconds_waited) * 1e-6);
     return result;
   }
 
-  void Close(const Napi::CallbackInfo&) { communicator_->Close(); }
+  // Sessions hold the communicator too: its memory is unmapped when the last of them lets go.
+  void Close(const Napi::CallbackInfo& info) {
+    CheckIdle(info.Env());
+    communicator_.reset();
+  }
 
-  std::shared_ptr<shm::ShmCommunicator> communicator_;
+  // Does `work` off the JavaScript thread. `kept` are objects whose memory it uses.
+  template <class Work>
+  Napi::Value Start(const Napi::CallbackInfo& info, std::vector<Napi::Value> kept, const Work& work) {
+    const std::shared_ptr<ShmCommunicator> communicator = Opened(info.Env());
+    CheckIdle(info.Env());
+    busy_ = true;
+    kept.push_back(info.This());
+    return PromiseWorker::Start(
+        info.Env(), kept,
+        [=] {
+          try {
+            work(*communicator);
+          } catch (const CommError& error) {
+            throw ToNativeError(error);
+          }
+        },
+        [](Napi::Env env) { return env.Undefined(); }, [this] { busy_ = false; });
+  }
+
+  void CheckIdle(Napi::Env env) const {
+    if (busy_) throw ProtocolError(env, "the communicator is busy: await what was called before");
+  }
+
+  std::shared_ptr<ShmCommunicator> communicator_;
+  bool busy_ = false;
 };
-
-// The constructor of this environment's Communicator, to recognise its objects.
-Napi::FunctionReference& CommunicatorClass(Napi::Env env) { return *env.GetInstanceData<Napi::FunctionReference>(); }
 
 }  // namespace
 
 void RegisterCommunicator(Napi::Env env, Napi::Object exports) {
   exports.Set("ControlBlock", NapiControlBlock::Define(env));
-  const Napi::Function communicator = NapiCommunicator::Define(env);
-  // Freed with the environment.
-  env.SetInstanceData(std::make_unique<Napi::FunctionReference>(Napi::Persistent(communicator)).release());
-  exports.Set("Communicator", communicator);
+  exports.Set("Communicator", NapiCommunicator::Define(env));
 }
 
 std::shared_ptr<Communicator> UnwrapCommunicator(Napi::Value value) {
-  if (!value.IsObject() || !value.As<Napi::Object>().InstanceOf(CommunicatorClass(value.Env()).Value()))
-    throw Napi::TypeError::New(value.Env(), "Expected a Communicator for communicator");
-  return NapiCommunicator::Unwrap(value.As<Napi::Object>())->communicator();
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kCommunicatorTag)) {
+    ThrowTypeError("a Communicator", "communicator", value);
+  }
+  return NapiCommunicator::Unwrap(value.As<Napi::Object>())->Opened(value.Env());
 }
 
 }  // namespace distri

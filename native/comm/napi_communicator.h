@@ -11,8 +11,8 @@ namespace distri {
 
 void RegisterCommunicator(Napi::Env env, Napi::Object exports);
 
-// The communicator inside a JavaScript Communicator, which may be closed. Throws a JavaScript TypeError for
-// anything else.
+// The communicator inside a JavaScript Communicator; its memory stays mapped until the result is gone, too.
+// Throws a TypeError for anything else, and an Error for one that is closed.
 std::shared_ptr<Communicator> UnwrapCommunicator(Napi::Value value);
 
 }  // namespace distri

@@ -3,78 +3,81 @@
 #include <string>
 
 #include "comm/communicator.h"
+#include "comm/shm/clock.h"
 
 namespace distri::shm {
 namespace {
 
-constexpr uint64_t kMagic = 0x0031697274736964;  // "distri1"
-constexpr uint32_t kNobody = 0;
-// Ranks start at -1 (the parent) and zero means that nobody aborted.
-constexpr int kAborterOffset = 2;
+constexpr uint64_t kMagic = 0x64697374;  // "dist"
+constexpr uint64_t kVersion = 1;
+static_assert(ControlBlock::kMaxRanks <= 0xffff);
 
-const char kName[] = "the control block";
+// Everything that has to agree, in one word, so that the first to map the file can claim it in one operation.
+uint64_t Identity(int world_size) {
+  return kMagic << 32 | kVersion << 16 | static_cast<uint64_t>(world_size);
+}
+
+[[noreturn]] void Refuse(uint64_t found, uint64_t wanted) {
+  std::string message = "the control block is of another version of distri";
+  if (found >> 32 != kMagic) {
+    message = "the descriptor of the control block belongs to something else";
+  } else if (found >> 16 == wanted >> 16) {
+    message = "the control block was made for " + std::to_string(found & 0xffff) + " ranks, not " +
+              std::to_string(wanted & 0xffff);
+  }
+  throw CommError(CommErrorCode::kProtocol, message);
+}
+
+Mapping MapControlBlock(int fd, size_t bytes) {
+  const SharedFile file(fd, "the control block");
+  // Never shrinks, so it does no harm when another process does the same at this moment.
+  if (file.size() == 0) file.Allocate(bytes);
+  return Mapping(file, bytes, Mapping::Access::kReadWrite);
+}
+
+// Values of `aborted`; 0 is nobody.
+uint32_t EncodeAborter(int rank) { return static_cast<uint32_t>(rank - ControlBlock::kParent) + 1; }
+int DecodeAborter(uint32_t word) { return static_cast<int>(word) - 1 + ControlBlock::kParent; }
 
 }  // namespace
 
-struct alignas(64) ControlBlock::Header {
-  std::atomic<uint64_t> magic;
-  uint32_t world_size;
-  Word aborter;
-};
-
-ControlBlock::ControlBlock(int fd, int world_size) : world_size_(world_size) {
-  const size_t bytes = sizeof(Header) + sizeof(RankState) * static_cast<size_t>(world_size);
-  const bool first = FileSize(fd, kName) == 0;
-  if (first) AllocateFile(fd, bytes, kName);
-  mapping_ = Mapping(fd, bytes, true, kName);
-  if (first) {
-    header().world_size = static_cast<uint32_t>(world_size);
-    header().magic.store(kMagic, std::memory_order_release);
-    return;
-  }
-  if (header().magic.load(std::memory_order_acquire) != kMagic)
-    throw CommError(CommErrorCode::kProtocol, "the descriptor is not that of a control block");
-  if (header().world_size != static_cast<uint32_t>(world_size))
-    throw CommError(CommErrorCode::kProtocol,
-                    "the control block is that of " + std::to_string(header().world_size) + " ranks, not of " +
-                        std::to_string(world_size));
-}
-
-ControlBlock::Header& ControlBlock::header() const { return *reinterpret_cast<Header*>(mapping_.data()); }
-
-RankState& ControlBlock::rank(int rank) const {
-  if (rank < 0 || rank >= world_size_)
-    throw CommError(CommErrorCode::kProtocol,
-                    "there is no rank " + std::to_string(rank) + " of " + std::to_string(world_size_));
-  return reinterpret_cast<RankState*>(mapping_.data() + sizeof(Header))[rank];
+ControlBlock::ControlBlock(int fd, int world_size)
+    : world_size_(world_size),
+      mapping_(MapControlBlock(fd, sizeof(Layout))),
+      // Zero bytes are valid objects of all its types.
+      layout_(reinterpret_cast<Layout*>(mapping_.data())) {
+  const uint64_t wanted = Identity(world_size);
+  uint64_t found = 0;
+  if (!layout_->identity.compare_exchange_strong(found, wanted) && found != wanted) Refuse(found, wanted);
 }
 
 void ControlBlock::Abort(int rank) {
-  uint32_t nobody = kNobody;
-  header().aborter.compare_exchange_strong(nobody, static_cast<uint32_t>(rank + kAborterOffset));
+  uint32_t nobody = 0;
+  if (!layout_->aborted.compare_exchange_strong(nobody, EncodeAborter(rank))) return;
+  for (int i = 0; i < world_size_; ++i) layout_->ranks[i].bell.Ring();
 }
 
 std::optional<int> ControlBlock::aborted_by() const {
-  const uint32_t aborter = header().aborter.load(std::memory_order_acquire);
-  if (aborter == kNobody) return std::nullopt;
-  return static_cast<int>(aborter) - kAborterOffset;
+  const uint32_t word = layout_->aborted.load();
+  if (word == 0) return std::nullopt;
+  return DecodeAborter(word);
 }
 
-void ControlBlock::CheckAbort() const {
-  const std::optional<int> rank = aborted_by();
-  if (!rank) return;
-  throw CommError(CommErrorCode::kAborted,
-                  *rank < 0 ? "the run was stopped" : "rank " + std::to_string(*rank) + " stopped the run");
+void ControlBlock::ThrowIfAborted() const {
+  const std::optional<int> aborter = aborted_by();
+  if (!aborter) return;
+  const std::string who =
+      *aborter == kParent ? "the run was stopped" : "rank " + std::to_string(*aborter) + " stopped the run";
+  throw CommError(CommErrorCode::kAborted, who);
 }
 
-void ControlBlock::Beat(int rank) {
-  this->rank(rank).heartbeat_ns.store(MonotonicNow(), std::memory_order_relaxed);
-}
+void ControlBlock::Beat(int rank) { layout_->ranks[rank].beat.store(MonotonicNanoseconds()); }
 
-std::optional<double> ControlBlock::Silence(int rank) const {
-  const uint64_t last = this->rank(rank).heartbeat_ns.load(std::memory_order_relaxed);
-  if (last == 0) return std::nullopt;
-  return static_cast<double>(static_cast<int64_t>(MonotonicNow() - last)) * 1e-6;
+std::optional<std::chrono::nanoseconds> ControlBlock::Silence(int rank) const {
+  // Read before the clock, so that a beat in between can't make it negative.
+  const uint64_t beat = layout_->ranks[rank].beat.load();
+  if (beat == 0) return std::nullopt;
+  return std::chrono::nanoseconds(MonotonicNanoseconds() - beat);
 }
 
 }  // namespace distri::shm

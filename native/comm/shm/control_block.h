@@ -1,54 +1,69 @@
-// Words shared by the parent and all ranks of a run, in a shared memory file that the parent makes.
+// Words that the parent and all ranks of a run share.
 #pragma once
 
+#include <sched.h>
+
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 
+#include "comm/shm/doorbell.h"
 #include "comm/shm/mapping.h"
-#include "comm/shm/waiting.h"
 
 namespace distri::shm {
 
-// What one rank tells the others. Only the rank itself writes it.
-struct alignas(64) RankState {
-  std::atomic<uint64_t> heartbeat_ns;
-  // Size of the rank's segment in the generation below, written before it.
-  std::atomic<uint64_t> segment_bytes;
-  // The newest generation whose segment is ready, and the newest whose communicator is closed.
-  Word joined;
-  Word left;
-  // How often the rank has come to a barrier, and how many broadcast chunks it has taken.
-  Word barriers;
-  Word chunks;
+// What a rank tells the others. Memory of a new file is zero: no generation yet, never alive.
+// Only `bell` is written by others than the rank itself (and its parent).
+struct RankState {
+  Doorbell bell;
+  // CLOCK_MONOTONIC of the last sign of life, 0 before the first.
+  alignas(64) std::atomic<uint64_t> beat;
+  // Generations of communicators: the last one that the rank began to make, whose segment is ready, that it
+  // left.
+  std::atomic<uint64_t> joined;
+  std::atomic<uint64_t> ready;
+  std::atomic<uint64_t> left;
+  // Written before `ready`: digest of the slots' sizes, CPUs that the rank may use.
+  uint64_t slots;
+  cpu_set_t cpus;
 };
 
+// A shared memory file that the parent makes, and whoever maps it first fills in.
+// Safe to use from all threads and processes.
 class ControlBlock {
  public:
-  // Maps the file; the first to do so gives it its size. Throws CommError(kProtocol) when it was made for another
-  // world size or is something else.
+  static constexpr int kMaxRanks = 1024;
+  // Stands for the parent in Abort().
+  static constexpr int kParent = -1;
+
+  // Throws CommError(kProtocol) when the file is something else or was made for another number of ranks.
   ControlBlock(int fd, int world_size);
 
   int world_size() const { return world_size_; }
-  RankState& rank(int rank) const;
 
-  // The first caller stays: its rank, or -1 for the parent, is what the others are told.
+  // Makes every wait of every rank fail, now and from now on. The first caller stays.
   void Abort(int rank);
   std::optional<int> aborted_by() const;
-  // Throws CommError(kAborted) once somebody aborted.
-  void CheckAbort() const;
+  // Throws CommError(kAborted) that says who aborted.
+  void ThrowIfAborted() const;
 
   void Beat(int rank);
-  // Milliseconds since the last beat.
-  std::optional<double> Silence(int rank) const;
+  // Time since the last beat.
+  std::optional<std::chrono::nanoseconds> Silence(int rank) const;
+
+  RankState& rank(int rank) const { return layout_->ranks[rank]; }
 
  private:
-  struct Header;
-
-  Header& header() const;
+  struct Layout {
+    std::atomic<uint64_t> identity;
+    alignas(64) std::atomic<uint32_t> aborted;
+    RankState ranks[kMaxRanks];
+  };
 
   int world_size_;
   Mapping mapping_;
+  Layout* layout_;
 };
 
 }  // namespace distri::shm

@@ -1,37 +1,31 @@
-// A shared memory file in this process's address space.
 #pragma once
 
 #include <cstddef>
-#include <string>
+#include <utility>
+
+#include "comm/shm/shared_file.h"
 
 namespace distri::shm {
 
+// A shared memory file in this process's address space, unmapped at the end of its life.
 class Mapping {
  public:
-  Mapping() = default;
-  // Maps the first `bytes` of `fd`, which must have that many: touching what a file lacks would be a SIGBUS.
-  // `what` names the file in errors. Throws CommError(kProtocol).
-  Mapping(int fd, size_t bytes, bool writable, const std::string& what);
-  ~Mapping();
+  enum class Access { kRead, kReadWrite };
 
-  Mapping(Mapping&& other) noexcept;
-  Mapping& operator=(Mapping&& other) noexcept;
+  // Maps the first `bytes` of `file`. Throws CommError(kProtocol) when it is shorter (touching what lies
+  // beyond would be SIGBUS) or can't be mapped.
+  Mapping(const SharedFile& file, size_t bytes, Access access);
+  ~Mapping();
+  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
 
-  char* data() const { return data_; }
-  size_t size() const { return size_; }
+  // At the start of a page.
+  std::byte* data() const { return data_; }
 
  private:
-  char* data_ = nullptr;
-  size_t size_ = 0;
+  std::byte* data_;
+  size_t bytes_;
 };
-
-// Bytes of the file. Throws CommError(kProtocol) for a descriptor that is not open.
-size_t FileSize(int fd, const std::string& what);
-
-// Gives the file exactly `bytes` of memory, all zero. The memory is taken now, so that a lack of it is an error
-// here and not a SIGBUS later. Throws CommError(kProtocol).
-void AllocateFile(int fd, size_t bytes, const std::string& what);
 
 }  // namespace distri::shm

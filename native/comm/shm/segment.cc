@@ -1,41 +1,94 @@
 #include "comm/shm/segment.h"
 
+#include <string>
+
+#include "comm/communicator.h"
+
 namespace distri::shm {
 namespace {
 
-// A cache line: no two words or slots share one.
-constexpr size_t kAlignment = 64;
+constexpr uint64_t kMagic = 0x6469737473656731;  // "distseg1"
+constexpr size_t kLine = 64;
+// Files are as long as an off_t can say; sums of two such numbers don't overflow.
+constexpr uint64_t kMaxBytes = uint64_t{1} << 62;
 
-size_t Align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+[[noreturn]] void Refuse(const std::string& message) { throw CommError(CommErrorCode::kProtocol, message); }
 
-}  // namespace
+[[noreturn]] void RefuseFile(const SharedFile& file) {
+  Refuse("the descriptor of " + file.name() + " belongs to something else");
+}
 
-SegmentLayout::SegmentLayout(const std::vector<size_t>& slot_bytes) : sizes_(slot_bytes) {
-  bytes_ = kAlignment * kParities * (slot_bytes.size() + 1);
-  staging_ = bytes_;
-  bytes_ += kParities * kChunkBytes;
-  for (const size_t size : slot_bytes) {
-    offsets_.push_back(bytes_);
-    bytes_ += kParities * Align(size);
+size_t RoundUp(size_t bytes) { return (bytes + kLine - 1) / kLine * kLine; }
+
+bool IsSegment(const SharedFile& file, int rank) {
+  if (file.size() < sizeof(SegmentHeader)) return false;
+  const Mapping mapping(file, sizeof(SegmentHeader), Mapping::Access::kRead);
+  const auto* header = reinterpret_cast<const SegmentHeader*>(mapping.data());
+  return header->magic == kMagic && header->rank == static_cast<uint64_t>(rank);
+}
+
+// Makes room for a segment; leaves nothing behind when there is not enough.
+void Replace(const SharedFile& file, size_t bytes) {
+  file.Clear();
+  try {
+    file.Allocate(bytes);
+  } catch (const CommError&) {
+    file.Clear();
+    throw;
   }
 }
 
-size_t SegmentLayout::sequence_offset(int slot, int parity) const {
-  return kAlignment * (static_cast<size_t>(slot + 1) * kParities + static_cast<size_t>(parity));
+}  // namespace
+
+uint64_t Digest(const SlotBytes& slot_bytes) {
+  // FNV-1a over 64-bit words.
+  uint64_t digest = 0xcbf29ce484222325;
+  const auto add = [&](uint64_t word) { digest = (digest ^ word) * 0x100000001b3; };
+  for (const std::vector<uint64_t>& slot : slot_bytes) {
+    add(slot.size());
+    for (const uint64_t bytes : slot) add(bytes);
+  }
+  return digest;
 }
 
-size_t SegmentLayout::data_offset(int slot, int parity) const {
-  const size_t second = static_cast<size_t>(parity);
-  if (slot == kStaging) return staging_ + second * kChunkBytes;
-  return offsets_[static_cast<size_t>(slot)] + second * Align(slot_bytes(slot));
+SegmentLayout::SegmentLayout(const SlotBytes& slot_bytes, int rank)
+    : bytes_(sizeof(SegmentHeader) + slot_bytes.size() * 2 * kLine) {
+  for (const std::vector<uint64_t>& slot : slot_bytes) {
+    const uint64_t bytes = slot[static_cast<size_t>(rank)];
+    for (int parity = 0; parity < 2; ++parity) {
+      if (bytes > kMaxBytes || bytes_ > kMaxBytes) {
+        Refuse("the slots of rank " + std::to_string(rank) + " are larger than any memory");
+      }
+      buffers_.push_back(bytes_);
+      bytes_ += RoundUp(bytes);
+    }
+  }
 }
 
-Word& Segment::sequence(int slot, uint64_t number) const {
-  return *reinterpret_cast<Word*>(mapping_.data() + layout_->sequence_offset(slot, number % kParities));
+size_t SegmentLayout::sequence(size_t slot, size_t parity) const {
+  return sizeof(SegmentHeader) + (2 * slot + parity) * kLine;
 }
 
-char* Segment::data(int slot, uint64_t number) const {
-  return mapping_.data() + layout_->data_offset(slot, number % kParities);
+Segment Segment::Create(const SharedFile& file, const SegmentLayout& layout, int rank, uint64_t generation) {
+  // A wrong descriptor must not cost its owner the content.
+  if (file.size() != 0 && !IsSegment(file, rank)) RefuseFile(file);
+  Replace(file, layout.bytes());
+  Segment segment(Mapping(file, layout.bytes(), Mapping::Access::kReadWrite), layout);
+  SegmentHeader& header = segment.header();
+  header.magic = kMagic;
+  header.rank = static_cast<uint64_t>(rank);
+  header.generation = generation;
+  return segment;
+}
+
+Segment Segment::Open(const SharedFile& file, const SegmentLayout& layout, int rank, uint64_t generation) {
+  if (!IsSegment(file, rank)) RefuseFile(file);
+  Segment segment(Mapping(file, layout.bytes(), Mapping::Access::kRead), layout);
+  if (segment.header().generation != generation) {
+    Refuse(file.name() + " is of generation " + std::to_string(segment.header().generation) + ", not " +
+           std::to_string(generation));
+  }
+  return segment;
 }
 
 }  // namespace distri::shm

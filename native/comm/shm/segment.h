@@ -1,56 +1,79 @@
-// The part of shared memory that one rank writes and all read: its slots and a staging area for broadcasts.
+// The memory in which one rank leaves data for the others: only its owner writes to it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "comm/shm/mapping.h"
-#include "comm/shm/waiting.h"
 
 namespace distri::shm {
 
-// Everything in a segment is there twice, for even and odd ticks (slots) or chunks (staging).
-constexpr int kParities = 2;
-constexpr size_t kChunkBytes = size_t{256} << 10;
+// [slot][rank]: bytes that a rank publishes in a slot.
+using SlotBytes = std::vector<std::vector<uint64_t>>;
 
-// Where a rank's slots lie: computed alike by the rank and its readers.
+// Changes whenever a size, a slot or a rank does.
+uint64_t Digest(const SlotBytes& slot_bytes);
+
+// Where things lie in a rank's segment: a header, a sequence word per slot and parity, a buffer per slot and
+// parity. Every rank computes the same from the same sizes.
 class SegmentLayout {
  public:
-  explicit SegmentLayout(const std::vector<size_t>& slot_bytes);
+  // Throws CommError(kProtocol) when the sizes add up to more than a file can have.
+  SegmentLayout(const SlotBytes& slot_bytes, int rank);
 
   size_t bytes() const { return bytes_; }
-  int slots() const { return static_cast<int>(offsets_.size()); }
-  size_t slot_bytes(int slot) const { return sizes_[static_cast<size_t>(slot)]; }
-
-  // Word that holds (tick or chunk number) + 1 of the data at the same place, 0 for none. The staging area comes
-  // before the slots, as number -1.
-  size_t sequence_offset(int slot, int parity) const;
-  size_t data_offset(int slot, int parity) const;
+  // Offsets of the two parities of a slot.
+  size_t sequence(size_t slot, size_t parity) const;
+  size_t buffer(size_t slot, size_t parity) const { return buffers_[2 * slot + parity]; }
 
  private:
-  std::vector<size_t> sizes_;
-  std::vector<size_t> offsets_;
-  size_t staging_ = 0;
-  size_t bytes_ = 0;
+  std::vector<size_t> buffers_;
+  size_t bytes_;
 };
 
-constexpr int kStaging = -1;
+// How broadcasts pass through a segment, see Broadcaster.
+struct Stage {
+  static constexpr size_t kBytes = size_t{256} << 10;
 
-// A mapped segment.
+  uint64_t chunk;
+  uint64_t total_bytes;
+  alignas(64) std::byte data[kBytes];
+};
+
+struct SegmentHeader {
+  uint64_t magic;
+  uint64_t rank;
+  uint64_t generation;
+  // Barriers that the rank has entered.
+  alignas(64) std::atomic<uint64_t> barriers;
+  // Chunks of broadcasts that the rank is done with.
+  alignas(64) std::atomic<uint64_t> chunks;
+  alignas(64) Stage stages[2];
+};
+
 class Segment {
  public:
-  Segment() = default;
-  Segment(int fd, const SegmentLayout& layout, bool writable, const std::string& owner)
-      : layout_(&layout), mapping_(fd, layout.bytes(), writable, "the segment of " + owner) {}
+  // Makes `rank`'s segment out of `file`, all zero. No other process may have mapped it.
+  static Segment Create(const SharedFile& file, const SegmentLayout& layout, int rank, uint64_t generation);
+  // Maps the segment that `rank` made. Throws CommError(kProtocol) when the file is not that.
+  static Segment Open(const SharedFile& file, const SegmentLayout& layout, int rank, uint64_t generation);
 
-  Word& sequence(int slot, uint64_t number) const;
-  char* data(int slot, uint64_t number) const;
+  // Zero bytes are valid objects of these types; Create and Open ensure that they are there.
+  SegmentHeader& header() const { return *reinterpret_cast<SegmentHeader*>(mapping_.data()); }
+  std::atomic<uint64_t>& sequence(size_t slot, size_t parity) const {
+    return *reinterpret_cast<std::atomic<uint64_t>*>(mapping_.data() + layout_.sequence(slot, parity));
+  }
+  std::byte* buffer(size_t slot, size_t parity) const {
+    return mapping_.data() + layout_.buffer(slot, parity);
+  }
 
  private:
-  const SegmentLayout* layout_ = nullptr;
+  Segment(Mapping mapping, SegmentLayout layout) : mapping_(std::move(mapping)), layout_(std::move(layout)) {}
+
   Mapping mapping_;
+  SegmentLayout layout_;
 };
 
 }  // namespace distri::shm

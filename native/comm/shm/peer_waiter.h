@@ -1,0 +1,91 @@
+// The only place where a rank waits for another one.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "comm/shm/clock.h"
+#include "comm/shm/control_block.h"
+
+namespace distri::shm {
+
+// Says to the processor that this is a loop which waits.
+inline void Pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits with a time limit and an eye on the abort word. Safe to use from all threads.
+class PeerWaiter {
+ public:
+  PeerWaiter(const ControlBlock& control, std::chrono::nanoseconds timeout)
+      : control_(control), timeout_(timeout) {}
+
+  // Looks that a wait takes before it sleeps: about as long as putting a thread to sleep and waking it.
+  void set_spins(int spins) { spins_.store(spins, std::memory_order_relaxed); }
+
+  uint64_t nanoseconds_waited() const { return waited_.load(std::memory_order_relaxed); }
+
+  // Returns as soon as `ready()`, which looks at something that `peer` announces with its doorbell.
+  // Throws CommError(kAborted) or CommError(kTimeout).
+  template <class Ready>
+  void Wait(int peer, const Ready& ready) {
+    if (ready()) return;
+    const Stopwatch stopwatch(waited_);
+    if (!Spin(ready)) Sleep(peer, ready);
+  }
+
+ private:
+  // Longest sleep: bounds how late an abort is noticed whose author died before it could wake anybody.
+  static constexpr std::chrono::milliseconds kSlice{50};
+
+  // Adds its lifetime to a total.
+  class Stopwatch {
+   public:
+    explicit Stopwatch(std::atomic<uint64_t>& total) : total_(total) {}
+    ~Stopwatch() { total_.fetch_add(MonotonicNanoseconds() - start_, std::memory_order_relaxed); }
+
+   private:
+    std::atomic<uint64_t>& total_;
+    uint64_t start_ = MonotonicNanoseconds();
+  };
+
+  template <class Ready>
+  bool Spin(const Ready& ready) const {
+    for (int i = spins_.load(std::memory_order_relaxed); i > 0; --i) {
+      Pause();
+      if (ready()) return true;
+    }
+    return false;
+  }
+
+  template <class Ready>
+  void Sleep(int peer, const Ready& ready) const {
+    const Doorbell::Listener listener(control_.rank(peer).bell);
+    for (std::chrono::nanoseconds left = timeout_;;) {
+      const uint32_t heard = listener.rings();
+      if (ready()) return;
+      control_.ThrowIfAborted();
+      if (left <= left.zero()) ThrowTimeout(peer);
+      const uint64_t start = MonotonicNanoseconds();
+      listener.Sleep(heard, std::min<std::chrono::nanoseconds>(left, kSlice));
+      const std::chrono::nanoseconds slept(MonotonicNanoseconds() - start);
+      // When the whole run was suspended (Ctrl-Z), the peer needs its time again.
+      left -= std::min<std::chrono::nanoseconds>(slept, 2 * kSlice);
+    }
+  }
+
+  [[noreturn]] void ThrowTimeout(int peer) const;
+
+  const ControlBlock& control_;
+  const std::chrono::nanoseconds timeout_;
+  std::atomic<int> spins_{0};
+  std::atomic<uint64_t> waited_{0};
+};
+
+}  // namespace distri::shm
