@@ -541,6 +541,13 @@ void AFailedGenerationCanBeFollowedByAnother() {
   });
 }
 
+// A limit of file sizes (ulimit -f) holds for shared memory, too.
+void AControlBlockIsNoLargerThanNeeded() {
+  const Run run(2);
+  struct stat status {};
+  Check(fstat(run.control_fd(), &status) == 0 && status.st_size <= 2048, "2 ranks need less than 2 KiB");
+}
+
 void DescriptorsAreChecked() {
   const Run run(2);
   ExpectError(CommErrorCode::kProtocol, "made for 2 ranks, not 3",
@@ -670,6 +677,7 @@ constexpr Test kTests[] = {
     TEST(ASegmentIsNotResizedWhileAPeerReadsIt),
     TEST(GenerationsFollowEachOther),
     TEST(AFailedGenerationCanBeFollowedByAnother),
+    TEST(AControlBlockIsNoLargerThanNeeded),
     TEST(DescriptorsAreChecked),
     TEST(ForeignMemoryIsLeftAlone),
     TEST(WrongSegmentsAreRefused),

@@ -16,7 +16,7 @@ void Broadcaster::Broadcast(std::byte* data, size_t bytes, int root) {
     } else {
       Receive(chunk, root);
     }
-    control_.rank(rank_).bell.Announce(chunks(rank_), chunk.index + 1);
+    control_.state(rank_).bell.Announce(chunks(rank_), chunk.index + 1);
   }
 }
 

@@ -28,37 +28,35 @@ uint64_t Identity(int world_size) {
   throw CommError(CommErrorCode::kProtocol, message);
 }
 
-Mapping MapControlBlock(int fd, size_t bytes) {
-  const SharedFile file(fd, "the control block");
-  // Never shrinks, so it does no harm when another process does the same at this moment.
-  if (file.size() == 0) file.Allocate(bytes);
-  return Mapping(file, bytes, Mapping::Access::kReadWrite);
-}
-
 // Values of `aborted`; 0 is nobody.
 uint32_t EncodeAborter(int rank) { return static_cast<uint32_t>(rank - ControlBlock::kParent) + 1; }
 int DecodeAborter(uint32_t word) { return static_cast<int>(word) - 1 + ControlBlock::kParent; }
 
 }  // namespace
 
-ControlBlock::ControlBlock(int fd, int world_size)
-    : world_size_(world_size),
-      mapping_(MapControlBlock(fd, sizeof(Layout))),
-      // Zero bytes are valid objects of all its types.
-      layout_(reinterpret_cast<Layout*>(mapping_.data())) {
+ControlBlock::ControlBlock(int fd, int world_size) : world_size_(world_size), mapping_(Map(fd, world_size)) {}
+
+Mapping ControlBlock::Map(int fd, int world_size) {
+  const SharedFile file(fd, "the control block");
+  const size_t bytes = sizeof(Header) + sizeof(RankState) * static_cast<size_t>(world_size);
+  // Never shrinks, so it does no harm when another process does the same at this moment.
+  if (file.size() == 0) file.Allocate(bytes);
+  const Mapping start(file, sizeof(Header), Mapping::Access::kReadWrite);
+  auto& identity = reinterpret_cast<Header*>(start.data())->identity;
   const uint64_t wanted = Identity(world_size);
   uint64_t found = 0;
-  if (!layout_->identity.compare_exchange_strong(found, wanted) && found != wanted) Refuse(found, wanted);
+  if (!identity.compare_exchange_strong(found, wanted) && found != wanted) Refuse(found, wanted);
+  return Mapping(file, bytes, Mapping::Access::kReadWrite);
 }
 
 void ControlBlock::Abort(int rank) {
   uint32_t nobody = 0;
-  if (!layout_->aborted.compare_exchange_strong(nobody, EncodeAborter(rank))) return;
-  for (int i = 0; i < world_size_; ++i) layout_->ranks[i].bell.Ring();
+  if (!header().aborted.compare_exchange_strong(nobody, EncodeAborter(rank))) return;
+  for (int i = 0; i < world_size_; ++i) state(i).bell.Ring();
 }
 
 std::optional<int> ControlBlock::aborted_by() const {
-  const uint32_t word = layout_->aborted.load();
+  const uint32_t word = header().aborted.load();
   if (word == 0) return std::nullopt;
   return DecodeAborter(word);
 }
@@ -71,11 +69,11 @@ void ControlBlock::ThrowIfAborted() const {
   throw CommError(CommErrorCode::kAborted, who);
 }
 
-void ControlBlock::Beat(int rank) { layout_->ranks[rank].beat.store(MonotonicNanoseconds()); }
+void ControlBlock::Beat(int rank) { state(rank).beat.store(MonotonicNanoseconds()); }
 
 std::optional<std::chrono::nanoseconds> ControlBlock::Silence(int rank) const {
   // Read before the clock, so that a beat in between can't make it negative.
-  const uint64_t beat = layout_->ranks[rank].beat.load();
+  const uint64_t beat = state(rank).beat.load();
   if (beat == 0) return std::nullopt;
   return std::chrono::nanoseconds(MonotonicNanoseconds() - beat);
 }

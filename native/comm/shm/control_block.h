@@ -52,18 +52,24 @@ class ControlBlock {
   // Time since the last beat.
   std::optional<std::chrono::nanoseconds> Silence(int rank) const;
 
-  RankState& rank(int rank) const { return layout_->ranks[rank]; }
+  // Zero bytes are a valid object.
+  RankState& state(int rank) const {
+    return reinterpret_cast<RankState*>(mapping_.data() + sizeof(Header))[rank];
+  }
 
  private:
-  struct Layout {
+  // RankStates follow.
+  struct alignas(64) Header {
     std::atomic<uint64_t> identity;
     alignas(64) std::atomic<uint32_t> aborted;
-    RankState ranks[kMaxRanks];
   };
+
+  static Mapping Map(int fd, int world_size);
+
+  Header& header() const { return *reinterpret_cast<Header*>(mapping_.data()); }
 
   int world_size_;
   Mapping mapping_;
-  Layout* layout_;
 };
 
 }  // namespace distri::shm

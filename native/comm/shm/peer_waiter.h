@@ -66,7 +66,7 @@ class PeerWaiter {
 
   template <class Ready>
   void Sleep(int peer, const Ready& ready) const {
-    const Doorbell::Listener listener(control_.rank(peer).bell);
+    const Doorbell::Listener listener(control_.state(peer).bell);
     for (std::chrono::nanoseconds left = timeout_;;) {
       const uint32_t heard = listener.rings();
       if (ready()) return;

@@ -53,7 +53,7 @@ std::vector<SharedFile> OpenSegments(const std::vector<int>& descriptors) {
 int ChooseSpins(const ControlBlock& control) {
   cpu_set_t all;
   CPU_ZERO(&all);
-  for (int rank = 0; rank < control.world_size(); ++rank) CPU_OR(&all, &all, &control.rank(rank).cpus);
+  for (int rank = 0; rank < control.world_size(); ++rank) CPU_OR(&all, &all, &control.state(rank).cpus);
   return control.world_size() <= CPU_COUNT(&all) ? kSpins : 0;
 }
 
@@ -81,7 +81,7 @@ void ShmCommunicator::Connect() {
 }
 
 Segment ShmCommunicator::CreateSegment() const {
-  RankState& state = control_.rank(rank());
+  RankState& state = control_.state(rank());
   state.slots = Digest(options_.slot_bytes);
   CPU_ZERO(&state.cpus);
   constexpr pid_t kThisThread = 0;
@@ -93,7 +93,7 @@ Segment ShmCommunicator::CreateSegment() const {
 
 Segment ShmCommunicator::OpenSegment(int peer) {
   membership_->AwaitReady(waiter_, peer);
-  if (control_.rank(peer).slots != Digest(options_.slot_bytes)) {
+  if (control_.state(peer).slots != Digest(options_.slot_bytes)) {
     Refuse("ranks " + std::to_string(rank()) + " and " + std::to_string(peer) +
            " disagree on the sizes of the slots");
   }
@@ -119,7 +119,7 @@ void* ShmCommunicator::buffer(int slot, int64_t tick) {
 void ShmCommunicator::publish(int slot, int64_t tick) {
   const Place own = At(slot, rank(), tick);
   CheckUnpublished(own, slot, tick);
-  control_.rank(rank()).bell.Announce(own.sequence, Published(tick));
+  control_.state(rank()).bell.Announce(own.sequence, Published(tick));
   bytes_published_.fetch_add(own.bytes, std::memory_order_relaxed);
 }
 
@@ -140,7 +140,7 @@ void ShmCommunicator::barrier() {
     return segments_[static_cast<size_t>(rank)].header().barriers;
   };
   const uint64_t count = ++barriers_;
-  control_.rank(rank()).bell.Announce(barriers(rank()), count);
+  control_.state(rank()).bell.Announce(barriers(rank()), count);
   for (int peer = 0; peer < size(); ++peer) {
     waiter_.Wait(peer, [&] { return barriers(peer).load() >= count; });
   }
