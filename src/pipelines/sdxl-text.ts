@@ -62,7 +62,11 @@ export class SDXLTextEncoders {
       const layers = new SingleDevice(kernels, await checkpoint.weights(component));
       const hiddenLayer = config.layers - 1;
       new CLIPTextModel(config, layers, kernels).build({ batch: 1, hiddenLayer, pooled });
-      const model = await Executable.load(addon, kernels.graph.compile().step, options);
+      // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
+      const model = await Executable.load(addon, kernels.graph.compile().step, {
+        ...options,
+        weights: 'shared',
+      });
       return { tokenizer, config, hiddenState: hiddenStateName(hiddenLayer), model };
     };
     return new SDXLTextEncoders(await encoder('', false), await encoder('_2', true));
