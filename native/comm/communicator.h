@@ -43,14 +43,17 @@ class Communicator {
   // Bytes that `rank` publishes in `slot`. Throws CommError(kProtocol) for an unknown slot or rank.
   virtual size_t slot_bytes(int slot, int rank) const = 0;
 
-  // Own buffer of `slot` for `tick`, to be filled by the caller and then made visible by publish().
+  // Own buffer of `slot` for `tick`, to be filled by the caller and then made visible by publish(). From
+  // buffer() on, tick - 2 is gone. Both throw kProtocol for a tick that does not come after the published
+  // ones.
   virtual void* buffer(int slot, int64_t tick) = 0;
   virtual void publish(int slot, int64_t tick) = 0;
 
-  // What `peer` (or this rank itself) published in `slot` at `tick`. Waits for it; the pointer stays valid until
-  // the end of the step. Throws kTimeout, kAborted, or kProtocol when the data was already overwritten.
+  // What `peer` (or this rank itself) published in `slot` at `tick`. Waits for it; the pointer stays valid
+  // until the end of the step. Throws kTimeout, kAborted, or kProtocol when the data was already overwritten.
   virtual const void* fetch(int slot, int peer, int64_t tick) = 0;
 
+  // All ranks call these in the same order, broadcast with the same bytes and root. They don't disturb slots.
   virtual void barrier() = 0;
   virtual void broadcast(void* data, size_t bytes, int root) = 0;
 
