@@ -10,13 +10,9 @@ import { loadAddon } from '../native/load.js';
 import { DistriError } from '../runtime/errors.js';
 import type { ExecutableOptions } from '../runtime/executable.js';
 import type { RankContext } from '../runtime/rank-context.js';
-import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
-import { createScheduler } from '../schedulers/create.js';
-import type { Scheduler } from '../schedulers/scheduler.js';
-import { createGenerator, type Generator } from '../tensor/random.js';
-import { float32, int64, type Tensor } from '../tensor/tensor.js';
-import { batchSize, type Conditioning, ownRows, repeatRows, tileRows, zerosLike } from './conditioning.js';
-import { Denoiser } from './denoiser.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
+import { type Conditioning, repeatRows, zerosLike } from './conditioning.js';
+import { DenoisingLoop, type LatentSize, type Recorder } from './denoising-loop.js';
 import { LatentDecoder, toPixels } from './latent-decoder.js';
 import type {
   Generation,
@@ -46,28 +42,19 @@ interface EmbedSizes {
  */
 export class StableDiffusionXLPipeline {
   readonly #checkpoint: Checkpoint;
-  readonly #ranks: RankContext;
-  readonly #topology: Topology;
-  readonly #denoiser: Denoiser;
+  readonly #loop: DenoisingLoop;
   readonly #first: FirstRankParts | undefined;
-  readonly #vae: AutoencoderKLConfig;
   readonly #sizes: EmbedSizes;
 
   private constructor(
     checkpoint: Checkpoint,
-    ranks: RankContext,
-    topology: Topology,
-    denoiser: Denoiser,
+    loop: DenoisingLoop,
     first: FirstRankParts | undefined,
-    vae: AutoencoderKLConfig,
     sizes: EmbedSizes,
   ) {
     this.#checkpoint = checkpoint;
-    this.#ranks = ranks;
-    this.#topology = topology;
-    this.#denoiser = denoiser;
+    this.#loop = loop;
     this.#first = first;
-    this.#vae = vae;
     this.#sizes = sizes;
   }
 
@@ -84,11 +71,6 @@ export class StableDiffusionXLPipeline {
     const checkpoint = await openCheckpoint(options.directory, { variant: options.variant });
     const vae = readAutoencoderKLConfig(await checkpoint.config('vae'));
     const sizes = await readEmbedSizes(checkpoint);
-    const topology = planTopology({
-      worldSize: ranks.worldSize,
-      guided: request.guidanceScale > 1,
-      splitBatch: parallel.splitBatch,
-    });
     const latent = latentSize(request, vae);
     const executable = {
       threads: options.threads,
@@ -100,11 +82,17 @@ export class StableDiffusionXLPipeline {
       ranks.rank === 0
         ? await loadFirstRankParts(addon, checkpoint, vae, request, latent, executable)
         : undefined;
-    const batch = batchSize(imageCount(request), topology);
-    const shape = { batch, ...latent, textTokens: sizes.tokens };
-    const denoiser = await Denoiser.load(addon, checkpoint, options, ranks, topology, parallel, shape);
+    const loop = await DenoisingLoop.load(request, {
+      addon,
+      source: checkpoint,
+      load: options,
+      ranks,
+      parallel,
+      latent,
+      textTokens: sizes.tokens,
+    });
     listener.phase('load', 'end');
-    return new StableDiffusionXLPipeline(checkpoint, ranks, topology, denoiser, first, vae, sizes);
+    return new StableDiffusionXLPipeline(checkpoint, loop, first, sizes);
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
@@ -115,11 +103,11 @@ export class StableDiffusionXLPipeline {
 
     listener.phase('text', 'start');
     const conditioning = await this.#encodePrompt(request, record);
-    await this.#beginImage(request, conditioning, record);
+    await this.#loop.begin(request, conditioning, record);
     listener.phase('text', 'end');
 
     listener.phase('denoise', 'start');
-    const latents = await this.#denoise(request, listener, record);
+    const latents = await this.#loop.run(request, listener, record);
     record('final_latents', () => latents);
     listener.phase('denoise', 'end');
 
@@ -128,19 +116,15 @@ export class StableDiffusionXLPipeline {
   }
 
   async close(): Promise<void> {
-    this.#denoiser.release();
+    this.#loop.release();
     this.#first?.text.release();
     this.#first?.decoder?.release();
-  }
-
-  get #role(): RankRole {
-    return this.#topology.roles[this.#ranks.rank] as RankRole;
   }
 
   /** The text encoders run on the first rank; the others are sent the embeddings. */
   async #encodePrompt(request: GenerationRequest, record: Recorder): Promise<Conditioning> {
     const count = request.prompt.length;
-    const guided = this.#topology.guided;
+    const guided = this.#loop.topology.guided;
     const encoded = this.#first ? await this.#encodeTexts(this.#first.text, request, record) : undefined;
     const positive = await this.#share(encoded?.positive, count);
     const negative = guided ? await this.#share(encoded?.negative, count) : undefined;
@@ -167,7 +151,7 @@ export class StableDiffusionXLPipeline {
     const positive = await text.encode(request.prompt);
     record('input_ids', () => positive.ids);
     record('input_ids_2', () => positive.ids2);
-    if (!this.#topology.guided) return { positive, negative: undefined };
+    if (!this.#loop.topology.guided) return { positive, negative: undefined };
     if (
       request.negativePrompt.length === 0 &&
       this.#checkpoint.modelIndex.force_zeros_for_empty_prompt !== false
@@ -190,89 +174,9 @@ export class StableDiffusionXLPipeline {
       embeds: float32([count, tokens, features]),
       pooled: float32([count, pooled]),
     };
-    await this.#denoiser.communicator?.broadcast(embeds.embeds.data, 0);
-    await this.#denoiser.communicator?.broadcast(embeds.pooled.data, 0);
+    await this.#loop.communicator?.broadcast(embeds.embeds.data, 0);
+    await this.#loop.communicator?.broadcast(embeds.pooled.data, 0);
     return embeds;
-  }
-
-  async #beginImage(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
-    const { height, width } = request;
-    const sizes = float32([1, 6], Float32Array.of(height, width, 0, 0, height, width));
-    const batch = batchSize(imageCount(request), this.#topology);
-    record('add_time_ids', () => tileRows(sizes, imageCount(request) * (this.#topology.guided ? 2 : 1)));
-    await this.#denoiser.begin({
-      encoderHiddenStates: ownRows(conditioning, 'embeds', this.#role),
-      textEmbeds: ownRows(conditioning, 'pooled', this.#role),
-      timeIds: tileRows(sizes, batch),
-    });
-  }
-
-  async #denoise(
-    request: GenerationRequest,
-    listener: ProgressListener,
-    record: Recorder,
-  ): Promise<Tensor<'float32'>> {
-    const scheduler = createScheduler(request.scheduler, await this.#checkpoint.config('scheduler'));
-    scheduler.setTimesteps(request.numInferenceSteps);
-    const generator = createGenerator(request.rng, request.seed);
-    let latents = this.#initialLatents(request, scheduler, generator, record);
-    const draw = (step: number) => () => {
-      const noise = generator.randn(latents.shape);
-      record(`step_noise_${index3(step)}`, () => noise);
-      return noise.data;
-    };
-    for (const [step, timestep] of scheduler.timesteps.entries()) {
-      const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
-      const next = scheduler.step(guided, timestep, latents.data, {
-        eta: request.eta,
-        noise: draw(step),
-        batch: imageCount(request),
-      });
-      latents = float32(latents.shape, next);
-      record(`latents_${index3(step)}`, () => float32(latents.shape, next.slice()));
-      listener.step(step, scheduler.timesteps.length);
-    }
-    return latents;
-  }
-
-  #initialLatents(
-    request: GenerationRequest,
-    scheduler: Scheduler,
-    generator: Generator,
-    record: Recorder,
-  ): Tensor<'float32'> {
-    const { rows, columns } = latentSize(request, this.#vae);
-    const noise = generator.randn([imageCount(request), this.#denoiser.config.inChannels, rows, columns]);
-    const latents = float32(
-      noise.shape,
-      noise.data.map((value) => value * scheduler.initNoiseSigma),
-    );
-    record('init_noise', () => noise);
-    record('init_latents', () => latents);
-    record('timesteps', () => timestepTensor(scheduler));
-    const { sigmas } = scheduler;
-    if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
-    return latents;
-  }
-
-  /** The guided noise prediction of one step. */
-  async #predict(
-    latents: Tensor<'float32'>,
-    scheduler: Scheduler,
-    timestep: number,
-    step: number,
-    guidanceScale: number,
-    record: Recorder,
-  ): Promise<Float32Array> {
-    const scaled = float32(latents.shape, scheduler.scaleModelInput(latents.data, timestep));
-    const copies = this.#topology.guided && !this.#topology.splitBatch ? 2 : 1;
-    const predicted = await this.#denoiser.predictNoise(
-      copies === 2 ? tileRows(scaled, 2) : scaled,
-      timestep,
-    );
-    record(`noise_pred_${index3(step)}`, () => float32(predicted.shape, predicted.data.slice()));
-    if (!this.#topology.guided) return predicted.data.slice();
-    return guide(predicted.data, guidanceScale);
   }
 
   async #decode(
@@ -292,14 +196,12 @@ export class StableDiffusionXLPipeline {
   }
 }
 
-type Recorder = (name: string, make: () => Tensor) => void;
-
 async function loadFirstRankParts(
   addon: Addon,
   checkpoint: Checkpoint,
   vae: AutoencoderKLConfig,
   request: GenerationRequest,
-  latent: { rows: number; columns: number },
+  latent: LatentSize,
   options: ExecutableOptions,
 ): Promise<FirstRankParts> {
   const text = await SDXLTextEncoders.load(addon, checkpoint, options);
@@ -326,16 +228,9 @@ async function readEmbedSizes(checkpoint: Checkpoint): Promise<EmbedSizes> {
   };
 }
 
-function latentSize(
-  { height, width }: GenerationRequest,
-  vae: AutoencoderKLConfig,
-): { rows: number; columns: number } {
+function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): LatentSize {
   const factor = vaeScaleFactor(vae);
   return { rows: Math.floor(height / factor), columns: Math.floor(width / factor) };
-}
-
-function imageCount(request: GenerationRequest): number {
-  return request.prompt.length * request.numImagesPerPrompt;
 }
 
 /** One negative text per prompt; a single one goes for all, none means the empty text. */
@@ -346,29 +241,4 @@ function negativePrompts({ prompt, negativePrompt }: GenerationRequest): readonl
     'usage',
     `${negativePrompt.length} negative prompts do not fit ${prompt.length} prompts: give one for all, or one for each`,
   );
-}
-
-/** Classifier-free guidance: `[unconditional…, conditional…]` -> `u + scale * (c - u)`. */
-function guide(predicted: Float32Array, scale: number): Float32Array {
-  const half = predicted.length / 2;
-  const guided = new Float32Array(half);
-  for (let i = 0; i < half; i++) {
-    const unconditional = predicted[i] as number;
-    guided[i] = unconditional + scale * ((predicted[half + i] as number) - unconditional);
-  }
-  return guided;
-}
-
-function timestepTensor({ timesteps, timestepsDtype }: Scheduler): Tensor {
-  const shape = [timesteps.length];
-  return timestepsDtype === 'int64'
-    ? int64(
-        shape,
-        BigInt64Array.from(timesteps, (value) => BigInt(value)),
-      )
-    : float32(shape, Float32Array.from(timesteps));
-}
-
-function index3(step: number): string {
-  return String(step).padStart(3, '0');
 }

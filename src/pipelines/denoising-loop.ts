@@ -1,0 +1,183 @@
+import type { Addon, Communicator } from '../native/addon.js';
+import type { RankContext } from '../runtime/rank-context.js';
+import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
+import { createScheduler } from '../schedulers/create.js';
+import type { Scheduler } from '../schedulers/scheduler.js';
+import { createGenerator, type Generator } from '../tensor/random.js';
+import { float32, int64, type Tensor } from '../tensor/tensor.js';
+import { batchSize, type Conditioning, ownRows, tileRows } from './conditioning.js';
+import { type ComponentSource, Denoiser } from './denoiser.js';
+import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
+
+/** Keeps a tensor under this name where the request asks for a trace. */
+export type Recorder = (name: string, make: () => Tensor) => void;
+
+/** Size of the latents. */
+export interface LatentSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Where a loop runs and what it is made of. */
+export interface LoopOptions {
+  readonly addon: Addon;
+  /** Of the UNet and the scheduler. */
+  readonly source: ComponentSource;
+  readonly load: LoadOptions;
+  readonly ranks: RankContext;
+  readonly parallel: ParallelOptions;
+  readonly latent: LatentSize;
+  readonly textTokens: number;
+}
+
+/**
+ * Noise to latents: the UNet on all ranks, and the scheduler, which every rank steps on the whole latents. As the denoising
+ * loop of diffusers' StableDiffusionXLPipeline.
+ */
+export class DenoisingLoop {
+  readonly topology: Topology;
+  readonly #options: LoopOptions;
+  readonly #denoiser: Denoiser;
+
+  private constructor(topology: Topology, options: LoopOptions, denoiser: Denoiser) {
+    this.topology = topology;
+    this.#options = options;
+    this.#denoiser = denoiser;
+  }
+
+  /** Loads the UNet for requests of this one's number of images and guidance. Waits for the other ranks. */
+  static async load(request: GenerationRequest, options: LoopOptions): Promise<DenoisingLoop> {
+    const { addon, source, load, ranks, parallel, latent, textTokens } = options;
+    const topology = planTopology({
+      worldSize: ranks.worldSize,
+      guided: request.guidanceScale > 1,
+      splitBatch: parallel.splitBatch,
+    });
+    const shape = { batch: batchSize(imageCount(request), topology), ...latent, textTokens };
+    const denoiser = await Denoiser.load(addon, source, load, ranks, topology, parallel, shape);
+    return new DenoisingLoop(topology, options, denoiser);
+  }
+
+  get communicator(): Communicator | undefined {
+    return this.#denoiser.communicator;
+  }
+
+  /** Tells the UNet what all steps of a request share. */
+  async begin(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
+    const { height, width } = request;
+    const sizes = float32([1, 6], Float32Array.of(height, width, 0, 0, height, width));
+    const batch = batchSize(imageCount(request), this.topology);
+    record('add_time_ids', () => tileRows(sizes, imageCount(request) * (this.topology.guided ? 2 : 1)));
+    await this.#denoiser.begin({
+      encoderHiddenStates: ownRows(conditioning, 'embeds', this.#role),
+      textEmbeds: ownRows(conditioning, 'pooled', this.#role),
+      timeIds: tileRows(sizes, batch),
+    });
+  }
+
+  /** All steps of the request that was begun; returns its latents `[images, channels, rows, columns]`. */
+  async run(
+    request: GenerationRequest,
+    listener: ProgressListener,
+    record: Recorder,
+  ): Promise<Tensor<'float32'>> {
+    const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
+    scheduler.setTimesteps(request.numInferenceSteps);
+    const generator = createGenerator(request.rng, request.seed);
+    let latents = this.#initialLatents(request, scheduler, generator, record);
+    const draw = (step: number) => () => {
+      const noise = generator.randn(latents.shape);
+      record(`step_noise_${index3(step)}`, () => noise);
+      return noise.data;
+    };
+    for (const [step, timestep] of scheduler.timesteps.entries()) {
+      const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
+      const next = scheduler.step(guided, timestep, latents.data, {
+        eta: request.eta,
+        noise: draw(step),
+        batch: imageCount(request),
+      });
+      latents = float32(latents.shape, next);
+      record(`latents_${index3(step)}`, () => float32(latents.shape, next.slice()));
+      listener.step(step, scheduler.timesteps.length);
+    }
+    return latents;
+  }
+
+  release(): void {
+    this.#denoiser.release();
+  }
+
+  get #role(): RankRole {
+    return this.topology.roles[this.#options.ranks.rank] as RankRole;
+  }
+
+  #initialLatents(
+    request: GenerationRequest,
+    scheduler: Scheduler,
+    generator: Generator,
+    record: Recorder,
+  ): Tensor<'float32'> {
+    const { rows, columns } = this.#options.latent;
+    const noise = generator.randn([imageCount(request), this.#denoiser.config.inChannels, rows, columns]);
+    const latents = float32(
+      noise.shape,
+      noise.data.map((value) => value * scheduler.initNoiseSigma),
+    );
+    record('init_noise', () => noise);
+    record('init_latents', () => latents);
+    record('timesteps', () => timestepTensor(scheduler));
+    const { sigmas } = scheduler;
+    if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
+    return latents;
+  }
+
+  /** The guided noise prediction of one step. */
+  async #predict(
+    latents: Tensor<'float32'>,
+    scheduler: Scheduler,
+    timestep: number,
+    step: number,
+    guidanceScale: number,
+    record: Recorder,
+  ): Promise<Float32Array> {
+    const scaled = float32(latents.shape, scheduler.scaleModelInput(latents.data, timestep));
+    const copies = this.topology.guided && !this.topology.splitBatch ? 2 : 1;
+    const predicted = await this.#denoiser.predictNoise(
+      copies === 2 ? tileRows(scaled, 2) : scaled,
+      timestep,
+    );
+    record(`noise_pred_${index3(step)}`, () => float32(predicted.shape, predicted.data.slice()));
+    if (!this.topology.guided) return predicted.data.slice();
+    return guide(predicted.data, guidanceScale);
+  }
+}
+
+export function imageCount(request: GenerationRequest): number {
+  return request.prompt.length * request.numImagesPerPrompt;
+}
+
+/** Classifier-free guidance: `[unconditional…, conditional…]` -> `u + scale * (c - u)`. */
+function guide(predicted: Float32Array, scale: number): Float32Array {
+  const half = predicted.length / 2;
+  const guided = new Float32Array(half);
+  for (let i = 0; i < half; i++) {
+    const unconditional = predicted[i] as number;
+    guided[i] = unconditional + scale * ((predicted[half + i] as number) - unconditional);
+  }
+  return guided;
+}
+
+function timestepTensor({ timesteps, timestepsDtype }: Scheduler): Tensor {
+  const shape = [timesteps.length];
+  return timestepsDtype === 'int64'
+    ? int64(
+        shape,
+        BigInt64Array.from(timesteps, (value) => BigInt(value)),
+      )
+    : float32(shape, Float32Array.from(timesteps));
+}
+
+function index3(step: number): string {
+  return String(step).padStart(3, '0');
+}
