@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "comm/napi_communicator.h"
+#include "comm/napi_measure.h"
 #include "ort/library.h"
 #include "ort/napi_session.h"
 
@@ -56,6 +57,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("setAffinity", Napi::Function::New<SetAffinity>(env));
   exports.Set("exitNow", Napi::Function::New<ExitNow>(env));
   RegisterCommunicator(env, exports);
+  RegisterMeasure(env, exports);
   NapiSession::Register(env, exports);
   return exports;
 }

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
+import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
@@ -10,7 +11,8 @@ Option names may be written with dashes or underscores. \`distri <command> --hel
 
 Examples:
   distri run-sdxl
-  distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"`;
+  distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"
+  distri inspect`;
 
 /** Runs the program with these arguments (without node and the script); returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
@@ -34,7 +36,8 @@ function createProgram(interruption: AbortSignal): Command {
     .option('--quiet', 'print nothing but the path of the result')
     .option('--verbose', 'print details, and stack traces of errors')
     .addHelpText('after', examples)
-    .addCommand(runSdxlCommand(interruption));
+    .addCommand(runSdxlCommand(interruption))
+    .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {
     // Errors come back to `main`, which prints them in one line.
     command.exitOverride().configureOutput({ outputError: () => {} });

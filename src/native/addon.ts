@@ -20,6 +20,11 @@ export interface Addon {
 
   readonly ControlBlock: new (fd: number, worldSize: number) => ControlBlock;
   readonly Communicator: new (options: CommunicatorOptions) => Communicator;
+  /**
+   * Takes part in a pattern of exchanges again and again, off the JavaScript thread and without JavaScript in between. All ranks call it with the
+   * same options. Resolves to the nanoseconds of each time; empty for ranks that only look on.
+   */
+  measureExchange(communicator: Communicator, options: ExchangeMeasurement): Promise<Float64Array>;
   readonly Session: {
     /** Builds an ONNX Runtime session from a serialized ModelProto, off the JavaScript thread. */
     create(model: Uint8Array, options: SessionOptions): Promise<Session>;
@@ -73,6 +78,17 @@ export interface Communicator {
   statistics(): CommunicatorStatistics;
   /** Unmaps; the object is unusable afterwards. Sessions that use it must be released first. */
   close(): void;
+}
+
+export interface ExchangeMeasurement {
+  /**
+   * `round_trip`: rank 0 publishes, rank 1 reads and answers, rank 0 reads.
+   * `all_gather`: every rank copies its part into shared memory, and everybody's out of it.
+   */
+  readonly pattern: 'barrier' | 'round_trip' | 'all_gather';
+  /** The slot of these exchanges and of no others; a barrier has none. */
+  readonly slot: number;
+  readonly iterations: number;
 }
 
 export interface SessionOptions {

@@ -1,0 +1,10 @@
+// `measureExchange` of src/native/addon.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace distri {
+
+void RegisterMeasure(Napi::Env env, Napi::Object exports);
+
+}  // namespace distri
