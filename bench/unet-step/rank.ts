@@ -23,7 +23,13 @@ export type BenchJob =
 /** Milliseconds of the step. */
 export type BenchResult = number;
 
-const parallel: ParallelOptions = { splitBatch: false, syncMode: 'corrected_async_gn', warmupSteps: 0 };
+const parallel: ParallelOptions = {
+  parallelism: 'patch',
+  splitScheme: 'alternate',
+  splitBatch: false,
+  syncMode: 'corrected_async_gn',
+  warmupSteps: 0,
+};
 
 let denoiser: Denoiser;
 let sample: Tensor<'float32'>;

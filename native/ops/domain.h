@@ -1,6 +1,7 @@
 // The operators of domain `distri` for one session; must outlive it.
 #pragma once
 
+#include "ops/all_reduce_sum.h"
 #include "ops/gather_bands.h"
 #include "ops/gather_tokens.h"
 #include "ops/geglu.h"
@@ -17,6 +18,7 @@ class Domain {
   OrtCustomOpDomain* get() const { return domain_.get(); }
 
  private:
+  CustomOp<AllReduceSum> all_reduce_sum_;
   CustomOp<GatherBands> gather_bands_;
   CustomOp<GatherTokens> gather_tokens_;
   CustomOp<GegluOp> geglu_;

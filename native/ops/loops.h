@@ -19,6 +19,9 @@ void Affine(const float* x, float* y, size_t count, float scale, float shift);
 // y = silu(scale * x + shift). x and y may be the same array.
 void AffineSilu(const float* x, float* y, size_t count, float scale, float shift);
 
+// y += x.
+void AddTo(const float* x, float* y, size_t count);
+
 // y = x * gelu(gate).
 void Geglu(const float* x, const float* gate, float* y, size_t count);
 

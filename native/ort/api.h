@@ -137,6 +137,7 @@ constexpr uint32_t kApiVersion = 20;
   SLOT(110, OrtStatus*, SessionEndProfiling, OrtSession*, OrtAllocator*, char** file)                                            \
   SLOT(130, OrtStatus*, AddSessionConfigEntry, OrtSessionOptions*, const char* key, const char* value)                           \
   SLOT(163, OrtStatus*, KernelInfoGetAttributeArray_int64, const OrtKernelInfo*, const char* name, int64_t*, size_t* count)      \
+  SLOT(210, OrtStatus*, AddExternalInitializers, OrtSessionOptions*, const char* const* names, const OrtValue* const* values, size_t count) \
   SLOT(244, OrtStatus*, KernelInfo_GetNodeName, const OrtKernelInfo*, char* name, size_t* bytes)                                 \
   SLOT(268, OrtStatus*, ShapeInferContext_GetInputTypeShape, const OrtShapeInferContext*, size_t index, OrtTensorTypeAndShapeInfo**) \
   SLOT(269, OrtStatus*, ShapeInferContext_GetAttribute, const OrtShapeInferContext*, const char* name, const OrtOpAttr**)        \

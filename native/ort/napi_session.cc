@@ -22,6 +22,8 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
   if (!rank.IsUndefined()) config.rank = rank.As<Napi::Number>().Int32Value();
   const Napi::Value profile = options.Get("profile");
   if (!profile.IsUndefined()) config.profile = profile.As<Napi::String>().Utf8Value();
+  const Napi::Value initializers = options.Get("initializers");
+  if (initializers.IsObject()) config.initializers = BindInitializers(initializers.As<Napi::Object>());
   const Napi::Value communicator = options.Get("communicator");
   if (!communicator.IsUndefined()) {
     config.communicator = UnwrapCommunicator(communicator);

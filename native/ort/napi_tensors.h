@@ -21,4 +21,7 @@ struct BoundTensors {
 BoundTensors BindTensors(const Napi::Object& tensors, const std::vector<ort::Signature>& signatures,
                          const std::string& kind);
 
+// Float32 weights by name, of any shape. Throws NativeError.
+std::vector<std::pair<std::string, ort::TensorView>> BindInitializers(const Napi::Object& tensors);
+
 }  // namespace distri

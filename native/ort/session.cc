@@ -117,7 +117,21 @@ void Session::Create(const void* model, size_t bytes, const SessionConfig& confi
   memory_ = Make<MemoryInfoHandle>(api().CreateCpuMemoryInfo, OrtDeviceAllocator, OrtMemTypeDefault);
   run_options_ = Make<RunOptionsHandle>(api().CreateRunOptions);
   const SessionOptionsHandle options = MakeOptions(config, domain_.get());
+  GiveInitializers(options.get(), config);
   session_ = Make<SessionHandle>(api().CreateSessionFromArray, environment(), model, bytes, options.get());
+}
+
+void Session::GiveInitializers(OrtSessionOptions* options, const SessionConfig& config) const {
+  if (config.initializers.empty()) return;
+  std::vector<const char*> names;
+  std::vector<TensorView> views;
+  for (const auto& [name, view] : config.initializers) {
+    names.push_back(name.c_str());
+    views.push_back(view);
+  }
+  const std::vector<ValueHandle> values = Wrap(memory_.get(), views);
+  const std::vector<OrtValue*> pointers = Pointers(values);
+  Check(api().AddExternalInitializers(options, names.data(), pointers.data(), names.size()));
 }
 
 void Session::ReadSignatures() {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ops/domain.h"
@@ -14,6 +15,14 @@
 
 namespace distri::ort {
 
+// Memory of the caller.
+struct TensorView {
+  void* data;
+  size_t bytes;
+  ONNXTensorElementDataType type;
+  std::vector<int64_t> shape;
+};
+
 // See SessionOptions in src/native/addon.ts.
 struct SessionConfig {
   int threads = 1;
@@ -21,19 +30,13 @@ struct SessionConfig {
   std::shared_ptr<Communicator> communicator;
   int rank = 0;
   std::string profile;
+  // Weights by name, whose memory outlives the session.
+  std::vector<std::pair<std::string, TensorView>> initializers;
 };
 
 // An input or output of the graph; unknown dimensions are -1.
 struct Signature {
   std::string name;
-  ONNXTensorElementDataType type;
-  std::vector<int64_t> shape;
-};
-
-// Memory of the caller, in the order of the graph's inputs or outputs.
-struct TensorView {
-  void* data;
-  size_t bytes;
   ONNXTensorElementDataType type;
   std::vector<int64_t> shape;
 };
@@ -62,6 +65,7 @@ class Session {
 
  private:
   void Create(const void* model, size_t bytes, const SessionConfig& config);
+  void GiveInitializers(OrtSessionOptions* options, const SessionConfig& config) const;
   void ReadSignatures();
   [[noreturn]] void Fail(const std::string& message) const;
 

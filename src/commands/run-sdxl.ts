@@ -102,7 +102,7 @@ async function planLoad(
 }
 
 function describe(subject: Subject, plan: SdxlPlan, load: LoadOptions, terminal: Terminal): void {
-  const { request, topology, parallel, bands } = plan;
+  const { request, topology, parallel, parallelism } = plan;
   const { worldSize } = topology;
   const threads = `${load.threads} ${load.threads === 1 ? 'thread' : 'threads'}`;
   terminal.note(describeRequest(subject.name, request));
@@ -110,7 +110,7 @@ function describe(subject: Subject, plan: SdxlPlan, load: LoadOptions, terminal:
     `${worldSize} ${worldSize === 1 ? 'rank' : 'ranks'} with ${threads}, ${load.weights} weights; ` +
       describeMode(topology, parallel, request.numInferenceSteps),
   );
-  if (worldSize > 1) for (const line of describeRanks(topology, bands)) terminal.note(`  ${line}`);
+  if (worldSize > 1) for (const line of describeRanks(topology, parallelism)) terminal.note(`  ${line}`);
 }
 
 async function runOnRanks(

@@ -1,10 +1,14 @@
 import { type Command, Option } from 'commander';
 import {
+  type ParallelismName,
+  parallelismNames,
   type RngName,
   rngNames,
   type SchedulerName,
+  type SplitScheme,
   type SyncMode,
   schedulerNames,
+  splitSchemes,
   syncModes,
 } from '../pipelines/request.js';
 import { availableCpus } from '../runtime/cpus.js';
@@ -13,8 +17,6 @@ import type { WeightsMode } from '../runtime/memory.js';
 import { integer, number, oneOf, repeated, seed, side, text } from './parsers.js';
 
 const modes = ['generation', 'benchmark'] as const;
-const parallelisms = ['patch', 'tensor', 'naive_patch'] as const;
-const splitSchemes = ['row', 'col', 'alternate'] as const;
 const outputTypes = ['pil', 'latent'] as const;
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
@@ -41,11 +43,11 @@ export interface SdxlOptions {
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly comm_timeout: number;
-  readonly parallelism: (typeof parallelisms)[number];
+  readonly parallelism: ParallelismName;
   readonly sync_mode: SyncMode;
   readonly warmup_steps: number;
   readonly no_split_batch?: true;
-  readonly split_scheme: (typeof splitSchemes)[number];
+  readonly split_scheme: SplitScheme;
   readonly no_cuda_graph?: true;
   readonly warmup_times: number;
   readonly test_times: number;
@@ -135,19 +137,19 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(
       choice(
         '--parallelism <name>',
-        'how ranks share a picture; only patch is available yet',
-        parallelisms,
+        'how ranks share a picture, see docs/modes.md',
+        parallelismNames,
         'patch',
       ),
     )
     .addOption(
       choice('--sync_mode <mode>', 'what ranks exchange after the warm-up', syncModes, 'corrected_async_gn'),
     )
+    .addOption(choice('--split_scheme <name>', 'how naive_patch cuts the picture', splitSchemes, 'alternate'))
     .addOption(withDefault('--warmup_steps <n>', 'n + 1 steps are synchronous', 4, atLeast(0)))
     .addOption(new Option('--no_split_batch', 'every rank computes both images of the guidance'))
     .optionsGroup('Accepted for compatibility:')
     .addOption(choice('--mode <name>', 'only generation is available yet', modes, 'generation'))
-    .addOption(choice('--split_scheme <name>', 'used by naive_patch', splitSchemes, 'alternate'))
     .addOption(new Option('--no_cuda_graph', 'has no effect on a CPU'))
     .addOption(withDefault('--warmup_times <n>', 'used by benchmark', 5, atLeast(0)))
     .addOption(withDefault('--test_times <n>', 'used by benchmark', 20, atLeast(1)))
@@ -173,15 +175,9 @@ export function checkSdxlOptions(options: SdxlOptions): void {
   }
 }
 
-function refuseUnavailable({ mode, parallelism }: SdxlOptions): void {
+function refuseUnavailable({ mode }: SdxlOptions): void {
   if (mode !== 'generation') {
     throw new DistriError('unsupported', `--mode ${mode} is not available yet; --mode generation is`);
-  }
-  if (parallelism !== 'patch') {
-    throw new DistriError(
-      'unsupported',
-      `--parallelism ${parallelism} is not available yet; --parallelism patch is`,
-    );
   }
 }
 

@@ -1,11 +1,11 @@
 import { basename, resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
-import type { RowBands } from '../parallel/displaced-patch.js';
-import { planBands } from '../pipelines/denoiser.js';
+import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
+import { createParallelism } from '../parallel/create.js';
+import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
-import { planTopology, type Topology } from '../runtime/topology.js';
+import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { embeddedModel } from './package.js';
 import type { SdxlOptions } from './sdxl-options.js';
 
@@ -27,8 +27,8 @@ export interface SdxlPlan {
   readonly request: GenerationRequest;
   readonly parallel: ParallelOptions;
   readonly topology: Topology;
-  /** Of latent rows. */
-  readonly bands: RowBands;
+  /** Set up for the first rank. */
+  readonly parallelism: Parallelism;
 }
 
 export function chooseSubject(options: SdxlOptions): Subject {
@@ -57,6 +57,13 @@ export async function planSdxl(
     guided: options.guidance_scale > 1,
     splitBatch: options.no_split_batch !== true,
   });
+  const parallel: ParallelOptions = {
+    parallelism: options.parallelism,
+    splitScheme: options.split_scheme,
+    splitBatch: topology.splitBatch,
+    syncMode: options.sync_mode,
+    warmupSteps: options.warmup_steps,
+  };
   return {
     request: {
       prompt: subject.prompts,
@@ -73,12 +80,15 @@ export async function planSdxl(
       outputType: options.output_type,
       trace: options.trace !== undefined,
     },
-    parallel: {
-      splitBatch: topology.splitBatch,
-      syncMode: options.sync_mode,
-      warmupSteps: options.warmup_steps,
-    },
+    parallel,
     topology,
-    bands: planBands(unet, Math.floor(height / factor), topology.patches),
+    parallelism: createParallelism({
+      topology,
+      role: topology.roles[0] as RankRole,
+      options: parallel,
+      rows: Math.floor(height / factor),
+      columns: Math.floor(width / factor),
+      halvings: halvings(unet),
+    }),
   };
 }

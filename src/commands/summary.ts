@@ -1,12 +1,12 @@
-import type { RowBands } from '../parallel/displaced-patch.js';
+import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions, SyncMode } from '../pipelines/request.js';
 import type { Timings } from '../runtime/phase-clock.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 
-/** Who computes what: a line per rank. `bands` are bands of latent rows. */
-export function describeRanks(topology: Topology, bands: RowBands): string[] {
+/** Who computes what: a line per rank. */
+export function describeRanks(topology: Topology, parallelism: Pick<Parallelism, 'describe'>): string[] {
   return topology.roles.map(
-    (role) => `rank ${role.rank}: ${describeGuidance(role)}, ${describeBand(role, bands)}`,
+    (role) => `rank ${role.rank}: ${describeGuidance(role)}, ${parallelism.describe(role)}`,
   );
 }
 
@@ -14,16 +14,12 @@ function describeGuidance({ guidance }: RankRole): string {
   return guidance === 'both' ? 'whole batch' : `${guidance} half of the batch`;
 }
 
-function describeBand({ patch, patchGroup }: RankRole, bands: RowBands): string {
-  if (patchGroup.length === 1) return `all ${bands.total} latent rows`;
-  const first = bands.start(patch);
-  return `latent rows ${first + 1} to ${first + bands.rows(patch)} of ${bands.total}`;
-}
-
 /** Such as "displaced patch, corrected_async_gn, 5 synchronous steps, then stale". */
 export function describeMode(topology: Topology, parallel: ParallelOptions, steps: number): string {
   if (topology.worldSize === 1) return 'one rank';
   if (topology.patches === 1) return 'batch split, nothing stale';
+  if (parallel.parallelism === 'tensor') return 'tensor parallelism';
+  if (parallel.parallelism === 'naive_patch') return `naive patches, split by ${parallel.splitScheme}`;
   const synchronous = synchronousSteps(topology, parallel, steps);
   if (synchronous === steps) return `patches, ${parallel.syncMode}, all steps synchronous`;
   const after = afterWarmup[parallel.syncMode];
@@ -42,10 +38,12 @@ const afterWarmup: Readonly<Record<SyncMode, string>> = {
 /** How many of `steps` are synchronous: all of them unless bands of one image are displaced. */
 export function synchronousSteps(
   { patches }: Topology,
-  { syncMode, warmupSteps }: ParallelOptions,
+  { parallelism, syncMode, warmupSteps }: ParallelOptions,
   steps: number,
 ): number {
-  return patches === 1 || syncMode === 'full_sync' ? steps : Math.min(warmupSteps + 1, steps);
+  return patches === 1 || parallelism !== 'patch' || syncMode === 'full_sync'
+    ? steps
+    : Math.min(warmupSteps + 1, steps);
 }
 
 /** What was asked for, in one line. */

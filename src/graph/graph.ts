@@ -1,4 +1,5 @@
 import type { TensorEntry } from '../checkpoint/safetensors.js';
+import type { TensorSlice } from '../checkpoint/slices.js';
 import type { DType, Shape, Tensor } from '../tensor/tensor.js';
 import { attributeType, elementType, encodeModel, externalLocation } from './onnx-schema.js';
 
@@ -46,6 +47,8 @@ export interface NodeSpec {
 /** One serialized graph and what goes in and out of it. */
 export interface CompiledGraph {
   readonly model: Uint8Array;
+  /** Weights that have to be read into memory and given to the session: slices that are not in one piece in their file. */
+  readonly slices: readonly TensorSlice[];
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
 }
@@ -79,6 +82,7 @@ export class Graph {
   readonly #values = new Map<string, Value>();
   readonly #inputs: Value[] = [];
   readonly #initializers = new Map<string, Record<string, unknown>>();
+  readonly #slices = new Map<string, TensorSlice>();
   readonly #nodes: Node[] = [];
   readonly #outputs: Value[] = [];
 
@@ -101,6 +105,16 @@ export class Graph {
       phase: 'constant',
       region: undefined,
     });
+  }
+
+  /** Part of a weight, where it lies in its file if it is in one piece. Its name is that of the weight, which is not used whole as well. */
+  slice(slice: TensorSlice): Value {
+    const [first] = slice.pieces;
+    if (!first) throw new Error(`the slice of ${slice.name} is empty`);
+    const known = this.#values.get(slice.name);
+    if (known) return known;
+    if (slice.pieces.length > 1) this.#slices.set(slice.name, slice);
+    return this.weight({ ...slice, offset: first.offset, length: first.length });
   }
 
   /** A small tensor kept inside the model. */
@@ -194,7 +208,8 @@ export class Graph {
       valueInfo: inner.map(valueInfo),
     };
     const model = encodeModel({ irVersion: 9, producerName: 'distri', graph, opsetImport: opsets });
-    return { model, inputs, outputs };
+    const slices = [...this.#slices.values()].filter(({ name: weight }) => operands.has(weight));
+    return { model, inputs, outputs, slices };
   }
 
   #define(value: Value): Value {

@@ -103,6 +103,11 @@ export interface SessionOptions {
   readonly communicator?: Communicator;
   /** Rank named in error messages (default 0). */
   readonly rank?: number;
+  /**
+   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers of these names.
+   * Their memory must live as long as the session.
+   */
+  readonly initializers?: Readonly<Record<string, Tensor<'float32'>>>;
   /** Writes ONNX Runtime's per-node profile to `${profile}_<time>.json` when the session is released. */
   readonly profile?: string;
 }

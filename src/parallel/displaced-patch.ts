@@ -3,60 +3,13 @@ import { float, int, ints, type Value } from '../graph/graph.js';
 import { activationCode, type Kernels, type Padding } from '../graph/kernels.js';
 import type { Step } from '../native/addon.js';
 import type { SyncMode } from '../pipelines/request.js';
-import type { RankRole, Topology } from '../runtime/topology.js';
-import { splitRows } from '../runtime/topology.js';
+import type { RankRole } from '../runtime/topology.js';
+import { gatherParts } from './gather-parts.js';
 import type { AttentionSpec, ConvSpec, GroupNormSpec } from './layers.js';
+import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from './parallelism.js';
+import { planBands, RowBands } from './row-bands.js';
 import { SingleDevice } from './single-device.js';
 import { SlotTable } from './slots.js';
-
-/**
- * Bands of whole rows at one level of the UNet: band p has rows `cuts[p]` to `cuts[p + 1]`.
- * A band of a lower level covers exactly the rows that its band of the level above becomes, so that convolutions of stride 2 and
- * upsampling stay inside a band but for a convolution's halo.
- */
-export class RowBands {
-  readonly cuts: readonly number[];
-
-  constructor(cuts: readonly number[]) {
-    this.cuts = cuts;
-  }
-
-  /**
-   * Divides an image of `rows` rows for a model that halves them `halvings` times (rounding up): the rows of the smallest
-   * level are shared out as evenly as they go, and every level above follows.
-   */
-  static plan(rows: number, halvings: number, bands: number): RowBands {
-    if (halvings === 0) return new RowBands(splitRows(rows, bands));
-    const below = RowBands.plan(Math.ceil(rows / 2), halvings - 1, bands);
-    return new RowBands(below.cuts.map((cut) => Math.min(2 * cut, rows)));
-  }
-
-  /** The bands after a convolution of stride 2. */
-  halved(): RowBands {
-    return new RowBands(this.cuts.map((cut) => Math.ceil(cut / 2)));
-  }
-
-  /** The bands of an image of twice the rows. */
-  doubled(): RowBands {
-    return new RowBands(this.cuts.map((cut) => 2 * cut));
-  }
-
-  start(band: number): number {
-    return this.cuts[band] as number;
-  }
-
-  rows(band: number): number {
-    return (this.cuts[band + 1] as number) - this.start(band);
-  }
-
-  get counts(): number[] {
-    return this.cuts.slice(1).map((_, band) => this.rows(band));
-  }
-
-  get total(): number {
-    return this.cuts.at(-1) as number;
-  }
-}
 
 /** Codes of PatchGroupNorm's attribute `statistics`. */
 const statisticsCode: Readonly<Record<SyncMode, number>> = {
@@ -72,32 +25,48 @@ const bytesPerFloat = 4;
 /** Sum, sum of squares and count of a group, as doubles. */
 const bytesPerStatistic = 3 * 8;
 
-export interface DisplacedPatchOptions {
-  readonly topology: Topology;
-  readonly role: RankRole;
-  readonly syncMode: SyncMode;
-  /** Rows of the whole image at every level, see RowBands.plan. */
-  readonly bands: RowBands;
-}
-
 /**
  * Displaced patch parallelism (DistriFusion, CVPR 2024): each rank has a band of rows; what a layer needs of other bands is, after the
  * synchronous steps, that of the step before. Matches distrifuser's modules/pp (conv2d.py, attn.py, groupnorm.py)
  * with its Bessel factor left out and bands of any size.
  */
-export class DisplacedPatch extends SingleDevice {
-  readonly slots: SlotTable;
-  readonly #options: DisplacedPatchOptions;
+export function displacedPatch(context: ParallelismContext): Parallelism {
+  const { topology, options, rows, halvings } = context;
+  const bands = planBands(rows, halvings, topology.patches);
+  const slots = new SlotTable(topology.worldSize);
+  return {
+    variants: 1,
+    layers: (_variant, kernels, weights) => new DisplacedPatch(kernels, weights, context, slots, bands),
+    variantOf: () => 0,
+    describe: ({ patch }) => describeRange('latent rows', bands.start(patch), bands.rows(patch), bands.total),
+    step: (call, firstTick) => displacedStep(call, firstTick, options.warmupSteps, options.syncMode),
+    slots,
+  };
+}
 
-  constructor(kernels: Kernels, weights: WeightSource, options: DisplacedPatchOptions) {
+class DisplacedPatch extends SingleDevice {
+  readonly #context: ParallelismContext;
+  readonly #slots: SlotTable;
+  /** Rows of the whole image at the largest level. */
+  readonly #bands: RowBands;
+
+  constructor(
+    kernels: Kernels,
+    weights: WeightSource,
+    context: ParallelismContext,
+    slots: SlotTable,
+    bands: RowBands,
+  ) {
     super(kernels, weights);
-    this.#options = options;
-    this.slots = new SlotTable(options.topology.worldSize);
+    this.#context = context;
+    this.#slots = slots;
+    this.#bands = bands;
   }
 
   /** Every rank has the whole latents, so its rows and the one above and below are cut out of them: exact at every step. */
   override convIn(x: Value, name: string, spec: ConvSpec): Value {
-    const { bands, role } = this.#options;
+    const bands = this.#bands;
+    const { role } = this.#context;
     if (this.#alone) return super.convIn(x, name, spec);
     const halo = (spec.kernel - 1) / 2;
     const [start, end] = [bands.start(role.patch) - halo, bands.start(role.patch + 1) + halo];
@@ -114,31 +83,17 @@ export class DisplacedPatch extends SingleDevice {
   }
 
   override gatherOutput(x: Value, name: string): Value {
-    const { topology, role } = this.#options;
+    const { topology, role } = this.#context;
     if (topology.worldSize === 1) return x;
-    const [batch, channels, , columns] = x.shape as [number, number, number, number];
+    const columns = x.shape[3] as number;
     const bands = this.#alone ? new RowBands([0, x.shape[2] as number]) : this.#bandsOf(x);
-    const total = role.guidance === 'both' ? batch : 2 * batch;
-    const slot = this.slots.add(name, (rank) => {
-      const rows = bands.rows((topology.roles[rank] as RankRole).patch);
-      return bytesPerFloat * batch * channels * rows * columns;
+    return gatherParts(this.kernels, this.#slots, x, name, {
+      topology,
+      role,
+      participants: topology.roles,
+      areaOf: ({ patch }) => ({ row: bands.start(patch), rows: bands.rows(patch), column: 0, columns }),
+      size: { rows: bands.total, columns },
     });
-    const perRank = (part: (role: RankRole) => number) => ints(topology.roles.map(part));
-    const attributes = {
-      slot: int(slot),
-      ranks: perRank(({ rank }) => rank),
-      batch_start: perRank(({ guidance }) => (guidance === 'conditional' ? batch : 0)),
-      batch_count: perRank(() => batch),
-      row_start: perRank(({ patch }) => bands.start(patch)),
-      row_count: perRank(({ patch }) => bands.rows(patch)),
-      batch: int(total),
-      rows: int(bands.total),
-    };
-    const whole = this.kernels.graph.node(
-      { op: 'GatherBands', domain: 'distri', name, inputs: [x], attributes },
-      [total, channels, bands.total, columns],
-    );
-    return this.kernels.graph.withRegion(whole, undefined);
   }
 
   override groupNorm(x: Value, name: string, spec: GroupNormSpec): Value {
@@ -195,7 +150,7 @@ export class DisplacedPatch extends SingleDevice {
 
   /** A band per image: nothing below the output is exchanged. */
   get #alone(): boolean {
-    return this.#options.topology.patches === 1;
+    return this.#context.topology.patches === 1;
   }
 
   #bandsOf(x: Value): RowBands {
@@ -204,12 +159,12 @@ export class DisplacedPatch extends SingleDevice {
   }
 
   get #fresh(): number {
-    return this.#options.syncMode === 'full_sync' ? 1 : 0;
+    return this.#context.options.syncMode === 'full_sync' ? 1 : 0;
   }
 
   /** Slot sizes by band; ranks of another batch half have the same bands and exchange among themselves. */
   #inGroup(bytes: (band: number) => number): (rank: number) => number {
-    return (rank) => bytes((this.#options.topology.roles[rank] as RankRole).patch);
+    return (rank) => bytes((this.#context.topology.roles[rank] as RankRole).patch);
   }
 
   #normInputs(x: Value, name: string, { channels }: GroupNormSpec): readonly Value[] {
@@ -217,7 +172,7 @@ export class DisplacedPatch extends SingleDevice {
   }
 
   #normAttributes(x: Value, name: string, spec: GroupNormSpec) {
-    const { role, syncMode } = this.#options;
+    const { role, options } = this.#context;
     const batch = x.shape[0] as number;
     const bytes = bytesPerStatistic * batch * spec.groups;
     return {
@@ -225,14 +180,14 @@ export class DisplacedPatch extends SingleDevice {
       epsilon: float(spec.epsilon),
       activation: int(activationCode(spec.activation)),
       slot: int(
-        this.slots.add(
+        this.#slots.add(
           name,
           this.#inGroup(() => bytes),
         ),
       ),
       peers: ints(role.patchGroup),
       index: int(role.patch),
-      statistics: int(statisticsCode[syncMode]),
+      statistics: int(statisticsCode[options.syncMode]),
     };
   }
 
@@ -251,12 +206,12 @@ export class DisplacedPatch extends SingleDevice {
   }
 
   #haloAttributes(x: Value, name: string) {
-    const { role } = this.#options;
+    const { role } = this.#context;
     const [batch, channels, , columns] = x.shape as [number, number, number, number];
     const bytes = 2 * bytesPerFloat * batch * channels * columns;
     return {
       slot: int(
-        this.slots.add(
+        this.#slots.add(
           name,
           this.#inGroup(() => bytes),
         ),
@@ -268,11 +223,11 @@ export class DisplacedPatch extends SingleDevice {
   }
 
   #gatherTokens(x: Value, key: Value, value: Value, name: string): [Value, Value] {
-    const { role } = this.#options;
+    const { role } = this.#context;
     const [batch, tokens, features] = key.shape as [number, number, number];
     const bands = this.#bandsOf(x);
     const columns = tokens / bands.rows(role.patch);
-    const slot = this.slots.add(
+    const slot = this.#slots.add(
       name,
       this.#inGroup((band) => 2 * bytesPerFloat * batch * bands.rows(band) * columns * features),
     );
@@ -304,9 +259,9 @@ export class DisplacedPatch extends SingleDevice {
  * What the operators are told of a step: synchronous while `call <= warmupSteps`, so `warmupSteps + 1` times; then one step behind,
  * or, with `no_sync`, for ever at the last synchronous step. `firstTick` is the tick of the image's step 0.
  */
-export function displacedStep(call: number, firstTick: number, warmupSteps: number, mode: SyncMode): Step {
+function displacedStep(call: number, firstTick: number, warmupSteps: number, mode: SyncMode): Step {
   const tick = firstTick + call;
-  if (call <= warmupSteps) return { call, tick, readTick: tick, publish: true };
+  if (call <= warmupSteps) return synchronousStep(call, firstTick);
   if (mode === 'no_sync') return { call, tick, readTick: firstTick + warmupSteps, publish: false };
   return { call, tick, readTick: tick - 1, publish: true };
 }

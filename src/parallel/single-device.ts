@@ -1,6 +1,8 @@
+import { type Range, sliceTensor } from '../checkpoint/slices.js';
 import type { WeightSource } from '../checkpoint/weights.js';
 import type { Value } from '../graph/graph.js';
 import type { Activation, Kernels, Padding } from '../graph/kernels.js';
+import type { Shape } from '../tensor/tensor.js';
 import type {
   AttentionSpec,
   ConvSpec,
@@ -134,6 +136,11 @@ export class SingleDevice implements Layers {
 
   parameter(name: string, shape: readonly number[]): Value {
     return this.kernels.graph.weight(this.#weights.get(name, shape));
+  }
+
+  /** Ranges of a weight of `shape` along an axis: all that is read of it. */
+  protected parameterSlice(name: string, shape: Shape, axis: number, ranges: readonly Range[]): Value {
+    return this.kernels.graph.slice(sliceTensor(this.#weights.get(name, shape), axis, ranges));
   }
 
   activation(x: Value, name: string, kind: Activation): Value {

@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { Graph } from '../graph/graph.js';
+import type { WeightSource } from '../checkpoint/weights.js';
+import { type CompiledProgram, Graph } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels.js';
 import {
   halvings,
@@ -8,9 +9,9 @@ import {
   UNet2DConditionModel,
   unetNames,
 } from '../models/unet-2d-condition.js';
-import type { Addon, Communicator, Step } from '../native/addon.js';
-import { DisplacedPatch, displacedStep, RowBands } from '../parallel/displaced-patch.js';
-import { DistriError } from '../runtime/errors.js';
+import type { Addon, Communicator } from '../native/addon.js';
+import { createParallelism } from '../parallel/create.js';
+import type { Parallelism } from '../parallel/parallelism.js';
 import { Executable, floatResult } from '../runtime/executable.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
@@ -39,34 +40,38 @@ export interface DenoiserConditioning {
   readonly timeIds: Tensor<'float32'>;
 }
 
+/** One of the graphs that steps run. */
+interface StepGraph {
+  readonly executable: Executable;
+  readonly output: string;
+}
+
 /** The UNet spread over the ranks: each computes its share, each gets the whole prediction. */
 export class Denoiser {
   readonly config: UNet2DConditionConfig;
-  readonly #parallel: ParallelOptions;
+  readonly communicator: Communicator | undefined;
+  readonly #parallelism: Parallelism;
   readonly #image: Executable | undefined;
-  readonly #step: Executable;
-  readonly #output: string;
-  readonly #communicator: Communicator | undefined;
+  readonly #steps: readonly StepGraph[];
   #conditioning: Readonly<Record<string, Tensor>> = {};
   #firstTick = 0;
   #calls = 0;
 
   private constructor(
     config: UNet2DConditionConfig,
-    parallel: ParallelOptions,
+    parallelism: Parallelism,
     image: Executable | undefined,
-    step: Executable,
-    output: string,
+    steps: readonly StepGraph[],
     communicator: Communicator | undefined,
   ) {
     this.config = config;
-    this.#parallel = parallel;
+    this.#parallelism = parallelism;
     this.#image = image;
-    this.#step = step;
-    this.#output = output;
-    this.#communicator = communicator;
+    this.#steps = steps;
+    this.communicator = communicator;
   }
 
+  /** Builds this rank's graphs, meets the other ranks and loads the graphs. */
   static async load(
     addon: Addon,
     checkpoint: ComponentSource,
@@ -77,26 +82,21 @@ export class Denoiser {
     shape: LatentShape,
   ): Promise<Denoiser> {
     const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
+    const { rows, columns } = shape;
     const role = topology.roles[ranks.rank] as RankRole;
-    const bands = planBands(config, shape.rows, topology.patches);
-    const kernels = new Kernels(new Graph());
-    const strategy = new DisplacedPatch(kernels, await checkpoint.weights('unet'), {
-      topology,
-      role,
-      syncMode: parallel.syncMode,
-      bands,
-    });
-    const output = new UNet2DConditionModel(config, strategy, kernels).build(shape);
-    const program = kernels.graph.compile();
-    const communicator = topology.worldSize > 1 ? await ranks.connect(strategy.slots.bytes) : undefined;
+    const context = { topology, role, options: parallel, rows, columns, halvings: halvings(config) };
+    const parallelism = createParallelism(context);
+    const programs = buildUNet(config, parallelism, await checkpoint.weights('unet'), shape);
+    const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
-    const image = program.image ? await Executable.load(addon, program.image, executable) : undefined;
-    const step = await Executable.load(addon, program.step, { ...executable, profile: options.profile });
-    return new Denoiser(config, parallel, image, step, output.name, communicator);
-  }
-
-  get communicator(): Communicator | undefined {
-    return this.#communicator;
+    const imageGraph = programs[0]?.program.image;
+    const image = imageGraph ? await Executable.load(addon, imageGraph, executable) : undefined;
+    const steps: StepGraph[] = [];
+    for (const { program, output } of programs) {
+      const profiled = { ...executable, profile: options.profile };
+      steps.push({ executable: await Executable.load(addon, program.step, profiled), output });
+    }
+    return new Denoiser(config, parallelism, image, steps, communicator);
   }
 
   /** Starts an image: computes what all its steps share (keys and values of the text, size conditioning). */
@@ -116,40 +116,35 @@ export class Denoiser {
    * `[unconditional…, conditional…]`, valid until the next call.
    */
   async predictNoise(sample: Tensor<'float32'>, timestep: number): Promise<Tensor<'float32'>> {
-    const step = this.#nextStep();
-    const results = await this.#step.run(
-      {
-        ...this.#conditioning,
-        [unetNames.sample]: sample,
-        [unetNames.timestep]: float32([1], Float32Array.of(timestep)),
-      },
-      step,
-    );
-    return floatResult(results, this.#output);
+    const call = this.#calls++;
+    const { executable, output } = this.#steps[this.#parallelism.variantOf(call)] as StepGraph;
+    const given = {
+      ...this.#conditioning,
+      [unetNames.sample]: sample,
+      [unetNames.timestep]: float32([1], Float32Array.of(timestep)),
+    };
+    const results = await executable.run(given, this.#parallelism.step(call, this.#firstTick));
+    return floatResult(results, output);
   }
 
   release(): void {
-    this.#step.release();
+    for (const { executable } of this.#steps) executable.release();
     this.#image?.release();
-    this.#communicator?.close();
-  }
-
-  #nextStep(): Step {
-    const { warmupSteps, syncMode } = this.#parallel;
-    return displacedStep(this.#calls++, this.#firstTick, warmupSteps, syncMode);
+    this.communicator?.close();
   }
 }
 
-/** The bands of the latent's rows, or why there can't be so many. */
-export function planBands(config: UNet2DConditionConfig, rows: number, patches: number): RowBands {
-  let smallest = rows;
-  for (let level = 0; level < halvings(config); level++) smallest = Math.ceil(smallest / 2);
-  if (patches > smallest) {
-    throw new DistriError(
-      'usage',
-      `${patches} bands of rows are too many for this image: its smallest level has ${smallest} rows; ` +
-        `at most ${smallest} ranks per image, or a higher image, would work`,
-    );
-  }
-  return RowBands.plan(rows, halvings(config), patches);
+/** The UNet's graphs on one rank and the names of their results, in the order of the strategy's variants. */
+export function buildUNet(
+  config: UNet2DConditionConfig,
+  parallelism: Parallelism,
+  weights: WeightSource,
+  shape: LatentShape,
+): { readonly program: CompiledProgram; readonly output: string }[] {
+  return Array.from({ length: parallelism.variants }, (_, variant) => {
+    const kernels = new Kernels(new Graph());
+    const layers = parallelism.layers(variant, kernels, weights);
+    const output = new UNet2DConditionModel(config, layers, kernels).build(shape);
+    return { program: kernels.graph.compile(), output: output.name };
+  });
 }

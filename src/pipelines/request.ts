@@ -10,6 +10,12 @@ export const syncModes = [
 ] as const;
 export type SyncMode = (typeof syncModes)[number];
 
+export const parallelismNames = ['patch', 'tensor', 'naive_patch'] as const;
+export type ParallelismName = (typeof parallelismNames)[number];
+
+export const splitSchemes = ['row', 'col', 'alternate'] as const;
+export type SplitScheme = (typeof splitSchemes)[number];
+
 export const schedulerNames = ['ddim', 'euler', 'dpm-solver'] as const;
 export type SchedulerName = (typeof schedulerNames)[number];
 
@@ -18,10 +24,13 @@ export type RngName = (typeof rngNames)[number];
 
 /** How the ranks share a picture; see docs/modes.md. */
 export interface ParallelOptions {
+  readonly parallelism: ParallelismName;
   readonly splitBatch: boolean;
   readonly syncMode: SyncMode;
   /** Synchronous steps before the first stale one, less one: as in distrifuser, `warmupSteps + 1` steps are synchronous. */
   readonly warmupSteps: number;
+  /** How naive_patch cuts the picture. */
+  readonly splitScheme: SplitScheme;
 }
 
 /** What to draw. Names and meanings are those of diffusers' StableDiffusionXLPipeline.__call__. */

@@ -1,3 +1,4 @@
+import { readSlice } from '../checkpoint/slices.js';
 import type { CompiledGraph, Value } from '../graph/graph.js';
 import type { Addon, Communicator, Session, SessionOptions, Step } from '../native/addon.js';
 import { elementCount, type Tensor } from '../tensor/tensor.js';
@@ -17,23 +18,32 @@ export class Executable {
   readonly #session: Session;
   readonly #results: Readonly<Record<string, Tensor>>;
   readonly #inputs: readonly Value[];
+  /** The session's memory, which must not be collected before it. */
+  protected readonly slices: Readonly<Record<string, Tensor<'float32'>>>;
 
-  private constructor(session: Session, graph: CompiledGraph) {
+  private constructor(
+    session: Session,
+    graph: CompiledGraph,
+    slices: Readonly<Record<string, Tensor<'float32'>>>,
+  ) {
     this.#session = session;
+    this.slices = slices;
     this.#inputs = graph.inputs;
     this.#results = Object.fromEntries(graph.outputs.map((value) => [value.name, emptyTensor(value)]));
   }
 
   static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
     const { threads, weights, rank, communicator, profile } = options;
+    const slices = Object.fromEntries(graph.slices.map((slice) => [slice.name, readSlice(slice)]));
     const session = await addon.Session.create(graph.model, {
       threads,
       weights,
       rank,
+      initializers: slices,
       ...(communicator ? { communicator } : {}),
       ...(profile === undefined ? {} : { profile }),
     });
-    return new Executable(session, graph);
+    return new Executable(session, graph, slices);
   }
 
   /** Runs the graph. The tensors returned are the same at every call: what should outlive the next call must be copied. */

@@ -54,6 +54,13 @@ export function planTopology(options: TopologyOptions): Topology {
   return { worldSize, guided, splitBatch, patches, roles };
 }
 
+/** First index of each part and, last, the length: `[0, 4, 7, 10]` for 10 in 3 parts. Earlier parts are longer; some are empty if there are more parts than that. */
+export function splitEvenly(length: number, parts: number): number[] {
+  const least = Math.floor(length / parts);
+  const longer = length % parts;
+  return Array.from({ length: parts + 1 }, (_, part) => part * least + Math.min(part, longer));
+}
+
 /** First row of each part and, last, the number of rows: `[0, 11, 22, 32]` for 32 rows in 3 parts. Earlier parts get the odd rows. */
 export function splitRows(rows: number, parts: number): number[] {
   if (parts > rows)
@@ -61,7 +68,5 @@ export function splitRows(rows: number, parts: number): number[] {
       'unsupported',
       `${rows} rows can't be divided into ${parts} parts; at most ${rows} would work`,
     );
-  const least = Math.floor(rows / parts);
-  const longer = rows % parts;
-  return Array.from({ length: parts + 1 }, (_, part) => part * least + Math.min(part, longer));
+  return splitEvenly(rows, parts);
 }

@@ -88,8 +88,6 @@ const refused: readonly [argv: string[], message: RegExp, code?: string][] = [
     /^Expected one --negative_prompt, or as many as prompts \(1\), for --negative_prompt but received 2/,
   ],
   [['--mode', 'benchmark'], /^--mode benchmark is not available yet/, 'unsupported'],
-  [['--parallelism', 'tensor'], /^--parallelism tensor is not available yet/, 'unsupported'],
-  [['--parallelism', 'naive_patch'], /^--parallelism naive_patch is not available yet/, 'unsupported'],
   [['--promt', 'x'], /unknown option '--promt'\n\(Did you mean --prompt\?\)/],
   [['--warmup-step', '1'], /unknown option '--warmup_step'\n\(Did you mean --warmup_steps\?\)/],
   [['--prompt'], /argument missing/],

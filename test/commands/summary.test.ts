@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeMode, describeRanks, describeTimings } from '../../src/commands/summary.js';
-import { RowBands } from '../../src/parallel/displaced-patch.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { planTopology } from '../../src/runtime/topology.js';
 
-const parallel: ParallelOptions = { splitBatch: true, syncMode: 'corrected_async_gn', warmupSteps: 4 };
+const parallel: ParallelOptions = {
+  parallelism: 'patch',
+  splitScheme: 'alternate',
+  splitBatch: true,
+  syncMode: 'corrected_async_gn',
+  warmupSteps: 4,
+};
 
 test('it says which rank computes what', () => {
   const topology = planTopology({ worldSize: 4, guided: true, splitBatch: true });
-  assert.deepEqual(describeRanks(topology, new RowBands([0, 20, 32])), [
-    'rank 0: unconditional half of the batch, latent rows 1 to 20 of 32',
-    'rank 1: unconditional half of the batch, latent rows 21 to 32 of 32',
-    'rank 2: conditional half of the batch, latent rows 1 to 20 of 32',
-    'rank 3: conditional half of the batch, latent rows 21 to 32 of 32',
+  assert.deepEqual(describeRanks(topology, { describe: ({ patch }) => `part ${patch}` }), [
+    'rank 0: unconditional half of the batch, part 0',
+    'rank 1: unconditional half of the batch, part 1',
+    'rank 2: conditional half of the batch, part 0',
+    'rank 3: conditional half of the batch, part 1',
   ]);
 });
 

@@ -24,7 +24,7 @@ const request: GenerationRequest = {
 };
 
 function mode(syncMode: SyncMode, splitBatch: boolean, warmupSteps = 1): ParallelOptions {
-  return { syncMode, splitBatch, warmupSteps };
+  return { parallelism: 'patch', splitScheme: 'alternate', syncMode, splitBatch, warmupSteps };
 }
 
 async function withRanks<T>(worldSize: number, use: (ranks: TracingRanks) => Promise<T>): Promise<T> {
@@ -73,6 +73,26 @@ describe('full_sync on N ranks equals one rank', async () => {
         });
       });
     }
+  }
+});
+
+describe('tensor parallelism on N ranks equals one rank', async () => {
+  const tensor = (splitBatch: boolean): ParallelOptions => ({
+    ...mode('full_sync', splitBatch),
+    parallelism: 'tensor',
+  });
+  const { latents } = await generateHere(tinySdxl, request);
+  for (const worldSize of [2, 3, 5, 8]) {
+    it(`${worldSize} ranks, the same bits twice`, async () => {
+      await withRanks(worldSize, async (ranks) => {
+        for (const splitBatch of worldSize % 2 === 0 ? [false, true] : [false]) {
+          const actual = await finalLatents(ranks, request, tensor(splitBatch));
+          assertClose(actual, latents, { relative: 2e-5 }, `latents, split batch ${splitBatch}`);
+          const again = await finalLatents(ranks, request, tensor(splitBatch));
+          assert.equal(difference(again, actual).worst, 0);
+        }
+      });
+    });
   }
 });
 

@@ -9,6 +9,7 @@ import type {
   GenerationRequest,
   ParallelOptions,
   SchedulerName,
+  SplitScheme,
   SyncMode,
 } from '../../src/pipelines/request.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -50,6 +51,7 @@ export interface DistrifuserCase {
   readonly variant: 'biased' | 'reference';
   readonly parallelism: 'patch' | 'tensor' | 'naive_patch';
   readonly split_batch: boolean;
+  readonly split_scheme: SplitScheme;
   readonly height: number;
   readonly width: number;
   readonly scheduler: SchedulerName;
@@ -74,7 +76,7 @@ export async function distrifuserCases(): Promise<DistrifuserCase[]> {
     cases: DistrifuserCase[];
   };
   return cases
-    .filter((item) => item.variant === 'biased' && item.parallelism === 'patch')
+    .filter((item) => item.variant === 'biased')
     .map((item) => ({ ...item, scheduler_config: asIn024(item.scheduler_config) }));
 }
 
@@ -155,7 +157,13 @@ export function distrifuserRequest(golden: DistrifuserCase): GenerationRequest {
 }
 
 export function distrifuserParallel(golden: DistrifuserCase): ParallelOptions {
-  return { splitBatch: golden.split_batch, syncMode: golden.mode, warmupSteps: golden.warmup_steps };
+  return {
+    parallelism: golden.parallelism,
+    splitScheme: golden.split_scheme,
+    splitBatch: golden.split_batch,
+    syncMode: golden.mode,
+    warmupSteps: golden.warmup_steps,
+  };
 }
 
 /** The largest absolute difference, and the largest magnitude of `wanted`. */

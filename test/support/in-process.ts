@@ -17,6 +17,8 @@ export const onlyRank: RankContext = {
 export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 
 export const noParallelism: ParallelOptions = {
+  parallelism: 'patch',
+  splitScheme: 'alternate',
   splitBatch: true,
   syncMode: 'corrected_async_gn',
   warmupSteps: 4,

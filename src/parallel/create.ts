@@ -1,0 +1,16 @@
+import type { ParallelismName } from '../pipelines/request.js';
+import { displacedPatch } from './displaced-patch.js';
+import { naivePatch } from './naive-patch.js';
+import type { Parallelism, ParallelismContext } from './parallelism.js';
+import { tensorParallel } from './tensor-parallel.js';
+
+const strategies: Readonly<Record<ParallelismName, (context: ParallelismContext) => Parallelism>> = {
+  patch: displacedPatch,
+  naive_patch: naivePatch,
+  tensor: tensorParallel,
+};
+
+/** The strategy that `--parallelism` names, set up for one rank. Refuses what the picture's size does not allow. */
+export function createParallelism(context: ParallelismContext): Parallelism {
+  return strategies[context.options.parallelism](context);
+}

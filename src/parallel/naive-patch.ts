@@ -1,0 +1,100 @@
+import type { WeightSource } from '../checkpoint/weights.js';
+import type { Value } from '../graph/graph.js';
+import type { Kernels } from '../graph/kernels.js';
+import { DistriError } from '../runtime/errors.js';
+import { type RankRole, splitRows } from '../runtime/topology.js';
+import { type Area, gatherParts } from './gather-parts.js';
+import type { ConvSpec } from './layers.js';
+import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from './parallelism.js';
+import { SingleDevice } from './single-device.js';
+import { SlotTable } from './slots.js';
+
+/** Along what the picture is cut. */
+type Cut = 'row' | 'col';
+
+/**
+ * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts are bands of rows,
+ * of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
+ * models/naive_patch_sdxl.py, with parts of any size.
+ */
+export function naivePatch(context: ParallelismContext): Parallelism {
+  const { splitScheme } = context.options;
+  const cuts: readonly Cut[] = splitScheme === 'alternate' ? ['row', 'col'] : [splitScheme];
+  const slots = new SlotTable(context.topology.worldSize);
+  for (const cut of cuts) checkParts(context, cut);
+  return {
+    variants: cuts.length,
+    layers: (variant, kernels, weights) =>
+      new NaivePatch(kernels, weights, context, slots, cuts[variant] as Cut),
+    variantOf: (call) => call % cuts.length,
+    step: synchronousStep,
+    describe: (role) => cuts.map((cut) => describePart(context, cut, role)).join(', in turn with '),
+    slots,
+  };
+}
+
+function checkParts({ topology, rows, columns }: ParallelismContext, cut: Cut): void {
+  const length = cut === 'row' ? rows : columns;
+  if (topology.patches <= length) return;
+  throw new DistriError(
+    'usage',
+    `${topology.patches} parts are too many for this image: it has ${length} latent ${cut === 'row' ? 'rows' : 'columns'}; ` +
+      `at most ${length} ranks per image would work`,
+  );
+}
+
+class NaivePatch extends SingleDevice {
+  readonly #context: ParallelismContext;
+  readonly #slots: SlotTable;
+  readonly #cut: Cut;
+
+  constructor(
+    kernels: Kernels,
+    weights: WeightSource,
+    context: ParallelismContext,
+    slots: SlotTable,
+    cut: Cut,
+  ) {
+    super(kernels, weights);
+    this.#context = context;
+    this.#slots = slots;
+    this.#cut = cut;
+  }
+
+  override convIn(x: Value, name: string, spec: ConvSpec): Value {
+    if (this.#context.topology.patches === 1) return super.convIn(x, name, spec);
+    const { row, rows, column, columns } = areaOf(this.#context, this.#cut, this.#context.role);
+    const [axis, start, length] = this.#cut === 'row' ? [2, row, rows] : [3, column, columns];
+    const own = this.kernels.slice(`${name}/part`, x, axis, start, start + length);
+    return super.convIn(own, name, spec);
+  }
+
+  override gatherOutput(x: Value, name: string): Value {
+    const { topology, role, rows, columns } = this.#context;
+    if (topology.worldSize === 1) return x;
+    return gatherParts(this.kernels, this.#slots, x, name, {
+      topology,
+      role,
+      participants: topology.roles,
+      areaOf: (other) => areaOf(this.#context, this.#cut, other),
+      size: { rows, columns },
+    });
+  }
+}
+
+/** The part of a rank when the picture is cut so. */
+function areaOf({ topology, rows, columns }: ParallelismContext, cut: Cut, { patch }: RankRole): Area {
+  const cuts = splitRows(cut === 'row' ? rows : columns, topology.patches);
+  const start = cuts[patch] as number;
+  const length = (cuts[patch + 1] as number) - start;
+  return cut === 'row'
+    ? { row: start, rows: length, column: 0, columns }
+    : { row: 0, rows, column: start, columns: length };
+}
+
+function describePart(context: ParallelismContext, cut: Cut, role: RankRole): string {
+  const { row, rows, column, columns } = areaOf(context, cut, role);
+  return cut === 'row'
+    ? describeRange('latent rows', row, rows, context.rows)
+    : describeRange('latent columns', column, columns, context.columns);
+}
