@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
 import { inspectCommand } from './commands/inspect.js';
@@ -5,6 +6,17 @@ import { packageVersion } from './commands/package.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
 import { watchInterruption } from './runtime/interruption.js';
+import type { GenerationJob } from './runtime/job.js';
+import { joinJob } from './runtime/join.js';
+import { LaunchError, type LaunchedRank, readLaunchedRank } from './runtime/launched-rank.js';
+import { Meeting } from './runtime/meeting.js';
+import type { Timings } from './runtime/phase-clock.js';
+import type { JobFunction } from './runtime/serve.js';
+
+/** How long a process that has nothing to say waits for the one that does. */
+const OTHERS_SPEAK_MS = 1000;
+
+type GenerationMeeting = Meeting<GenerationJob, Timings>;
 
 const examples = `
 Option names may be written with dashes or underscores. \`distri <command> --help\` lists a command's options.
@@ -14,10 +26,42 @@ Examples:
   distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"
   distri inspect`;
 
+const runJob: JobFunction<GenerationJob, Timings> = async (...given) => {
+  const program = await import('./runtime/job.js');
+  return program.runJob(...given);
+};
+
 /** Runs the program with these arguments (without node and the script); returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const launched = readLaunchedRank();
+    if (launched === undefined) return await runProgram(argv);
+    if (launched.rank > 0) return await joinJob(launched, runJob);
+    return await runFirstRank(launched, argv);
+  } catch (thrown) {
+    const error = toError(thrown);
+    if (!(error instanceof LaunchError) || error.speaks) return report(error, false);
+    // A launcher ends all processes when one fails: the one that says why comes first.
+    await delay(OTHERS_SPEAK_MS);
+    return error.exitStatus;
+  }
+}
+
+/** Only the first of the processes that a launcher started looks at the arguments; the others learn from it what to do. */
+async function runFirstRank(launched: LaunchedRank, argv: readonly string[]): Promise<number> {
+  const meeting = await Meeting.open(launched, runJob);
+  let status: number = exitStatus.internal;
+  try {
+    status = await runProgram(argv, meeting);
+    return status;
+  } finally {
+    await meeting.close(status);
+  }
+}
+
+async function runProgram(argv: readonly string[], meeting?: GenerationMeeting): Promise<number> {
   const interruption = watchInterruption();
-  const program = createProgram(interruption.signal);
+  const program = createProgram(interruption.signal, meeting);
   try {
     const commands = program.commands.map((command) => command.name());
     await program.parseAsync(normalizeArguments(argv, commands), { from: 'user' });
@@ -29,14 +73,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(interruption: AbortSignal): Command {
+function createProgram(interruption: AbortSignal, meeting: GenerationMeeting | undefined): Command {
   const program = new Command('distri')
     .description('Draws one picture faster by spreading its denoising over several processes.')
     .version(packageVersion())
     .option('--quiet', 'print nothing but the path of the result')
     .option('--verbose', 'print details, and stack traces of errors')
     .addHelpText('after', examples)
-    .addCommand(runSdxlCommand(interruption))
+    .addCommand(runSdxlCommand(interruption, meeting))
     .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {
     // Errors come back to `main`, which prints them in one line.

@@ -2,13 +2,15 @@ import { Command } from 'commander';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { probeAddon } from '../native/load.js';
 import type { LoadOptions } from '../pipelines/request.js';
-import { availableCpus, shareCpus } from '../runtime/cpus.js';
+import { availableCpus, type Cpus, shareCpus } from '../runtime/cpus.js';
 import { unlessInterrupted } from '../runtime/interruption.js';
 import type { GenerationJob } from '../runtime/job.js';
 import { RankGroup } from '../runtime/launcher.js';
+import type { Meeting } from '../runtime/meeting.js';
 import { planWeights } from '../runtime/memory.js';
 import type { Timings } from '../runtime/phase-clock.js';
 import { followJob } from './follow-job.js';
+import { launchedRanks } from './launched-ranks.js';
 import { float32Bytes, prepareWeights, withByteProgress } from './prepare-weights.js';
 import { addSdxlOptions, checkSdxlOptions, type SdxlOptions } from './sdxl-options.js';
 import { SdxlOutput } from './sdxl-output.js';
@@ -31,29 +33,38 @@ Examples:
   distri run-sdxl -n 4 --model stabilityai/stable-diffusion-xl-base-1.0 --prompt "a lighthouse at dusk"
   distri run-sdxl -n 2 --no_split_batch --sync_mode full_sync --output_type latent --output_path latents.safetensors`;
 
-/** `distri run-sdxl`. `interruption` is aborted when the user wants it to end. */
-export function runSdxlCommand(interruption: AbortSignal): Command {
+type GenerationMeeting = Meeting<GenerationJob, Timings>;
+
+/** `distri run-sdxl`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
+export function runSdxlCommand(interruption: AbortSignal, meeting?: GenerationMeeting): Command {
   const command = new Command('run-sdxl')
     .description('Draw a picture with an SDXL checkpoint, its denoising spread over several processes.')
     .addHelpText('after', examples);
   return addSdxlOptions(command).action(async (_options, { optsWithGlobals }: Command) => {
     const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
     const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
-    await runSdxl(options, new Terminal(verbosity), interruption);
+    const ranks = launchedRanks(command, meeting);
+    await runSdxl({ ...options, ...ranks }, new Terminal(verbosity), interruption, meeting);
   });
 }
 
-async function runSdxl(options: SdxlOptions, terminal: Terminal, interruption: AbortSignal): Promise<void> {
+async function runSdxl(
+  options: SdxlOptions,
+  terminal: Terminal,
+  interruption: AbortSignal,
+  meeting: GenerationMeeting | undefined,
+): Promise<void> {
   checkSdxlOptions(options);
   if (options.no_cuda_graph) terminal.note('--no_cuda_graph has no effect on a CPU');
   const subject = chooseSubject(options);
   const output = await SdxlOutput.prepare(options, subject);
   try {
     const { checkpoint, plan } = await unlessInterrupted(interruption, prepare(options, subject, terminal));
-    const load = await planLoad(options, checkpoint, plan, terminal);
+    const cpus = await unlessInterrupted(interruption, meeting?.cpus() ?? Promise.resolve(availableCpus()));
+    const load = await planLoad(options, checkpoint, plan, cpus, terminal);
     describe(subject, plan, load, terminal);
     const job = { load, request: plan.request, parallel: plan.parallel, files: output.files(subject, plan) };
-    const timings = await runOnRanks(job, plan, options.comm_timeout, terminal, interruption);
+    const timings = await runOnRanks(job, plan, options.comm_timeout, terminal, interruption, meeting);
     await output.commit();
     report(output, timings, plan, terminal);
   } catch (error) {
@@ -87,6 +98,7 @@ async function planLoad(
   options: SdxlOptions,
   checkpoint: Checkpoint,
   { topology }: SdxlPlan,
+  cpus: Cpus,
   terminal: Terminal,
 ): Promise<LoadOptions> {
   const { variant } = options;
@@ -97,7 +109,7 @@ async function planLoad(
     terminal.detail(`weights ${planned.mode}: ${planned.reason}`);
     weights = planned.mode;
   }
-  const threads = options.threads ?? Math.max(1, Math.floor(availableCpus().count / topology.worldSize));
+  const threads = options.threads ?? Math.max(1, Math.floor(cpus.count / topology.worldSize));
   return { directory: checkpoint.directory, variant, weights, threads };
 }
 
@@ -119,21 +131,19 @@ async function runOnRanks(
   timeoutSeconds: number,
   terminal: Terminal,
   interruption: AbortSignal,
+  meeting: GenerationMeeting | undefined,
 ): Promise<Timings> {
-  const cpus = shareCpus(availableCpus(), worldSize, job.load.threads);
+  // Launchers place their processes themselves.
+  const cpus = meeting === undefined ? shareCpus(availableCpus(), worldSize, job.load.threads) : undefined;
   if (cpus !== undefined)
     terminal.detail(`CPUs of the ranks: ${cpus.map((share) => share.join(',')).join(' | ')}`);
   const progress = terminal.progress(request.numInferenceSteps, 'steps');
   try {
     progress.update(0, 'loading');
-    const group = await RankGroup.launch<GenerationJob, Timings>({
-      worldSize,
-      entry: rankProgram,
-      cpus,
-      timeout: timeoutSeconds * 1000,
-      interruption,
-      log: (rank, line) => terminal.detail(`rank ${rank}: ${line}`),
-    });
+    const log = (rank: number, line: string) => terminal.detail(`rank ${rank}: ${line}`);
+    const timeout = timeoutSeconds * 1000;
+    const options = { worldSize, entry: rankProgram, cpus, timeout, interruption, log };
+    const group = await RankGroup.launch(options, meeting);
     const [timings] = await group.run(job, followJob(progress));
     await group.close();
     if (timings === undefined) throw new Error('no rank answered');

@@ -17,6 +17,13 @@ export function availableCpus(): Cpus {
   return { ids, count };
 }
 
+/** What processes that may use `own` and `others` can use together; a limit in time holds for all of them. */
+export function uniteCpus(own: Cpus, others: readonly (readonly number[])[]): Cpus {
+  const ids = [...new Set([own.ids, ...others].flat())].sort((a, b) => a - b);
+  const limited = own.count < own.ids.length;
+  return { ids, count: limited ? own.count : Math.max(own.count, ids.length) };
+}
+
 /** `0-2,8` as [0, 1, 2, 8]; the kernel's notation. */
 export function parseCpuList(list: string): number[] {
   return list

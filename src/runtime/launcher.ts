@@ -2,17 +2,18 @@ import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Addon, ControlBlock } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
-import { DistriError } from './errors.js';
+import { DistriError, exitStatus } from './errors.js';
+import { unlessInterrupted } from './interruption.js';
+import type { Meeting } from './meeting.js';
 import { type ErrorReport, type FromRank, type RankProgress, reportedError } from './messages.js';
+import type { RankEvents, RankLink } from './rank-link.js';
 import { RankProcess } from './rank-process.js';
+import { SilenceWatch, STALLED_MS } from './silence-watch.js';
 
 /** How long ranks may take to answer an abort, and to end when asked to, before they are killed. */
 const GRACE_MS = 500;
-const WATCH_INTERVAL_MS = 250;
 /** How long a process may take at least before it beats for the first time. */
 const STARTUP_MS = 10_000;
-/** Ranks beat every quarter of a second; this much silence means that a rank's event loop stands still. */
-const STALLED_MS = 1000;
 
 export interface LaunchOptions {
   readonly worldSize: number;
@@ -36,6 +37,14 @@ interface Fault {
   readonly error: DistriError;
 }
 
+/** What ranks report because of something else: a peer's failure, or a launcher that ends all for it. */
+const consequences: ReadonlySet<string | undefined> = new Set([
+  'COMM_ABORTED',
+  'hangup',
+  'interrupted',
+  'terminated',
+]);
+
 const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
 
 /**
@@ -44,26 +53,35 @@ const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
  * grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
-  private readonly ranks: readonly RankProcess<Job, Result>[];
+  private readonly ranks: readonly RankLink<Job, Result>[];
   private readonly control: ControlBlock;
   private readonly started: Answers<void>;
-  private readonly watch: NodeJS.Timeout;
-  private lastLook = performance.now();
-  private trustSilenceFrom = 0;
+  private readonly watch: SilenceWatch;
   private answers: Answers<Result> | undefined;
   private listener: GroupListener = () => {};
   private fault: Fault | undefined;
   private ending: Promise<void> | undefined;
 
-  /** Starts the processes; resolves when all of them wait for a job. */
-  static async launch<Job, Result>(options: LaunchOptions): Promise<RankGroup<Job, Result>> {
-    options.interruption.throwIfAborted();
-    const group = new RankGroup<Job, Result>(options);
+  /**
+   * Starts the processes; resolves when all of them wait for a job. With a `meeting` nothing is started: this process becomes the
+   * first rank, those that come to it the others.
+   */
+  static async launch<Job, Result>(
+    options: LaunchOptions,
+    meeting?: Meeting<Job, Result>,
+  ): Promise<RankGroup<Job, Result>> {
+    const { interruption } = options;
+    interruption.throwIfAborted();
+    if (meeting !== undefined) await unlessInterrupted(interruption, meeting.complete);
+    const group = new RankGroup<Job, Result>(options, meeting);
     await group.started.all;
     return group;
   }
 
-  private constructor(private readonly options: LaunchOptions) {
+  private constructor(
+    private readonly options: LaunchOptions,
+    private readonly meeting: Meeting<Job, Result> | undefined,
+  ) {
     const { worldSize } = options;
     const addon = loadAddon();
     const memory = [
@@ -75,9 +93,10 @@ export class RankGroup<Job, Result> {
       this.control = new addon.ControlBlock(memory[0] as number, worldSize);
       this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
     } finally {
-      for (const descriptor of memory) closeSync(descriptor);
+      // Children have inherited them; processes that a launcher started have yet to open them.
+      if (meeting === undefined) for (const descriptor of memory) closeSync(descriptor);
     }
-    this.watch = setInterval(() => this.look(), WATCH_INTERVAL_MS);
+    this.watch = new SilenceWatch(() => this.look());
     options.interruption.addEventListener('abort', this.interrupt, { once: true });
     process.on('exit', this.killAll);
     for (const rank of this.ranks) {
@@ -112,54 +131,43 @@ export class RankGroup<Job, Result> {
     return this.ending;
   }
 
-  private startRank(addon: Addon, rank: number, memory: readonly number[]): RankProcess<Job, Result> {
-    const start = () =>
-      new RankProcess<Job, Result>(
-        {
-          rank,
-          entry: this.options.entry,
-          descriptors: memory,
-          log: (line) => this.options.log(rank, line),
-        },
-        {
-          message: (from, message) => this.receive(from, message),
-          lost: (from, how) =>
-            this.fail('cause', new DistriError('rank', `Rank ${from.rank} (process ${from.pid}) ${how}`)),
-          failed: (from, error) =>
-            this.fail(
-              'cause',
-              new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`),
-            ),
-        },
-      );
-    const cpus = this.options.cpus?.[rank];
-    return cpus === undefined ? start() : startOn(addon, cpus, this.options.cpus?.flat() ?? [], start);
+  private startRank(addon: Addon, rank: number, memory: readonly number[]): RankLink<Job, Result> {
+    if (this.meeting !== undefined) return this.meeting.link(rank, memory, this.events);
+    const { entry, cpus } = this.options;
+    const log = (line: string) => this.options.log(rank, line);
+    const start = () => new RankProcess<Job, Result>({ rank, entry, descriptors: memory, log }, this.events);
+    const own = cpus?.[rank];
+    return own === undefined ? start() : startOn(addon, own, cpus?.flat() ?? [], start);
   }
 
-  private receive(rank: RankProcess<Job, Result>, message: FromRank<Result>): void {
+  private readonly events: RankEvents<Job, Result> = {
+    message: (from, message) => this.receive(from, message),
+    lost: (from, how) =>
+      this.fail('cause', new DistriError('rank', `Rank ${from.rank} (process ${from.pid}) ${how}`)),
+    failed: (from, error) =>
+      this.fail('cause', new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`)),
+  };
+
+  private receive(rank: RankLink<Job, Result>, message: FromRank<Result>): void {
     if (message.type === 'ready') this.started.give(rank.rank, undefined);
     else if (message.type === 'result') this.answers?.give(rank.rank, message.result);
     else if (message.type === 'error') this.receiveError(rank, message.error);
     else this.listener(rank.rank, message);
   }
 
-  private receiveError(rank: RankProcess<Job, Result>, report: ErrorReport): void {
+  private receiveError(rank: RankLink<Job, Result>, report: ErrorReport): void {
     const error = reportedError(report, rank.rank);
     if (report.code === 'COMM_TIMEOUT') {
       const stalled = this.stalled(STALLED_MS);
       if (stalled !== undefined) this.fail('cause', stalled);
       else this.fail('consequence', error);
     } else {
-      this.fail(report.code === 'COMM_ABORTED' ? 'consequence' : 'cause', error);
+      this.fail(consequences.has(report.code) ? 'consequence' : 'cause', error);
     }
   }
 
   private look(): void {
-    const now = performance.now();
-    // When the parent itself did not run (Ctrl-Z), neither did the ranks: give them time to beat again.
-    if (now - this.lastLook > STALLED_MS) this.trustSilenceFrom = now + STALLED_MS;
-    this.lastLook = now;
-    const stalled = now < this.trustSilenceFrom ? undefined : this.stalled(this.options.timeout);
+    const stalled = this.stalled(this.options.timeout);
     if (stalled !== undefined) this.fail('cause', stalled);
   }
 
@@ -180,7 +188,11 @@ export class RankGroup<Job, Result> {
     return undefined;
   }
 
-  private readonly interrupt = (): void => this.fail('interruption', this.options.interruption.reason);
+  private readonly interrupt = (): void => {
+    // Launchers end the others when one process dies, which is the cause then.
+    const kind = this.meeting === undefined ? 'interruption' : 'consequence';
+    this.fail(kind, this.options.interruption.reason);
+  };
 
   private fail(kind: Fault['kind'], error: DistriError): void {
     if (this.fault === undefined || faultWeights[kind] > faultWeights[this.fault.kind]) {
@@ -197,7 +209,7 @@ export class RankGroup<Job, Result> {
     await Promise.race([ask(), delay(GRACE_MS)]);
     this.killAll();
     await this.allGone();
-    clearInterval(this.watch);
+    this.watch.stop();
     this.options.interruption.removeEventListener('abort', this.interrupt);
     process.off('exit', this.killAll);
     if (this.fault !== undefined) {
@@ -207,7 +219,8 @@ export class RankGroup<Job, Result> {
   }
 
   private readonly killAll = (): void => {
-    for (const rank of this.ranks) rank.kill();
+    const status = this.fault?.error.exitStatus ?? exitStatus.internal;
+    for (const rank of this.ranks) rank.kill(status);
   };
 
   private allGone(): Promise<unknown> {

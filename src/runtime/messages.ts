@@ -1,9 +1,11 @@
 import type { Phase } from '../pipelines/request.js';
 import { DistriError, type ErrorCode, exitStatus } from './errors.js';
 
-/** Where a rank process finds its inherited descriptors: 0 to 2 are the standard streams, 3 is Node's IPC channel. */
-export const CONTROL_DESCRIPTOR = 4;
-export const FIRST_SEGMENT_DESCRIPTOR = 5;
+/**
+ * Where a child process finds its inherited descriptors, the control block and then the segments of all ranks: 0 to 2 are the standard streams,
+ * 3 is Node's IPC channel.
+ */
+export const FIRST_DESCRIPTOR = 4;
 
 /** What the parent tells a rank. The end of the channel means: end. */
 export type ToRank<Job> =

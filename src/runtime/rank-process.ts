@@ -3,16 +3,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { FromRank, RankProgress, ToRank } from './messages.js';
+import type { FromRank, ToRank } from './messages.js';
+import { type RankEvents, RankLink } from './rank-link.js';
 
 /** How long the last words of a process that ended may take to arrive. */
 const LAST_WORDS_MS = 200;
-const phaseActivities = {
-  load: 'while loading',
-  text: 'while encoding the prompt',
-  denoise: 'in the first step',
-  decode: 'while decoding',
-} as const;
 
 export interface RankProcessOptions {
   readonly rank: number;
@@ -24,50 +19,23 @@ export interface RankProcessOptions {
   readonly log: (line: string) => void;
 }
 
-/** Calls that a rank process causes, each with the process as first argument. */
-export interface RankProcessEvents<Job, Result> {
-  message(rank: RankProcess<Job, Result>, message: FromRank<Result>): void;
-  /** The process ended by itself or by somebody else's signal; not called after `kill` or `disconnect`. */
-  lost(rank: RankProcess<Job, Result>, how: string): void;
-  /** The process could not be started. */
-  failed(rank: RankProcess<Job, Result>, error: Error): void;
-}
-
 /** One child process that serves jobs (see serve.ts), seen from the parent. */
-export class RankProcess<Job, Result> {
-  readonly rank: number;
-  readonly startedAt = performance.now();
-  /** Settles when the process is gone. */
-  readonly gone: Promise<void>;
-  /** Settles when nothing more is to be expected from it: it reported an error or is gone. */
-  readonly silenced: Promise<void>;
+export class RankProcess<Job, Result> extends RankLink<Job, Result> {
   private readonly child: ChildProcess;
-  /** Says when it failed: "in step 3 of 50". */
-  private currentActivity = 'while starting';
   private lastLine = '';
   private released = false;
-  private silence: () => void = () => {};
 
-  constructor(options: RankProcessOptions, events: RankProcessEvents<Job, Result>) {
-    this.rank = options.rank;
+  constructor(options: RankProcessOptions, events: RankEvents<Job, Result>) {
+    super(options.rank, events);
     this.child = fork(options.entry, {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.descriptors],
     });
-    this.silenced = new Promise((resolve) => {
-      this.silence = resolve;
+    this.child.once('exit', () => this.leave());
+    this.child.once('error', () => {
+      if (this.child.pid === undefined) this.leave();
     });
-    this.gone = new Promise((resolve) => {
-      this.child.once('exit', () => resolve());
-      this.child.once('error', () => {
-        if (this.child.pid === undefined) resolve();
-      });
-    });
-    this.listen(options.log, events);
-  }
-
-  get activity(): string {
-    return this.currentActivity;
+    this.listen(options.log);
   }
 
   get pid(): number | undefined {
@@ -94,20 +62,16 @@ export class RankProcess<Job, Result> {
     this.child.kill('SIGKILL');
   }
 
-  private listen(log: (line: string) => void, events: RankProcessEvents<Job, Result>): void {
+  private listen(log: (line: string) => void): void {
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (stream !== null) this.follow(stream, log);
     }
-    this.child.on('message', (message) => {
-      const typed = message as FromRank<Result>;
-      this.track(typed);
-      events.message(this, typed);
-    });
-    this.child.on('error', (error) => events.failed(this, error));
+    this.child.on('message', (message) => this.receive(message as FromRank<Result>));
+    this.child.on('error', (error) => this.events.failed(this, error));
     const lastWords = Promise.all([once(this.child, 'close'), once(this.child, 'disconnect')]);
     // A process that could not be started only has an error.
     lastWords.catch(() => {});
-    this.child.once('exit', (status, signal) => this.ended(lastWords, status, signal, events));
+    this.child.once('exit', (status, signal) => this.ended(lastWords, status, signal));
   }
 
   private follow(stream: Readable, log: (line: string) => void): void {
@@ -117,28 +81,21 @@ export class RankProcess<Job, Result> {
     });
   }
 
-  private track(message: FromRank<Result>): void {
-    if (message.type === 'phase' || message.type === 'step') this.currentActivity = describeProgress(message);
-    else if (message.type === 'error') this.silence();
-    else this.currentActivity = 'between jobs';
-  }
-
   private async ended(
     lastWords: Promise<unknown>,
     status: number | null,
     signal: NodeJS.Signals | null,
-    events: RankProcessEvents<Job, Result>,
   ): Promise<void> {
     if (!this.released) {
       // The end of a process can be noticed before what it said last; that may be the cause.
       await Promise.race([lastWords, delay(LAST_WORDS_MS)]);
     }
-    if (!this.released) events.lost(this, this.describeEnd(status, signal));
+    if (!this.released) this.events.lost(this, this.describeEnd(status, signal));
     this.silence();
   }
 
   private describeEnd(status: number | null, signal: NodeJS.Signals | null): string {
-    const when = this.currentActivity;
+    const when = this.activity;
     const lastLine = this.lastLine === '' ? '' : `; its last words: ${this.lastLine}`;
     if (signal === 'SIGKILL') {
       return `was killed by SIGKILL ${when} (the kernel does this when memory runs out)${lastLine}`;
@@ -146,12 +103,4 @@ export class RankProcess<Job, Result> {
     if (signal !== null) return `was ended by ${signal} ${when}${lastLine}`;
     return `exited with status ${status} ${when}${lastLine}`;
   }
-}
-
-function describeProgress(progress: RankProgress): string {
-  if (progress.type === 'phase') {
-    return progress.event === 'start' ? phaseActivities[progress.name] : `after ${progress.name}`;
-  }
-  const { step, steps } = progress;
-  return step + 1 < steps ? `in step ${step + 2} of ${steps}` : `after step ${steps} of ${steps}`;
 }

@@ -1,14 +1,8 @@
-import type { Addon, ControlBlock } from '../native/addon.js';
+import type { ControlBlock } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
 import type { ProgressListener } from '../pipelines/request.js';
 import { toError } from './errors.js';
-import {
-  CONTROL_DESCRIPTOR,
-  FIRST_SEGMENT_DESCRIPTOR,
-  type FromRank,
-  reportError,
-  type ToRank,
-} from './messages.js';
+import { FIRST_DESCRIPTOR, type FromRank, reportError, type ToRank } from './messages.js';
 import type { RankContext } from './rank-context.js';
 
 const HEARTBEAT_MS = 250;
@@ -34,30 +28,40 @@ export function serveJobs<Job, Result>(run: JobFunction<Job, Result>): void {
   let rank: Rank<Job, Result> | undefined;
   process.on('message', (message) => {
     const order = message as ToRank<Job>;
-    if (order.type === 'start') rank = new Rank(addon, order, run);
-    else rank?.work(order.job);
+    if (order.type === 'start') {
+      const descriptors = Array.from({ length: 1 + order.worldSize }, (_, index) => FIRST_DESCRIPTOR + index);
+      rank = new Rank({ ...order, descriptors }, run, send);
+    } else {
+      void rank?.work(order.job);
+    }
   });
 }
 
-type StartOrder = Extract<ToRank<unknown>, { type: 'start' }>;
+export interface RankOptions extends Omit<Extract<ToRank<unknown>, { type: 'start' }>, 'type'> {
+  /** Of the control block, then of every rank's segment. */
+  readonly descriptors: readonly number[];
+}
 
-class Rank<Job, Result> implements RankContext {
+/** A rank in this process. What it has to say goes to `send`. */
+export class Rank<Job, Result> implements RankContext {
   readonly rank: number;
   readonly worldSize: number;
-  private readonly control: ControlBlock;
+  readonly control: ControlBlock;
+  private readonly addon = loadAddon();
+  private readonly heartbeat: NodeJS.Timeout;
   private generation = 0;
 
   constructor(
-    private readonly addon: Addon,
-    private readonly order: StartOrder,
+    private readonly options: RankOptions,
     private readonly run: JobFunction<Job, Result>,
+    private readonly send: (message: FromRank<Result>) => void,
   ) {
-    this.rank = order.rank;
-    this.worldSize = order.worldSize;
+    this.rank = options.rank;
+    this.worldSize = options.worldSize;
     process.title = `distri rank ${this.rank} of ${this.worldSize}`;
-    this.control = new addon.ControlBlock(CONTROL_DESCRIPTOR, this.worldSize);
+    this.control = new this.addon.ControlBlock(this.controlDescriptor, this.worldSize);
     this.control.beat(this.rank);
-    setInterval(() => this.control.beat(this.rank), HEARTBEAT_MS);
+    this.heartbeat = setInterval(() => this.control.beat(this.rank), HEARTBEAT_MS);
     send({ type: 'ready' });
   }
 
@@ -66,10 +70,10 @@ class Rank<Job, Result> implements RankContext {
     const communicator = new this.addon.Communicator({
       rank: this.rank,
       worldSize: this.worldSize,
-      controlFd: CONTROL_DESCRIPTOR,
-      segmentFds: Array.from({ length: this.worldSize }, (_, rank) => FIRST_SEGMENT_DESCRIPTOR + rank),
+      controlFd: this.controlDescriptor,
+      segmentFds: this.options.descriptors.slice(1),
       slotBytes,
-      timeout: this.order.timeout,
+      timeout: this.options.timeout,
       generation: this.generation,
     });
     await communicator.connect();
@@ -78,18 +82,27 @@ class Rank<Job, Result> implements RankContext {
 
   async work(job: Job): Promise<void> {
     try {
-      send({ type: 'result', result: await this.run(job, this, progressSender) });
+      this.send({ type: 'result', result: await this.run(job, this, this.progress) });
     } catch (thrown) {
       this.control.abort(this.rank);
-      send({ type: 'error', error: reportError(toError(thrown)) });
+      this.send({ type: 'error', error: reportError(toError(thrown)) });
     }
   }
-}
 
-const progressSender: ProgressListener = {
-  phase: (name, event) => send({ type: 'phase', name, event }),
-  step: (step, steps) => send({ type: 'step', step, steps }),
-};
+  /** Stops saying that the rank is alive. */
+  dispose(): void {
+    clearInterval(this.heartbeat);
+  }
+
+  private get controlDescriptor(): number {
+    return this.options.descriptors[0] as number;
+  }
+
+  private readonly progress: ProgressListener = {
+    phase: (name, event) => this.send({ type: 'phase', name, event }),
+    step: (step, steps) => this.send({ type: 'step', step, steps }),
+  };
+}
 
 function send(message: FromRank<unknown>): void {
   process.send?.(message);
