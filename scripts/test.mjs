@@ -16,12 +16,15 @@ if (!existsSync(join(root, 'node_modules'))) {
   console.error('distri: the dependencies are not installed; run `npm ci` first');
   process.exit(1);
 }
-for (const script of ['build-native.mjs', 'build-typescript.mjs']) {
+const words = process.argv.slice(2);
+const scripts = ['build-native.mjs', 'build-typescript.mjs'];
+if (words.length === 0) scripts.push('test-native.mjs');
+for (const script of scripts) {
   const { status } = spawnSync(process.execPath, [join(root, 'scripts', script)], { stdio: 'inherit' });
   if (status !== 0) process.exit(1);
 }
 
-const files = findTests(process.argv.slice(2));
+const files = findTests();
 if (files.length === 0) {
   console.error('distri: no test file has any of these words in its path');
   process.exit(1);
@@ -33,7 +36,7 @@ run({ files, concurrency: CONCURRENCY, timeout: FILE_TIMEOUT_MS })
   .compose(new spec())
   .pipe(process.stdout);
 
-function findTests(words) {
+function findTests() {
   const folder = join(root, 'dist', 'test');
   return readdirSync(folder, { recursive: true })
     .filter((path) => path.endsWith('.test.js'))

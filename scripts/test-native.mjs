@@ -1,0 +1,92 @@
+// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address, thread).
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const SANITIZERS = ['address', 'thread'];
+const TESTS = ['distri_ops_test', 'distri_comm_test'];
+/** Sanitized programs run several times slower; one that hangs is killed. */
+const TEST_LIMIT_MS = 60_000;
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const source = join(root, 'native');
+const wanted = process.argv.slice(2);
+
+const unknown = wanted.filter((name) => !SANITIZERS.includes(name));
+if (unknown.length > 0) fail(`no such sanitizer: ${unknown.join(', ')}; there are ${SANITIZERS.join(', ')}`);
+
+for (const sanitizer of wanted.length > 0 ? wanted : [undefined]) test(sanitizer);
+
+/** Builds and runs all tests with one sanitizer, or without. */
+function test(sanitizer) {
+  const label = sanitizer === undefined ? 'C++ tests' : `C++ tests with the ${sanitizer} sanitizer`;
+  if (sanitizer !== undefined && !links(sanitizer)) {
+    console.log(`${label}: skipped, the compiler has no runtime for -fsanitize=${sanitizer}`);
+    return;
+  }
+  const build = join(root, 'build', sanitizer === undefined ? 'native-test' : `native-${sanitizer}`);
+  removeForeignCache(build);
+  // Sanitized code without optimisation takes minutes.
+  const type = sanitizer === undefined ? 'Release' : 'RelWithDebInfo';
+  cmake(['-S', source, '-B', build, `-DCMAKE_BUILD_TYPE=${type}`, `-DDISTRI_SANITIZE=${sanitizer ?? ''}`]);
+  const targets = TESTS.flatMap((name) => ['--target', name]);
+  cmake(['--build', build, '--parallel', String(availableParallelism()), ...targets]);
+  for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
+}
+
+function run(program, label) {
+  const env = {
+    ...process.env,
+    ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
+    TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+  };
+  const { status, signal, stdout, stderr, error } = spawnSync(program, {
+    encoding: 'utf8',
+    env,
+    timeout: TEST_LIMIT_MS,
+  });
+  if (status === 0) {
+    console.log(`${label} passed`);
+    return;
+  }
+  process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
+  fail(`${label} ${signal ? `ended by ${signal}` : (error?.message ?? `exited with status ${status}`)}`);
+}
+
+/** Whether a program can be linked with this sanitizer here, in words of the compiler that CMake would take. */
+function links(sanitizer) {
+  const folder = mkdtempSync(join(tmpdir(), 'distri-sanitizer-'));
+  try {
+    const program = join(folder, 'program');
+    writeFileSync(`${program}.cc`, 'int main() { return 0; }\n');
+    const flags = [`-fsanitize=${sanitizer}`, `${program}.cc`, '-o', program];
+    return spawnSync(process.env.CXX || 'c++', flags).status === 0 && spawnSync(program).status === 0;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** CMake refuses a cache that was made for another folder, as after moving the checkout. */
+function removeForeignCache(build) {
+  const cache = join(build, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  if (readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`)) return;
+  rmSync(build, { recursive: true });
+}
+
+function cmake(args) {
+  const { status, stdout, stderr, error } = spawnSync('cmake', args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (status === 0) return;
+  process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
+  fail(`the C++ tests were not built: ${error?.message ?? 'see above'}`);
+}
+
+function fail(message) {
+  console.error(`distri: ${message}`);
+  process.exit(1);
+}
