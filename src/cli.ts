@@ -4,19 +4,17 @@ import { normalizeArguments } from './commands/arguments.js';
 import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
+import type { SdxlMeeting } from './commands/sdxl-ranks.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
 import { watchInterruption } from './runtime/interruption.js';
-import type { GenerationJob } from './runtime/job.js';
+import type { GenerationJob, JobReport, JobRunner } from './runtime/job.js';
 import { joinJob } from './runtime/join.js';
 import { LaunchError, type LaunchedRank, readLaunchedRank } from './runtime/launched-rank.js';
 import { Meeting } from './runtime/meeting.js';
-import type { Timings } from './runtime/phase-clock.js';
 import type { JobFunction } from './runtime/serve.js';
 
 /** How long a process that has nothing to say waits for the one that does. */
 const OTHERS_SPEAK_MS = 1000;
-
-type GenerationMeeting = Meeting<GenerationJob, Timings>;
 
 const examples = `
 Option names may be written with dashes or underscores. \`distri <command> --help\` lists a command's options.
@@ -26,9 +24,13 @@ Examples:
   distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"
   distri inspect`;
 
-const runJob: JobFunction<GenerationJob, Timings> = async (...given) => {
+let runner: JobRunner | undefined;
+
+/** Loaded when there is a job, because most processes of the command line have none. */
+const runJob: JobFunction<GenerationJob, JobReport> = async (...given) => {
   const program = await import('./runtime/job.js');
-  return program.runJob(...given);
+  runner ??= new program.JobRunner();
+  return runner.run(...given);
 };
 
 /** Runs the program with these arguments (without node and the script); returns its exit status. */
@@ -53,13 +55,14 @@ async function runFirstRank(launched: LaunchedRank, argv: readonly string[]): Pr
   let status: number = exitStatus.internal;
   try {
     status = await runProgram(argv, meeting);
+    if (status === 0) await runner?.close();
     return status;
   } finally {
     await meeting.close(status);
   }
 }
 
-async function runProgram(argv: readonly string[], meeting?: GenerationMeeting): Promise<number> {
+async function runProgram(argv: readonly string[], meeting?: SdxlMeeting): Promise<number> {
   const interruption = watchInterruption();
   const program = createProgram(interruption.signal, meeting);
   try {
@@ -73,7 +76,7 @@ async function runProgram(argv: readonly string[], meeting?: GenerationMeeting):
   }
 }
 
-function createProgram(interruption: AbortSignal, meeting: GenerationMeeting | undefined): Command {
+function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefined): Command {
   const program = new Command('distri')
     .description('Draws one picture faster by spreading its denoising over several processes.')
     .version(packageVersion())

@@ -11,7 +11,7 @@ export type {
 } from './pipelines/request.js';
 export { StableDiffusionXLPipeline } from './pipelines/stable-diffusion-xl.js';
 export { DistriError, type ErrorCode, exitStatus } from './runtime/errors.js';
-export { type GenerationJob, runJob } from './runtime/job.js';
+export { type GenerationJob, type JobReport, JobRunner } from './runtime/job.js';
 export { type LaunchOptions, RankGroup } from './runtime/launcher.js';
 export type { RankContext } from './runtime/rank-context.js';
 export { planTopology, type Topology } from './runtime/topology.js';

@@ -162,8 +162,8 @@ function targetPath(source: SafetensorsFile, folder: string): string {
   return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
 }
 
-/** A killed process leaves its temporary file, which may have gigabytes. */
-async function removeAbandoned(folder: string, name: string): Promise<void> {
+/** Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have gigabytes. */
+export async function removeAbandoned(folder: string, name: string): Promise<void> {
   for (const candidate of await readdir(folder)) {
     if (!isTemporaryName(candidate, name)) continue;
     const path = join(folder, candidate);

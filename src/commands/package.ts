@@ -8,6 +8,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 /** The model that comes with the package. */
 export const embeddedModel = join(root, 'models', 'tiny-shapes');
 
+/** UNet configs by name. */
+export const configsFolder = join(root, 'configs');
+
 export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   return version;

@@ -40,6 +40,7 @@ export interface SdxlOptions {
   readonly output_type: (typeof outputTypes)[number];
   readonly trace?: string;
   readonly nproc_per_node: number;
+  readonly data_parallel?: number;
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly comm_timeout: number;
@@ -52,6 +53,8 @@ export interface SdxlOptions {
   readonly warmup_times: number;
   readonly test_times: number;
   readonly ignore_ratio: number;
+  readonly random_weights?: string;
+  readonly json?: string;
 }
 
 /** Names and defaults of distrifuser's scripts/run_sdxl.py, of diffusers' pipeline and of torchrun; the rest is distri's. */
@@ -148,17 +151,33 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(choice('--split_scheme <name>', 'how naive_patch cuts the picture', splitSchemes, 'alternate'))
     .addOption(withDefault('--warmup_steps <n>', 'n + 1 steps are synchronous', 4, atLeast(0)))
     .addOption(new Option('--no_split_batch', 'every rank computes both images of the guidance'))
+    .optionsGroup('Benchmark:')
+    .addOption(choice('--mode <name>', 'draw, or measure how long drawing takes', modes, 'generation'))
+    .addOption(withDefault('--warmup_times <n>', 'runs before those that are measured', 5, atLeast(0)))
+    .addOption(withDefault('--test_times <n>', 'runs that are measured', 20, atLeast(1)))
+    .addOption(
+      withDefault(
+        '--ignore_ratio <share>',
+        'of the measured times that are dropped, half from each end',
+        0.2,
+        (name) => number(name, 0, 1),
+      ),
+    )
+    .addOption(
+      value(
+        '--random_weights <name>',
+        'measure the denoising of an architecture without a checkpoint, e.g. sdxl-base-1.0',
+        text,
+      ),
+    )
+    .addOption(value('--json <file>', 'write all that was measured to this file', text))
     .optionsGroup('Accepted for compatibility:')
-    .addOption(choice('--mode <name>', 'only generation is available yet', modes, 'generation'))
-    .addOption(new Option('--no_cuda_graph', 'has no effect on a CPU'))
-    .addOption(withDefault('--warmup_times <n>', 'used by benchmark', 5, atLeast(0)))
-    .addOption(withDefault('--test_times <n>', 'used by benchmark', 20, atLeast(1)))
-    .addOption(withDefault('--ignore_ratio <share>', 'used by benchmark', 0.2, (name) => number(name, 0, 1)));
+    .addOption(new Option('--no_cuda_graph', 'has no effect on a CPU'));
 }
 
 /** Refuses what the options do not allow together and what is not available; looks at nothing but the options. */
 export function checkSdxlOptions(options: SdxlOptions): void {
-  refuseUnavailable(options);
+  checkBenchmark(options);
   const { prompt = [''], negative_prompt = [], image_size, trace } = options;
   if (negative_prompt.length > 1 && negative_prompt.length !== prompt.length) {
     throw expected(
@@ -175,9 +194,22 @@ export function checkSdxlOptions(options: SdxlOptions): void {
   }
 }
 
-function refuseUnavailable({ mode }: SdxlOptions): void {
-  if (mode !== 'generation') {
-    throw new DistriError('unsupported', `--mode ${mode} is not available yet; --mode generation is`);
+function checkBenchmark(options: SdxlOptions): void {
+  const { mode, ignore_ratio, trace, random_weights } = options;
+  if (mode !== 'benchmark') {
+    for (const name of ['random_weights', 'json'] as const) {
+      if (options[name] !== undefined) throw new DistriError('usage', `--${name} needs --mode benchmark`);
+    }
+    return;
+  }
+  if (ignore_ratio === 1) throw expected('a number less than 1', '--ignore_ratio', ignore_ratio);
+  if (trace !== undefined)
+    throw new DistriError('usage', '--trace would slow the benchmark down; use one of them');
+  if (random_weights === undefined) return;
+  for (const name of ['pretrained_model_name_or_path', 'variant', 'revision'] as const) {
+    if (options[name] !== undefined) {
+      throw new DistriError('usage', `--random_weights has no checkpoint; leave out --${name}`);
+    }
   }
 }
 

@@ -19,6 +19,8 @@ const REFERENCE_SIZE = 1024;
 export interface Subject {
   readonly model: string;
   readonly name: string;
+  /** The model is the name of an architecture without a checkpoint. */
+  readonly randomWeights: boolean;
   readonly prompts: readonly string[];
 }
 
@@ -32,13 +34,18 @@ export interface SdxlPlan {
 }
 
 export function chooseSubject(options: SdxlOptions): Subject {
-  const given = options.pretrained_model_name_or_path;
+  const { random_weights: architecture, pretrained_model_name_or_path: given } = options;
+  const prompts = options.prompt;
+  if (architecture !== undefined) {
+    return { model: architecture, name: architecture, randomWeights: true, prompts: prompts ?? [''] };
+  }
   const embedded = given === undefined || resolve(given) === resolve(embeddedModel);
   const model = given ?? embeddedModel;
   return {
     model,
     name: embedded || /^[./]/.test(model) ? basename(resolve(model)) : model,
-    prompts: options.prompt ?? [embedded ? EMBEDDED_PROMPT : REFERENCE_PROMPT],
+    randomWeights: false,
+    prompts: prompts ?? [embedded ? EMBEDDED_PROMPT : REFERENCE_PROMPT],
   };
 }
 
@@ -46,14 +53,14 @@ export function chooseSubject(options: SdxlOptions): Subject {
 export async function planSdxl(
   options: SdxlOptions,
   subject: Subject,
-  checkpoint: Checkpoint,
+  checkpoint: Pick<Checkpoint, 'config'>,
 ): Promise<SdxlPlan> {
   const unet = readUNet2DConditionConfig(await checkpoint.config('unet'));
   const factor = vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae')));
   const native = unet.sampleSize === undefined ? REFERENCE_SIZE : unet.sampleSize * factor;
   const [height = native, width = height] = options.image_size ?? [];
   const topology = planTopology({
-    worldSize: options.nproc_per_node,
+    worldSize: options.nproc_per_node / (options.data_parallel ?? 1),
     guided: options.guidance_scale > 1,
     splitBatch: options.no_split_batch !== true,
   });
@@ -77,7 +84,8 @@ export async function planSdxl(
       scheduler: options.scheduler,
       seed: options.seed,
       rng: options.rng,
-      outputType: options.output_type,
+      // Random weights have no VAE.
+      outputType: subject.randomWeights ? 'latent' : options.output_type,
       trace: options.trace !== undefined,
     },
     parallel,

@@ -1,3 +1,4 @@
+import type { CommunicatorStatistics } from '../native/addon.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export const syncModes = [
@@ -62,6 +63,8 @@ export interface LoadOptions {
   readonly threads: number;
   /** Writes ONNX Runtime's profile of the UNet's steps to files that begin so, when the pipeline is closed. */
   readonly profile?: string | undefined;
+  /** The folder holds a UNet with random weights and nothing else, see random-model.ts. */
+  readonly randomWeights?: boolean | undefined;
 }
 
 /** One rank's result. Only rank 0 has images and a trace; every rank has the same latents. */
@@ -81,4 +84,12 @@ export interface ProgressListener {
   phase(name: Phase, event: 'start' | 'end'): void;
   /** After denoising step `step` (from 0) of `steps`. */
   step(step: number, steps: number): void;
+}
+
+/** Models of a checkpoint, loaded on one rank for requests of one size; all ranks make the same calls. */
+export interface Pipeline {
+  generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation>;
+  /** What this rank has exchanged with its peers so far; undefined where there are none. */
+  statistics(): CommunicatorStatistics | undefined;
+  close(): Promise<void>;
 }

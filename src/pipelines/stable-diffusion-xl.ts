@@ -5,7 +5,7 @@ import {
   vaeScaleFactor,
 } from '../models/autoencoder-kl.js';
 import { readCLIPTextConfig } from '../models/clip-text.js';
-import type { Addon } from '../native/addon.js';
+import type { Addon, CommunicatorStatistics } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
 import { DistriError } from '../runtime/errors.js';
 import type { ExecutableOptions } from '../runtime/executable.js';
@@ -19,6 +19,7 @@ import type {
   GenerationRequest,
   LoadOptions,
   ParallelOptions,
+  Pipeline,
   ProgressListener,
 } from './request.js';
 import { type PromptEmbeds, SDXLTextEncoders } from './sdxl-text.js';
@@ -40,7 +41,7 @@ interface EmbedSizes {
  * Text to image with an SDXL checkpoint on one or many ranks, as diffusers' StableDiffusionXLPipeline. Every rank runs the same
  * loop on the same latents; what differs is the share of the UNet that it computes.
  */
-export class StableDiffusionXLPipeline {
+export class StableDiffusionXLPipeline implements Pipeline {
   readonly #checkpoint: Checkpoint;
   readonly #loop: DenoisingLoop;
   readonly #first: FirstRankParts | undefined;
@@ -113,6 +114,10 @@ export class StableDiffusionXLPipeline {
 
     const images = await this.#decode(latents, listener, record);
     return { latents, ...(images ? { images } : {}), ...(request.trace && this.#first ? { trace } : {}) };
+  }
+
+  statistics(): CommunicatorStatistics | undefined {
+    return this.#loop.communicator?.statistics();
   }
 
   async close(): Promise<void> {

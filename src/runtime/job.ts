@@ -2,14 +2,18 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { type PngText, writePng } from '../images/png.js';
+import type { CommunicatorStatistics } from '../native/addon.js';
+import { RandomWeightsPipeline } from '../pipelines/random-weights-pipeline.js';
 import type {
   Generation,
   GenerationRequest,
   LoadOptions,
   ParallelOptions,
+  Pipeline,
   ProgressListener,
 } from '../pipelines/request.js';
 import { StableDiffusionXLPipeline } from '../pipelines/stable-diffusion-xl.js';
+import { ExchangeMeter } from './exchange-meter.js';
 import { PhaseClock, type Timings } from './phase-clock.js';
 import type { RankContext } from './rank-context.js';
 
@@ -31,27 +35,53 @@ export interface JobFiles {
   readonly trace: string | undefined;
 }
 
-/** Executed by every rank. Resolves to how long its phases took. */
-export async function runJob(
-  job: GenerationJob,
-  context: RankContext,
-  listener: ProgressListener,
-): Promise<Timings> {
-  const clock = new PhaseClock(listener);
-  const generation = await generate(job, context, clock);
-  if (context.rank === 0) await writeFiles(generation, job.files);
-  return clock.timings;
+/** How a job went on one rank; times are milliseconds. */
+export interface JobReport {
+  /** Of the pipeline's call, from text to picture: without loading the models and writing files. */
+  readonly latency: number;
+  readonly timings: Timings;
+  /** What each denoising step exchanged; empty on a rank without peers. */
+  readonly exchanges: readonly CommunicatorStatistics[];
 }
 
-async function generate(
-  { load, request, parallel }: GenerationJob,
-  context: RankContext,
-  listener: ProgressListener,
-): Promise<Generation> {
-  const pipeline = await StableDiffusionXLPipeline.load(load, context, request, parallel, listener);
-  const generation = await pipeline.generate(request, listener);
-  await pipeline.close();
-  return generation;
+/** Executes jobs on a rank, one after another. The models stay loaded for the next job, and are used again where it needs the same ones. */
+export class JobRunner {
+  #loaded: { readonly key: string; readonly pipeline: Pipeline } | undefined;
+
+  async run(job: GenerationJob, context: RankContext, listener: ProgressListener): Promise<JobReport> {
+    const clock = new PhaseClock(listener);
+    const pipeline = await this.#pipeline(job, context, clock);
+    const meter = new ExchangeMeter(() => pipeline.statistics(), clock);
+    const started = performance.now();
+    const generation = await pipeline.generate(job.request, meter);
+    const latency = performance.now() - started;
+    if (context.rank === 0) await writeFiles(generation, job.files);
+    return { latency, timings: clock.timings, exchanges: meter.steps };
+  }
+
+  /** Releases the models. Not during a job. */
+  async close(): Promise<void> {
+    await this.#loaded?.pipeline.close();
+    this.#loaded = undefined;
+  }
+
+  async #pipeline(job: GenerationJob, context: RankContext, listener: ProgressListener): Promise<Pipeline> {
+    const { load, request, parallel } = job;
+    const key = pipelineKey(job);
+    if (this.#loaded?.key === key) return this.#loaded.pipeline;
+    await this.close();
+    const kind = load.randomWeights ? RandomWeightsPipeline : StableDiffusionXLPipeline;
+    const pipeline = await kind.load(load, context, request, parallel, listener);
+    this.#loaded = { key, pipeline };
+    return pipeline;
+  }
+}
+
+/** Equal for jobs that one loaded pipeline can do. */
+function pipelineKey({ load, request, parallel }: GenerationJob): string {
+  const { height, width, prompt, numImagesPerPrompt, guidanceScale, outputType } = request;
+  const images = prompt.length * numImagesPerPrompt;
+  return JSON.stringify([load, parallel, height, width, images, guidanceScale > 1, outputType]);
 }
 
 async function writeFiles(generation: Generation, files: JobFiles): Promise<void> {

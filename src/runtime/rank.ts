@@ -1,5 +1,7 @@
 /** The program of a rank process. */
-import { runJob } from './job.js';
+import { JobRunner } from './job.js';
 import { serveJobs } from './serve.js';
 
-serveJobs(runJob);
+const runner = new JobRunner();
+
+serveJobs(runner.run.bind(runner));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { memoryUse } from '../../bench/memory/memory-use.js';
 import { distriContestant } from '../../bench/unet-step/contestants.js';
 import { guidedShape, makeModel, namedConfig } from '../../bench/unet-step/model.js';
+import { memoryUse } from '../../src/runtime/memory-use.js';
 
 /** Private memory of 4 ranks after a step of sdxl-mid with these channels, and the size of the weights they share. */
 async function privateMemory(

@@ -3,23 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import type { GenerationJob } from '../../src/runtime/job.js';
+import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
 import { RankGroup } from '../../src/runtime/launcher.js';
-import type { Timings } from '../../src/runtime/phase-clock.js';
 
 /** Real rank processes that draw one request after another and return what `--trace` writes. */
 export class TracingRanks {
-  readonly #group: RankGroup<GenerationJob, Timings>;
+  readonly #group: RankGroup<GenerationJob, JobReport>;
   readonly #folder: string;
   #count = 0;
 
-  private constructor(group: RankGroup<GenerationJob, Timings>, folder: string) {
+  private constructor(group: RankGroup<GenerationJob, JobReport>, folder: string) {
     this.#group = group;
     this.#folder = folder;
   }
 
   static async launch(worldSize: number): Promise<TracingRanks> {
-    const group = await RankGroup.launch<GenerationJob, Timings>({
+    const group = await RankGroup.launch<GenerationJob, JobReport>({
       worldSize,
       entry: new URL('../../src/runtime/rank.js', import.meta.url),
       cpus: undefined,

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 
 /** Memory of a process in bytes. */
 export interface MemoryUse {
+  /** The most of all kinds together that it ever had in memory: VmHWM. */
+  readonly peak: number;
   /** Its own and nobody else's: RssAnon. */
   readonly anonymous: number;
   /** Pages of files, which all processes that map them share: RssFile. */
@@ -19,6 +21,7 @@ export async function memoryUse(pid: number): Promise<MemoryUse> {
   const bytes = (text: string, field: string) =>
     1024 * Number(new RegExp(`^${field}:\\s*(\\d+) kB`, 'm').exec(text)?.[1]);
   return {
+    peak: bytes(status, 'VmHWM'),
     anonymous: bytes(status, 'RssAnon'),
     file: bytes(status, 'RssFile'),
     shared: bytes(status, 'RssShmem'),

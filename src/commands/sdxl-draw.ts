@@ -1,0 +1,53 @@
+import type { GenerationJob } from '../runtime/job.js';
+import type { Timings } from '../runtime/phase-clock.js';
+import { followJob } from './follow-job.js';
+import type { SdxlOptions } from './sdxl-options.js';
+import { SdxlOutput } from './sdxl-output.js';
+import { chooseSubject, type SdxlPlan } from './sdxl-plan.js';
+import { describeRun, launchRanks, prepareSdxl, type RunContext } from './sdxl-ranks.js';
+import { describeTimings, synchronousSteps } from './summary.js';
+import type { Terminal } from './terminal.js';
+
+/** One call of the pipeline: all prompts in one batch. */
+export async function drawBatch(options: SdxlOptions, context: RunContext): Promise<void> {
+  const subject = chooseSubject(options);
+  const output = await SdxlOutput.prepare(options, subject);
+  try {
+    const preparation = await prepareSdxl(options, subject, context);
+    describeRun(subject, preparation, context.terminal);
+    const { plan, load } = preparation;
+    const job = { load, request: plan.request, parallel: plan.parallel, files: output.files(subject, plan) };
+    const timings = await drawOnRanks(job, options, context);
+    await output.commit();
+    report(output, timings, plan, context.terminal);
+  } catch (error) {
+    throw output.explain(error);
+  } finally {
+    await output.discard();
+  }
+}
+
+async function drawOnRanks(job: GenerationJob, options: SdxlOptions, context: RunContext): Promise<Timings> {
+  const progress = context.terminal.progress(job.request.numInferenceSteps, 'steps');
+  try {
+    progress.update(0, 'loading');
+    const ranks = await launchRanks(options, job.load, context);
+    const [report] = await ranks.run(job, followJob(progress));
+    await ranks.close();
+    if (report === undefined) throw new Error('no rank answered');
+    return report.timings;
+  } finally {
+    progress.stop();
+  }
+}
+
+function report(
+  output: SdxlOutput,
+  timings: Timings,
+  { topology, parallel, request }: SdxlPlan,
+  terminal: Terminal,
+): void {
+  for (const path of output.paths) terminal.result(path);
+  const synchronous = synchronousSteps(topology, parallel, request.numInferenceSteps);
+  for (const line of describeTimings(timings, synchronous, performance.now())) terminal.report(line);
+}

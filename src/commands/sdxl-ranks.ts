@@ -1,0 +1,165 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { probeAddon } from '../native/load.js';
+import { openRandomModel, prepareRandomModel, unetBytes } from '../pipelines/random-model.js';
+import type { LoadOptions } from '../pipelines/request.js';
+import { availableCpus, type Cpus, shareCpus } from '../runtime/cpus.js';
+import { unlessInterrupted } from '../runtime/interruption.js';
+import type { GenerationJob, JobReport } from '../runtime/job.js';
+import { RankGroup } from '../runtime/launcher.js';
+import type { Meeting } from '../runtime/meeting.js';
+import { planWeights } from '../runtime/memory.js';
+import { readArchitecture } from './architectures.js';
+import { float32Bytes, prepareWeights, withByteProgress } from './prepare-weights.js';
+import type { SdxlOptions } from './sdxl-options.js';
+import { planSdxl, type SdxlPlan, type Subject } from './sdxl-plan.js';
+import { describeMode, describeRanks, describeRequest } from './summary.js';
+import type { Terminal } from './terminal.js';
+
+const rankProgram = new URL('../runtime/rank.js', import.meta.url);
+
+/** All that ranks need to begin. */
+export interface SdxlPreparation {
+  readonly plan: SdxlPlan;
+  readonly load: LoadOptions;
+  /** Version of ONNX Runtime. */
+  readonly onnxRuntime: string;
+}
+
+export type SdxlRanks = RankGroup<GenerationJob, JobReport>;
+export type SdxlMeeting = Meeting<GenerationJob, JobReport>;
+
+/** Where a command runs. */
+export interface RunContext {
+  readonly terminal: Terminal;
+  /** Aborted when the user wants it to end. */
+  readonly interruption: AbortSignal;
+  /** Of the processes of a launcher; undefined where distri starts the ranks. */
+  readonly meeting: SdxlMeeting | undefined;
+}
+
+/** Makes what has to be there before ranks start: checked options, a checkpoint, weights in float32. */
+export function prepareSdxl(
+  options: SdxlOptions,
+  subject: Subject,
+  context: RunContext,
+): Promise<SdxlPreparation> {
+  return unlessInterrupted(context.interruption, prepare(options, subject, context));
+}
+
+/** Starts the ranks of one group; `group` of `options.data_parallel` groups uses its share of the CPUs. */
+export function launchRanks(
+  options: SdxlOptions,
+  load: LoadOptions,
+  { terminal, interruption, meeting }: RunContext,
+  group = 0,
+): Promise<SdxlRanks> {
+  const worldSize = ranksPerGroup(options);
+  // Launchers place their processes themselves.
+  const shares =
+    meeting === undefined ? shareCpus(availableCpus(), options.nproc_per_node, load.threads) : undefined;
+  const cpus = shares?.slice(group * worldSize, (group + 1) * worldSize);
+  const name = options.data_parallel === undefined ? '' : `group ${group}, `;
+  if (cpus !== undefined) {
+    terminal.detail(`${name}CPUs of the ranks: ${cpus.map((share) => share.join(',')).join(' | ')}`);
+  }
+  const log = (rank: number, line: string) => terminal.detail(`${name}rank ${rank}: ${line}`);
+  const timeout = options.comm_timeout * 1000;
+  return RankGroup.launch({ worldSize, entry: rankProgram, cpus, timeout, interruption, log }, meeting);
+}
+
+/** Says what will be done and who does it. */
+export function describeRun(
+  subject: Subject,
+  { plan, load }: SdxlPreparation,
+  terminal: Terminal,
+  groups = 1,
+): void {
+  const { request, topology, parallel, parallelism } = plan;
+  const { worldSize } = topology;
+  terminal.note(describeRequest(subject.name, { ...request, prompt: subject.prompts }));
+  terminal.note(
+    (groups === 1 ? '' : `${groups} groups, each of `) +
+      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights; ` +
+      describeMode(topology, parallel, request.numInferenceSteps),
+  );
+  if (worldSize > 1) for (const line of describeRanks(topology, parallelism)) terminal.note(`  ${line}`);
+}
+
+async function prepare(
+  options: SdxlOptions,
+  subject: Subject,
+  { terminal, meeting }: RunContext,
+): Promise<SdxlPreparation> {
+  const { version, library } = await probeAddon();
+  terminal.detail(`ONNX Runtime ${version} (${library})`);
+  const prepareModel = subject.randomWeights ? prepareRandomWeights : prepareCheckpoint;
+  const { plan, source, unet } = await prepareModel(options, subject, terminal);
+  const cpus = (await meeting?.cpus()) ?? availableCpus();
+  return { plan, load: { ...source, ...holding(options, unet, cpus, terminal) }, onnxRuntime: version };
+}
+
+interface PreparedModel {
+  readonly plan: SdxlPlan;
+  readonly source: Pick<LoadOptions, 'directory' | 'variant' | 'randomWeights'>;
+  /** Bytes of the UNet's weights in float32. */
+  readonly unet: number;
+}
+
+async function prepareCheckpoint(
+  options: SdxlOptions,
+  subject: Subject,
+  terminal: Terminal,
+): Promise<PreparedModel> {
+  const { variant, revision } = options;
+  const checkpoint = await withByteProgress(terminal, `downloading ${subject.name}`, (onProgress) =>
+    openCheckpoint(subject.model, { variant, revision, onProgress }),
+  );
+  const plan = await planSdxl(options, subject, checkpoint);
+  await prepareWeights(checkpoint, neededComponents(plan), terminal);
+  const unet = await float32Bytes(checkpoint, 'unet', variant);
+  return { plan, source: { directory: checkpoint.directory, variant }, unet };
+}
+
+function neededComponents({ request }: SdxlPlan): string[] {
+  const components = ['unet', 'text_encoder', 'text_encoder_2'];
+  return request.outputType === 'pil' ? [...components, 'vae'] : components;
+}
+
+async function prepareRandomWeights(
+  options: SdxlOptions,
+  subject: Subject,
+  terminal: Terminal,
+): Promise<PreparedModel> {
+  const config = await readArchitecture(subject.model);
+  const directory = await withByteProgress(
+    terminal,
+    `writing random weights of ${subject.name}`,
+    (onProgress) => prepareRandomModel(subject.name, config, { onProgress }),
+  );
+  const plan = await planSdxl(options, subject, openRandomModel(directory));
+  const source = { directory, variant: undefined, randomWeights: true };
+  return { plan, source, unet: unetBytes(config) };
+}
+
+/** How each rank holds its weights and with how many threads it computes. `unet` are bytes of one copy in float32. */
+function holding(
+  options: SdxlOptions,
+  unet: number,
+  cpus: Cpus,
+  terminal: Terminal,
+): Pick<LoadOptions, 'weights' | 'threads'> {
+  const ranks = options.nproc_per_node;
+  const threads = options.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
+  if (options.weights !== 'auto') return { weights: options.weights, threads };
+  const { mode, reason } = planWeights(unet * ranks);
+  terminal.detail(`weights ${mode}: ${reason}`);
+  return { weights: mode, threads };
+}
+
+export function ranksPerGroup({ nproc_per_node, data_parallel = 1 }: SdxlOptions): number {
+  return nproc_per_node / data_parallel;
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
+}

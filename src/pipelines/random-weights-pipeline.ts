@@ -1,0 +1,88 @@
+import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
+import { readUNet2DConditionConfig, type UNet2DConditionConfig } from '../models/unet-2d-condition.js';
+import type { CommunicatorStatistics } from '../native/addon.js';
+import { loadAddon } from '../native/load.js';
+import type { RankContext } from '../runtime/rank-context.js';
+import { TorchGenerator } from '../tensor/random.js';
+import type { Conditioning } from './conditioning.js';
+import { DenoisingLoop, imageCount } from './denoising-loop.js';
+import { openRandomModel } from './random-model.js';
+import type {
+  Generation,
+  GenerationRequest,
+  LoadOptions,
+  ParallelOptions,
+  Pipeline,
+  ProgressListener,
+} from './request.js';
+import type { PromptEmbeds } from './sdxl-text.js';
+
+/** Of CLIP's texts. */
+const TEXT_TOKENS = 77;
+
+/** The denoising loop alone, with random weights and random embeddings instead of text encoders: for benchmarks without a checkpoint. */
+export class RandomWeightsPipeline implements Pipeline {
+  readonly #loop: DenoisingLoop;
+  readonly #unet: UNet2DConditionConfig;
+
+  private constructor(loop: DenoisingLoop, unet: UNet2DConditionConfig) {
+    this.#loop = loop;
+    this.#unet = unet;
+  }
+
+  /** `options.directory` is what `prepareRandomModel` made. Waits for the other ranks. */
+  static async load(
+    options: LoadOptions,
+    ranks: RankContext,
+    request: GenerationRequest,
+    parallel: ParallelOptions,
+    listener: ProgressListener,
+  ): Promise<RandomWeightsPipeline> {
+    listener.phase('load', 'start');
+    const source = openRandomModel(options.directory);
+    const unet = readUNet2DConditionConfig(await source.config('unet'));
+    const factor = vaeScaleFactor(readAutoencoderKLConfig(await source.config('vae')));
+    const loop = await DenoisingLoop.load(request, {
+      addon: loadAddon(),
+      source,
+      load: options,
+      ranks,
+      parallel,
+      latent: { rows: Math.floor(request.height / factor), columns: Math.floor(request.width / factor) },
+      textTokens: TEXT_TOKENS,
+    });
+    listener.phase('load', 'end');
+    return new RandomWeightsPipeline(loop, unet);
+  }
+
+  async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
+    listener.phase('denoise', 'start');
+    await this.#loop.begin(request, this.#randomConditioning(request), ignore);
+    const latents = await this.#loop.run(request, listener, ignore);
+    listener.phase('denoise', 'end');
+    return { latents };
+  }
+
+  statistics(): CommunicatorStatistics | undefined {
+    return this.#loop.communicator?.statistics();
+  }
+
+  async close(): Promise<void> {
+    this.#loop.release();
+  }
+
+  /** The same on all ranks. */
+  #randomConditioning(request: GenerationRequest): Conditioning {
+    const { textTime, crossAttentionDim } = this.#unet;
+    const pooled = textTime ? textTime.inputDim - 6 * textTime.timeEmbedDim : 0;
+    const images = imageCount(request);
+    const generator = new TorchGenerator(request.seed);
+    const embeds = (): PromptEmbeds => ({
+      embeds: generator.randn([images, TEXT_TOKENS, crossAttentionDim]),
+      pooled: generator.randn([images, pooled]),
+    });
+    return { positive: embeds(), negative: this.#loop.topology.guided ? embeds() : undefined };
+  }
+}
+
+function ignore(): void {}
