@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
 import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
+import { planCommand } from './commands/plan.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
 import type { SdxlMeeting } from './commands/sdxl-ranks.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
@@ -22,6 +23,7 @@ Option names may be written with dashes or underscores. \`distri <command> --hel
 Examples:
   distri run-sdxl
   distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"
+  distri plan -n 4
   distri inspect`;
 
 let runner: JobRunner | undefined;
@@ -84,6 +86,7 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .option('--verbose', 'print details, and stack traces of errors')
     .addHelpText('after', examples)
     .addCommand(runSdxlCommand(interruption, meeting))
+    .addCommand(planCommand(interruption))
     .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {
     // Errors come back to `main`, which prints them in one line.

@@ -68,9 +68,11 @@ const opsets = [
   { domain: 'distri', version: 1 },
 ];
 
-interface Node {
+/** A node as it is in the graph. */
+export interface Operation {
   readonly spec: NodeSpec;
   readonly outputs: readonly Value[];
+  /** When it is computed: once per image or at every step. */
   readonly phase: Phase;
 }
 
@@ -83,7 +85,7 @@ export class Graph {
   readonly #inputs: Value[] = [];
   readonly #initializers = new Map<string, Record<string, unknown>>();
   readonly #slices = new Map<string, TensorSlice>();
-  readonly #nodes: Node[] = [];
+  readonly #nodes: Operation[] = [];
   readonly #outputs: Value[] = [];
 
   /** A value given by the caller of the session. */
@@ -167,6 +169,21 @@ export class Graph {
     return [...this.#initializers.keys()].map((name) => this.#values.get(name) as Value);
   }
 
+  /** Those weights that are not in one piece in their file and so are read into memory. */
+  get slices(): readonly TensorSlice[] {
+    return [...this.#slices.values()];
+  }
+
+  /** All nodes in an order in which they can be computed. */
+  get operations(): readonly Operation[] {
+    return this.#nodes;
+  }
+
+  /** The values that the program returns. */
+  get results(): readonly Value[] {
+    return this.#outputs;
+  }
+
   compile(): CompiledProgram {
     const stepNodes = this.#nodes.filter((node) => node.phase === 'step');
     const imageNodes = this.#nodes.filter((node) => node.phase !== 'step');
@@ -188,7 +205,7 @@ export class Graph {
 
   #compileGraph(
     name: string,
-    nodes: readonly Node[],
+    nodes: readonly Operation[],
     given: readonly Value[] | undefined,
     outputs: readonly Value[],
   ): CompiledGraph {
@@ -208,7 +225,7 @@ export class Graph {
       valueInfo: inner.map(valueInfo),
     };
     const model = encodeModel({ irVersion: 9, producerName: 'distri', graph, opsetImport: opsets });
-    const slices = [...this.#slices.values()].filter(({ name: weight }) => operands.has(weight));
+    const slices = this.slices.filter(({ name: weight }) => operands.has(weight));
     return { model, inputs, outputs, slices };
   }
 
@@ -219,11 +236,11 @@ export class Graph {
   }
 }
 
-function operandNames(node: Node): string[] {
+function operandNames(node: Operation): string[] {
   return node.spec.inputs.flatMap((value) => (value ? [value.name] : []));
 }
 
-function nodeProto({ spec, outputs }: Node): Record<string, unknown> {
+function nodeProto({ spec, outputs }: Operation): Record<string, unknown> {
   return {
     opType: spec.op,
     domain: spec.domain ?? '',

@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { WeightSource } from '../checkpoint/weights.js';
-import { type CompiledProgram, Graph } from '../graph/graph.js';
+import { Graph } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels.js';
 import {
   halvings,
@@ -86,9 +86,10 @@ export class Denoiser {
     const role = topology.roles[ranks.rank] as RankRole;
     const context = { topology, role, options: parallel, rows, columns, halvings: halvings(config) };
     const parallelism = createParallelism(context);
-    const programs = buildUNet(config, parallelism, await checkpoint.weights('unet'), shape);
+    const graphs = buildUNet(config, parallelism, await checkpoint.weights('unet'), shape);
     const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
+    const programs = graphs.map(({ graph, output }) => ({ program: graph.compile(), output }));
     const imageGraph = programs[0]?.program.image;
     const image = imageGraph ? await Executable.load(addon, imageGraph, executable) : undefined;
     const steps: StepGraph[] = [];
@@ -140,11 +141,11 @@ export function buildUNet(
   parallelism: Parallelism,
   weights: WeightSource,
   shape: LatentShape,
-): { readonly program: CompiledProgram; readonly output: string }[] {
+): { readonly graph: Graph; readonly output: string }[] {
   return Array.from({ length: parallelism.variants }, (_, variant) => {
     const kernels = new Kernels(new Graph());
     const layers = parallelism.layers(variant, kernels, weights);
     const output = new UNet2DConditionModel(config, layers, kernels).build(shape);
-    return { program: kernels.graph.compile(), output: output.name };
+    return { graph: kernels.graph, output: output.name };
   });
 }

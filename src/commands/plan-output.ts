@@ -1,0 +1,175 @@
+import { computeKinds } from '../graph/cost.js';
+import type { ExchangeKind } from '../planning/exchanges.js';
+import type { ExchangeTotal, Plan, PlannedChoice, RankPlan } from '../planning/plan.js';
+import { type Recommendation, secondsText } from '../planning/recommend.js';
+import { bytesText, table } from './table.js';
+
+/** What the plan is for. */
+export interface PlanPicture {
+  readonly model: string;
+  readonly height: number;
+  readonly width: number;
+  readonly guided: boolean;
+  readonly steps: number;
+  readonly syncMode: string;
+  readonly warmupSteps: number;
+}
+
+/** What `distri plan` prints; its `--json`. Bytes, seconds, and multiply-accumulates. */
+export interface PlanReport {
+  readonly picture: PlanPicture;
+  readonly choices: readonly PlannedChoice[];
+  readonly refused: Plan['refused'];
+  /** Index in `choices` and why; undefined where nothing was measured. */
+  readonly recommended: { readonly index: number; readonly reason: string } | undefined;
+}
+
+export function planReport(
+  picture: PlanPicture,
+  { choices, refused }: Plan,
+  recommendation: Recommendation | undefined,
+): PlanReport {
+  const recommended = recommendation && {
+    index: choices.indexOf(recommendation.choice),
+    reason: recommendation.reason,
+  };
+  return { picture, choices, refused, recommended };
+}
+
+export function planLines({ picture, choices, refused, recommended }: PlanReport): string[] {
+  const { model, width, height, guided, steps, syncMode, warmupSteps } = picture;
+  const shown = choices[recommended?.index ?? choices.length - 1];
+  return [
+    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance; ${syncMode}, ${warmupSteps + 1} warm-up steps`,
+    '',
+    ...choiceTable(choices).map((line) => `  ${line}`),
+    '',
+    ...refusedLines(refused),
+    ...(recommended ? [`best: ${choiceText(choices[recommended.index])}: ${recommended.reason}`, ''] : []),
+    ...(shown ? detailLines(shown) : []),
+  ];
+}
+
+/** Such as "4 ranks, patch, split batch". */
+export function choiceText(
+  choice: Pick<PlannedChoice, 'ranks' | 'parallelism' | 'splitBatch'> | undefined,
+): string {
+  if (choice === undefined) return 'nothing';
+  const { ranks, parallelism, splitBatch } = choice;
+  return ranks === 1 ? '1 rank' : `${ranks} ranks, ${parallelism}, ${splitBatch ? 'split' : 'whole'} batch`;
+}
+
+function choiceTable(choices: readonly PlannedChoice[]): string[] {
+  const titles = [
+    'choice',
+    'threads',
+    'weights',
+    'MACs',
+    'sent',
+    'memory',
+    'step',
+    'warm-up step',
+    'picture',
+  ];
+  const rows = choices.map((choice) => {
+    const { threads, weights, ranksPlan, prediction } = choice;
+    const most = (amount: (rank: RankPlan) => number) => Math.max(...ranksPlan.map(amount));
+    const time = (seconds: number | undefined) => (seconds === undefined ? '-' : secondsText(seconds));
+    return [
+      choiceText(choice),
+      String(threads),
+      weights,
+      macsText(most(totalMacs)),
+      bytesText(most(({ steady }) => published(steady))),
+      bytesText(most(heldBytes)),
+      time(prediction?.step),
+      time(prediction?.synchronousStep),
+      time(prediction?.picture),
+    ];
+  });
+  return [...table(titles, rows, [0, 2]), 'MACs, bytes sent and memory: of the rank with most, each step'];
+}
+
+function refusedLines(refused: Plan['refused']): string[] {
+  if (refused.length === 0) return [];
+  return ['not possible', ...refused.map((choice) => `  ${choiceText(choice)}: ${choice.reason}`), ''];
+}
+
+function detailLines(choice: PlannedChoice): string[] {
+  return [
+    choiceText(choice),
+    ...choice.ranksPlan.flatMap(rankLines),
+    ...exchangeTable(choice).map((line) => `  ${line}`),
+  ];
+}
+
+const guidanceTexts = {
+  both: 'whole batch',
+  unconditional: 'unconditional half of the batch',
+  conditional: 'conditional half of the batch',
+} as const;
+
+function rankLines(rank: RankPlan): string[] {
+  const { sharedWeights, privateWeights, activations, exchange } = rank.memory;
+  const total = totalMacs(rank);
+  const kinds = computeKinds
+    .filter((kind) => rank.macs[kind] > 0)
+    .map((kind) => `${kind} ${((100 * rank.macs[kind]) / total).toFixed(0)} %`);
+  const memory = [
+    `${bytesText(privateWeights)} of own weights`,
+    `${bytesText(sharedWeights)} of shared weights`,
+    `about ${bytesText(activations)} of activations`,
+    `${bytesText(exchange)} of exchange buffers`,
+  ];
+  return [
+    `  rank ${rank.rank}: ${guidanceTexts[rank.guidance]}, ${rank.share}`,
+    `    ${macsText(total)} a step (${kinds.join(', ')})`,
+    `    ${memory.join(', ')}`,
+  ];
+}
+
+const exchangeTexts: Readonly<Record<ExchangeKind, string>> = {
+  halo: 'rows next to a convolution',
+  keys_values: "attention's keys and values",
+  statistics: 'GroupNorm statistics',
+  partial_sums: 'partial sums',
+  output: 'parts of the prediction',
+};
+
+/** Of the rank that sends most: what each kind of layer exchanges in a step of the warm-up and in a later one. */
+function exchangeTable({ ranksPlan }: PlannedChoice): string[] {
+  const [most] = ranksPlan.toSorted((a, b) => published(b.synchronous) - published(a.synchronous));
+  if (!most || most.synchronous.length === 0) return ['nothing is exchanged'];
+  const cells = (total: ExchangeTotal | undefined) => [
+    bytesText(total?.published ?? 0),
+    bytesText(total?.fetched ?? 0),
+  ];
+  const rows = most.synchronous.map((total) => [
+    exchangeTexts[total.kind],
+    total.count.toFixed(0),
+    ...cells(total),
+    ...cells(most.steady.find(({ kind }) => kind === total.kind)),
+  ]);
+  return table(
+    [`exchanged by rank ${most.rank}`, 'times', 'warm-up: sent', 'read', 'later: sent', 'read'],
+    rows,
+    [0],
+  );
+}
+
+function heldBytes({ memory }: RankPlan): number {
+  return memory.sharedWeights + memory.privateWeights + memory.activations + memory.exchange;
+}
+
+function totalMacs({ macs }: RankPlan): number {
+  return computeKinds.reduce((sum, kind) => sum + macs[kind], 0);
+}
+
+function published(totals: readonly ExchangeTotal[]): number {
+  return totals.reduce((sum, total) => sum + total.published, 0);
+}
+
+/** Such as "4.15 GMAC". */
+function macsText(macs: number): string {
+  return macs >= 1e12 ? `${(macs / 1e12).toPrecision(3)} TMAC` : `${(macs / 1e9).toPrecision(3)} GMAC`;
+}

@@ -1,0 +1,210 @@
+import { Command, Option } from 'commander';
+import { probeAddon } from '../native/load.js';
+import {
+  type ParallelismName,
+  parallelismNames,
+  type SplitScheme,
+  type SyncMode,
+  splitSchemes,
+  syncModes,
+} from '../pipelines/request.js';
+import { comparedRankCounts } from '../planning/choices.js';
+import { makePlan, type Profiler } from '../planning/plan.js';
+import { ProfileCache, profileKey } from '../planning/profile-cache.js';
+import type { PlannedImage } from '../planning/rank-program.js';
+import { recommend } from '../planning/recommend.js';
+import { availableCpus } from '../runtime/cpus.js';
+import { expected } from '../runtime/errors.js';
+import type { WeightsMode } from '../runtime/memory.js';
+import { packageVersion } from './package.js';
+import { integer, number, oneOf, repeated, side, text } from './parsers.js';
+import { type PlanReport, planLines, planReport } from './plan-output.js';
+import { openSubject, type PlanSubject, type SubjectOptions } from './plan-subject.js';
+import { Terminal } from './terminal.js';
+
+const examples = `
+Examples:
+  distri plan
+  distri plan -n 4 --no_split_batch --sync_mode full_sync
+  distri plan -n 2 --random_weights sdxl-mid --image_size 1024
+  distri plan -n 8 --model ./sdxl --no_measure --json`;
+
+const weightsModes = ['auto', 'shared', 'private'] as const;
+const DEFAULT_SIZE = 1024;
+
+interface PlanOptions extends SubjectOptions {
+  readonly image_size?: readonly number[];
+  readonly num_inference_steps: number;
+  readonly guidance_scale: number;
+  readonly nproc_per_node: number;
+  readonly threads?: number;
+  readonly weights: WeightsMode | 'auto';
+  readonly parallelism?: ParallelismName;
+  readonly sync_mode: SyncMode;
+  readonly warmup_steps: number;
+  readonly split_scheme: SplitScheme;
+  readonly no_split_batch?: true;
+  readonly no_measure?: true;
+  readonly remeasure?: true;
+  readonly json?: true;
+}
+
+/** `distri plan`. `interruption` is aborted when the user wants it to end. */
+export function planCommand(interruption: AbortSignal): Command {
+  const command = new Command('plan')
+    .description(
+      'Show how ranks could share a picture: who does what, what is exchanged and held, what is not possible and why, and how long a step would take.',
+    )
+    .addHelpText('after', examples);
+  return addPlanOptions(command).action((_options, { optsWithGlobals }: Command) => {
+    const options = optsWithGlobals.call(command) as PlanOptions & { quiet?: true };
+    return plan(options, new Terminal(options.quiet ? 'quiet' : 'normal'), interruption);
+  });
+}
+
+function addPlanOptions(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .addOption(
+      new Option(
+        '--model, --pretrained_model_name_or_path <model>',
+        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
+      ).argParser(text('--model')),
+    )
+    .addOption(
+      new Option('--random_weights <name>', 'a known architecture instead, without weights').argParser(
+        text('--random_weights'),
+      ),
+    )
+    .addOption(new Option('--variant <name>', 'variant of the weight files').argParser(text('--variant')))
+    .addOption(
+      new Option('--revision <name>', 'branch, tag or commit of a hub id').argParser(text('--revision')),
+    )
+    .optionsGroup('Picture:')
+    .addOption(
+      new Option(
+        '--image_size <pixels...>',
+        "side of a square, or height and width; multiples of 8 (default: the model's own)",
+      ).argParser(repeated(side('--image_size'))),
+    )
+    .addOption(count('--num_inference_steps <n>', 'denoising steps', 1, 50))
+    .addOption(
+      new Option('--guidance_scale <number>', 'strength of classifier-free guidance; off at 1 or less')
+        .argParser(number('--guidance_scale', 0))
+        .default(5),
+    )
+    .optionsGroup('Ranks:')
+    .addOption(
+      count('-n, --nproc_per_node <n>', 'rank processes, at most', 1, Math.min(2, availableCpus().count)),
+    )
+    .addOption(
+      new Option(
+        '--threads <n>',
+        'threads of each rank (default: the CPUs divided among the ranks)',
+      ).argParser(integer('--threads', 1)),
+    )
+    .addOption(
+      new Option('--weights <mode>', `how ranks hold weights: ${weightsModes.join(', ')}`)
+        .argParser(oneOf('--weights', weightsModes))
+        .default('auto'),
+    )
+    .optionsGroup('Parallelism:')
+    .addOption(
+      new Option('--parallelism <name>', `only this one: ${parallelismNames.join(', ')}`).argParser(
+        oneOf('--parallelism', parallelismNames),
+      ),
+    )
+    .addOption(
+      new Option('--sync_mode <mode>', `what ranks exchange after the warm-up: ${syncModes.join(', ')}`)
+        .argParser(oneOf('--sync_mode', syncModes))
+        .default('corrected_async_gn'),
+    )
+    .addOption(count('--warmup_steps <n>', 'n + 1 steps are synchronous', 0, 4))
+    .addOption(
+      new Option('--split_scheme <name>', `how naive_patch cuts: ${splitSchemes.join(', ')}`)
+        .argParser(oneOf('--split_scheme', splitSchemes))
+        .default('alternate'),
+    )
+    .addOption(
+      new Option('--no_split_batch', 'only ways in which every rank computes both images of the guidance'),
+    )
+    .optionsGroup('Prediction:')
+    .addOption(new Option('--no_measure', 'no predictions: measure nothing'))
+    .addOption(
+      new Option('--remeasure', 'measure the machine again instead of using what was measured before'),
+    )
+    .addOption(new Option('--json', 'print JSON'));
+}
+
+function count(flags: string, description: string, least: number, initial: number): Option {
+  const option = new Option(flags, description);
+  return option.argParser(integer(option.long ?? flags, least)).default(initial);
+}
+
+async function plan(options: PlanOptions, terminal: Terminal, interruption: AbortSignal): Promise<void> {
+  const subject = await openSubject(options);
+  const image = imageOf(subject, options);
+  const { sync_mode: syncMode, nproc_per_node: ranks, num_inference_steps: steps } = options;
+  const choiceOptions = {
+    guided: options.guidance_scale > 1,
+    allowSplit: options.no_split_batch !== true,
+    parallelisms: options.parallelism === undefined ? parallelismNames : [options.parallelism],
+    syncMode,
+    warmupSteps: options.warmup_steps,
+    splitScheme: options.split_scheme,
+  };
+  const made = await makePlan(
+    {
+      image,
+      rankCounts: comparedRankCounts(ranks),
+      options: choiceOptions,
+      steps,
+      threads: (count) => options.threads ?? Math.max(1, Math.floor(availableCpus().count / count)),
+      weights: options.weights,
+    },
+    options.no_measure ? undefined : await profiler(options.remeasure === true, terminal, interruption),
+  );
+  const recommendation = recommend(made.choices, syncMode);
+  const picture = {
+    model: subject.name,
+    height: image.rows * subject.factor,
+    width: image.columns * subject.factor,
+    guided: choiceOptions.guided,
+    steps,
+    syncMode,
+    warmupSteps: options.warmup_steps,
+  };
+  const report = planReport(picture, made, recommendation);
+  print(report, terminal, options.json === true);
+}
+
+function imageOf({ unet, factor, textTokens }: PlanSubject, { image_size = [] }: PlanOptions): PlannedImage {
+  if (image_size.length > 2) {
+    throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
+  }
+  const native = unet.sampleSize === undefined ? DEFAULT_SIZE : unet.sampleSize * factor;
+  const [height = native, width = height] = image_size;
+  const latents = (pixels: number) => Math.floor(pixels / factor);
+  return { unet, rows: latents(height), columns: latents(width), textTokens, images: 1 };
+}
+
+/** Says when it measures, because that takes seconds. */
+export async function profiler(
+  remeasure: boolean,
+  terminal: Terminal,
+  interruption: AbortSignal,
+): Promise<Profiler> {
+  const { version } = await probeAddon();
+  const key = profileKey({ distri: packageVersion(), onnxRuntime: version });
+  const cache = await ProfileCache.open(key, remeasure);
+  return (setting) => {
+    const { ranks, threads } = setting;
+    if (!cache.has(setting)) terminal.note(`measuring this machine: ${ranks} ranks with ${threads} threads`);
+    return cache.get(setting, interruption);
+  };
+}
+
+function print(report: PlanReport, terminal: Terminal, json: boolean): void {
+  if (json) terminal.result(JSON.stringify(report, undefined, 2));
+  else for (const line of planLines(report)) terminal.result(line);
+}

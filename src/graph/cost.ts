@@ -1,0 +1,73 @@
+import { elementCount, type Shape } from '../tensor/tensor.js';
+import type { Operation, Value } from './graph.js';
+
+/** The kinds of computation that multiply matrices, and everything else. */
+export const computeKinds = ['conv', 'linear', 'attention', 'other'] as const;
+export type ComputeKind = (typeof computeKinds)[number];
+
+/** What one operation takes. */
+export interface OperationCost {
+  readonly kind: ComputeKind;
+  /** Multiply-accumulates of matrix products; 0 for `other`, which memory limits. */
+  readonly macs: number;
+  /** Bytes of operands read and results written, each once; 0 where only a shape changes. */
+  readonly bytes: number;
+}
+
+/** Bytes of a value's elements. */
+export function byteLength({ dtype, shape }: Value): number {
+  const itemBytes = dtype === 'int64' ? 8 : dtype === 'uint8' ? 1 : 4;
+  return itemBytes * elementCount(shape);
+}
+
+/**
+ * Counts as profilers do (torchprofile, fvcore): products of convolutions, linear layers and both products of an
+ * attention; no biases, norms, activations or sums.
+ */
+export function operationCost(operation: Operation): OperationCost {
+  const kind = kindOf(operation);
+  return { kind, macs: macs(kind, operation), bytes: bytesMoved(operation) };
+}
+
+/** Multiply-accumulates by kind of layer. */
+export function macsByKind(operations: readonly Operation[]): Record<ComputeKind, number> {
+  const total: Record<ComputeKind, number> = { conv: 0, linear: 0, attention: 0, other: 0 };
+  for (const operation of operations) {
+    const cost = operationCost(operation);
+    total[cost.kind] += cost.macs;
+  }
+  return total;
+}
+
+const kinds: Readonly<Record<string, ComputeKind>> = {
+  Conv: 'conv',
+  Gemm: 'linear',
+  MultiHeadAttention: 'attention',
+};
+
+function kindOf({ spec }: Operation): ComputeKind {
+  return kinds[spec.op] ?? 'other';
+}
+
+function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
+  const [first, second] = spec.inputs.map((value) => value?.shape ?? []) as [Shape, Shape];
+  const results = elementCount(outputs[0]?.shape ?? []);
+  switch (kind) {
+    case 'conv':
+      // Weight [out, in, k, k]: each result is a sum over all but the first.
+      return results * elementCount(second.slice(1));
+    case 'linear':
+      return results * (first[1] as number);
+    case 'attention':
+      // Query [batch, tokens, inner] against key [batch, others, inner], then the same against the values.
+      return 2 * elementCount(first) * (second[1] as number);
+    case 'other':
+      return 0;
+  }
+}
+
+function bytesMoved({ spec, outputs }: Operation): number {
+  if (spec.op === 'Reshape') return 0;
+  const operands = spec.inputs.flatMap((value) => (value ? [value] : []));
+  return [...operands, ...outputs].reduce((sum, value) => sum + byteLength(value), 0);
+}

@@ -1,0 +1,57 @@
+import { type ComputeKind, computeKinds, type OperationCost } from '../graph/cost.js';
+import type { Exchange } from './exchanges.js';
+import type { MachineProfile } from './profile.js';
+import type { PlannedStep } from './rank-program.js';
+
+/** Seconds that an amount of work takes, as it was measured. */
+interface Point {
+  readonly work: number;
+  readonly seconds: number;
+}
+
+/** Predicts seconds from what was measured of a machine. */
+export class Predictor {
+  private readonly curves: ReadonlyMap<ComputeKind, readonly Point[]>;
+  private readonly copies: readonly Point[];
+
+  constructor(private readonly profile: MachineProfile) {
+    const curve = (kind: ComputeKind) => profile.probes.filter((probe) => probe.kind === kind);
+    this.curves = new Map(computeKinds.map((kind) => [kind, curve(kind)]));
+    const { ranks } = profile.setting;
+    // In an all-gather every rank copies its part in and the whole out.
+    this.copies = profile.gathers.map(({ bytes, time }) => ({
+      work: bytes + bytes / ranks,
+      seconds: time / 1e6,
+    }));
+  }
+
+  /** Seconds of one step of one rank. */
+  step({ costs, exchanges }: PlannedStep): number {
+    const computing = costs.reduce((sum, cost) => sum + this.operation(cost), 0);
+    return exchanges.reduce((sum, exchange) => sum + this.exchange(exchange), computing);
+  }
+
+  private operation({ kind, macs, bytes }: OperationCost): number {
+    const work = kind === 'other' ? bytes : macs;
+    return work === 0 ? 0 : interpolate(this.curves.get(kind) ?? [], work);
+  }
+
+  private exchange({ published, fetched, awaited }: Exchange): number {
+    return interpolate(this.copies, published + fetched) + (awaited ? this.profile.barrier : 0);
+  }
+}
+
+/**
+ * Between two measured amounts straight on logarithmic scales; above the largest at its rate. Below the smallest time falls with the work at
+ * first, but never under half of what was measured: starting an operation takes some time.
+ */
+export function interpolate(points: readonly Point[], work: number): number {
+  const [first, last] = [points[0], points.at(-1)];
+  if (!first || !last) return 0;
+  if (work >= last.work) return (last.seconds * work) / last.work;
+  if (work <= first.work) return first.seconds * Math.max(0.5, work / first.work);
+  const index = points.findIndex((point) => point.work > work);
+  const [below, above] = [points[index - 1] as Point, points[index] as Point];
+  const share = Math.log(work / below.work) / Math.log(above.work / below.work);
+  return below.seconds * (above.seconds / below.seconds) ** share;
+}

@@ -1,0 +1,171 @@
+import { type ComputeKind, operationCost } from '../graph/cost.js';
+import { type CompiledGraph, Graph, type Value } from '../graph/graph.js';
+import { Kernels } from '../graph/kernels.js';
+import { elementCount, float32, type Shape } from '../tensor/tensor.js';
+
+/** A small graph whose operations are alike, to measure how long one of them takes. */
+export interface Probe {
+  readonly kind: ComputeKind;
+  /** What an operation's time is a function of: its multiply-accumulates or, for `other`, its bytes. */
+  readonly work: number;
+  /** Operations in the graph. */
+  readonly operations: number;
+  readonly input: Shape;
+  readonly graph: CompiledGraph;
+}
+
+export const PROBE_INPUT = 'x';
+
+/** Images of a UNet get more channels as they get smaller: `[channels, side]`. */
+const convolutions = [
+  [64, 8],
+  [64, 16],
+  [128, 16],
+  [128, 32],
+  [256, 32],
+] as const;
+
+/** `[tokens, in, out]`. */
+const linears = [
+  [64, 64, 64],
+  [64, 256, 256],
+  [256, 256, 256],
+  [256, 512, 512],
+  [256, 512, 2048],
+] as const;
+
+/** `[tokens, features]`, 64 features a head. */
+const attentions = [
+  [64, 64],
+  [256, 128],
+  [512, 128],
+  [1024, 128],
+] as const;
+
+/** `[channels, side]`. */
+const elementwise = [
+  [64, 16],
+  [128, 32],
+  [320, 64],
+  [320, 128],
+] as const;
+
+/** Everything that is measured, from small to large within each kind. */
+export function allProbes(): Probe[] {
+  return [
+    ...convolutions.map(([channels, side]) => convolutionProbe(channels, side)),
+    ...linears.map(([tokens, from, to]) => linearProbe(tokens, from, to)),
+    ...attentions.map(([tokens, features]) => attentionProbe(tokens, features)),
+    ...elementwise.map(([channels, side]) => elementwiseProbe(channels, side)),
+  ];
+}
+
+function convolutionProbe(channels: number, side: number): Probe {
+  const shape = [1, channels, side, side];
+  return chain('conv', shape, (kernels) => {
+    const weight = constant(kernels, 'weight', [channels, channels, 3, 3]);
+    const bias = constant(kernels, 'bias', [channels]);
+    return (x, name) => kernels.conv2d(name, x, weight, bias, { stride: 1, padding: [1, 1, 1, 1] });
+  });
+}
+
+/** To wide and back. */
+function linearProbe(tokens: number, from: number, to: number): Probe {
+  return chain('linear', [1, tokens, from], (kernels) => {
+    const wide = constant(kernels, 'wide', [to, from]);
+    const narrow = constant(kernels, 'narrow', [from, to]);
+    return (x, name) =>
+      kernels.linear(
+        name,
+        kernels.linear(`${name}.wide`, x, wide, constantBias(kernels, `${name}.wide`, to)),
+        narrow,
+        constantBias(kernels, name, from),
+      );
+  });
+}
+
+function attentionProbe(tokens: number, features: number): Probe {
+  return chain(
+    'attention',
+    [1, tokens, features],
+    (kernels) => (x, name) => kernels.attention(name, x, x, x, { heads: features / 64, causal: false }),
+  );
+}
+
+/** What stands between the products: a norm with its activation, a sum, tokens and back, a norm of tokens. */
+function elementwiseProbe(channels: number, side: number): Probe {
+  const [image, flat] = [
+    [1, channels, side, side],
+    [1, channels, side * side],
+  ];
+  return chain('other', image, (kernels) => {
+    const scale = constant(kernels, 'scale', [channels]);
+    const shift = constant(kernels, 'shift', [channels]);
+    const norm = { groups: 32, epsilon: 1e-5, activation: 'silu' } as const;
+    return (x, name) => {
+      const normed = kernels.groupNorm(`${name}.norm`, x, scale, shift, norm);
+      const sum = kernels.add(`${name}.sum`, normed, x);
+      const tokens = kernels.transpose(
+        `${name}.tokens`,
+        kernels.reshape(`${name}.flat`, sum, flat),
+        [0, 2, 1],
+      );
+      const layerNormed = kernels.layerNorm(`${name}.layer_norm`, tokens, scale, shift, 1e-5);
+      const back = kernels.transpose(`${name}.back`, layerNormed, [0, 2, 1]);
+      return kernels.reshape(name, back, image);
+    };
+  });
+}
+
+/**
+ * Work of a graph, in multiply-accumulates or bytes: long enough for its start to count little, and so short that on a busy machine some runs are not
+ * interrupted.
+ */
+const CHAIN_WORK: Readonly<Record<ComputeKind, number>> = {
+  conv: 2e8,
+  linear: 2e8,
+  attention: 1e8,
+  other: 2e7,
+};
+const MAX_LINKS = 32;
+
+/** As many links as make the graph long enough, each fed by the one before. */
+function chain(
+  kind: ComputeKind,
+  input: Shape,
+  link: (kernels: Kernels) => (x: Value, name: string) => Value,
+): Probe {
+  const single = build(kind, input, 1, link);
+  const links = Math.min(MAX_LINKS, Math.ceil(CHAIN_WORK[kind] / (single.work * single.operations)));
+  return links === 1 ? single : build(kind, input, links, link);
+}
+
+function build(
+  kind: ComputeKind,
+  input: Shape,
+  links: number,
+  link: (kernels: Kernels) => (x: Value, name: string) => Value,
+): Probe {
+  const kernels = new Kernels(new Graph());
+  const next = link(kernels);
+  let x = kernels.graph.input(PROBE_INPUT, 'float32', input, 'step');
+  for (let index = 0; index < links; index++) x = next(x, `link${index}`);
+  kernels.graph.output(x);
+  const costs = kernels.graph.operations.map(operationCost).filter(({ macs, bytes }) => macs + bytes > 0);
+  const amounts = costs.map(({ macs, bytes }) => (kind === 'other' ? bytes : macs));
+  const work = amounts.reduce((sum, amount) => sum + amount, 0) / amounts.length;
+  return { kind, work, operations: amounts.length, input, graph: kernels.graph.compile().step };
+}
+
+/** Small numbers that keep a long chain from overflowing. */
+function constant(kernels: Kernels, name: string, shape: Shape): Value {
+  const values = new Float32Array(elementCount(shape));
+  const scale = 1 / Math.sqrt(elementCount(shape.slice(1)));
+  for (let index = 0; index < values.length; index++)
+    values[index] = scale * (((index * 7919) % 101) / 50 - 1);
+  return kernels.graph.constant(name, float32(shape, values));
+}
+
+function constantBias(kernels: Kernels, name: string, length: number): Value {
+  return constant(kernels, `${name}.bias`, [length]);
+}

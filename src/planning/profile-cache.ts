@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { defaultCacheDir } from '../checkpoint/conversion-cache.js';
+import { fileError, writeAtomically, writeExactly } from '../checkpoint/file-io.js';
+import { cpuModel } from '../inspection/machine.js';
+import { availableCpus } from '../runtime/cpus.js';
+import { type MachineProfile, measureProfile, type ProfileSetting } from './profile.js';
+
+/** Raised when other things are measured, so that older caches are not used. */
+const MEASUREMENT = 1;
+
+/** What a profile is valid for. */
+export interface ProfileKey {
+  readonly cpuModel: string;
+  readonly usableCpus: number;
+  readonly distri: string;
+  readonly onnxRuntime: string;
+}
+
+export function profileKey(versions: Pick<ProfileKey, 'distri' | 'onnxRuntime'>): ProfileKey {
+  const { distri, onnxRuntime } = versions;
+  return { cpuModel: cpuModel(), usableCpus: availableCpus().count, distri, onnxRuntime };
+}
+
+/** Profiles of this machine, each measured once and kept in the cache's folder. */
+export class ProfileCache {
+  private constructor(
+    private readonly folder: string,
+    private readonly path: string,
+    private readonly profiles: Map<string, MachineProfile>,
+  ) {}
+
+  /** With `remeasure` nothing that was measured before is used. */
+  static async open(
+    key: ProfileKey,
+    remeasure: boolean,
+    folder: string = defaultCacheDir(),
+  ): Promise<ProfileCache> {
+    const hash = createHash('sha256')
+      .update(JSON.stringify({ MEASUREMENT, ...key }))
+      .digest('hex');
+    const path = join(folder, `machine-${hash.slice(0, 16)}.json`);
+    return new ProfileCache(folder, path, remeasure ? new Map() : await readProfiles(path));
+  }
+
+  /** True for what `get` need not measure. */
+  has(setting: ProfileSetting): boolean {
+    return this.profiles.has(nameOf(setting));
+  }
+
+  async get(setting: ProfileSetting, interruption: AbortSignal): Promise<MachineProfile> {
+    const name = nameOf(setting);
+    const known = this.profiles.get(name);
+    if (known) return known;
+    const profile = await measureProfile(setting, interruption);
+    this.profiles.set(name, profile);
+    await this.save();
+    return profile;
+  }
+
+  private async save(): Promise<void> {
+    const text = JSON.stringify(Object.fromEntries(this.profiles));
+    try {
+      await mkdir(this.folder, { recursive: true });
+      await writeAtomically(this.path, (handle) => writeExactly(handle, Buffer.from(text), 0));
+    } catch (error) {
+      throw fileError(error, this.path, 'output');
+    }
+  }
+}
+
+function nameOf({ ranks, threads, weights }: ProfileSetting): string {
+  return `${ranks}x${threads} ${weights}`;
+}
+
+async function readProfiles(path: string): Promise<Map<string, MachineProfile>> {
+  try {
+    return new Map(
+      Object.entries(JSON.parse(await readFile(path, 'utf8')) as Record<string, MachineProfile>),
+    );
+  } catch {
+    // Absent or cut short: measured anew.
+    return new Map();
+  }
+}

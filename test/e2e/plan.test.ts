@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import { test } from 'node:test';
+import type { PlanReport } from '../../src/commands/plan-output.js';
+import { Cli, inNewFolder, packageRoot } from './cli.js';
+
+async function planJson(args: readonly string[], environment = 'true'): Promise<PlanReport> {
+  const { status, stdout, stderr } = await new Cli(['plan', ...args, '--json'], packageRoot, environment)
+    .ended;
+  assert.equal(status, 0, stderr);
+  return JSON.parse(stdout) as PlanReport;
+}
+
+test('plan says who does what, what is exchanged and what is not possible', async () => {
+  const report = await planJson(['-n', '3', '--no_measure']);
+  assert.deepEqual(report.picture, {
+    model: 'tiny-shapes',
+    height: 256,
+    width: 256,
+    guided: true,
+    steps: 50,
+    syncMode: 'corrected_async_gn',
+    warmupSteps: 4,
+  });
+  const names = report.choices.map(({ ranks, parallelism, splitBatch }) => [ranks, parallelism, splitBatch]);
+  assert.equal(names.length, 1 + 6 + 3);
+  assert.deepEqual(names[0], [1, 'patch', false]);
+  assert.equal(report.refused.length, 3);
+  assert.equal(report.recommended, undefined);
+  const patches = report.choices.find(({ ranks, parallelism }) => ranks === 3 && parallelism === 'patch');
+  assert.deepEqual(
+    patches?.ranksPlan.map(({ share }) => share),
+    ['latent rows 1 to 12 of 32', 'latent rows 13 to 24 of 32', 'latent rows 25 to 32 of 32'],
+  );
+  const kinds = patches?.ranksPlan[1]?.steady.map(({ kind }) => kind);
+  assert.deepEqual(kinds, ['halo', 'keys_values', 'statistics', 'output']);
+  for (const { macs, memory, guidance } of patches?.ranksPlan ?? []) {
+    assert.ok(macs.conv > 0 && macs.linear > 0 && macs.attention > 0);
+    assert.ok(memory.activations > 0 && memory.exchange > 0);
+    assert.ok(memory.privateWeights + memory.sharedWeights > 1e6);
+    assert.equal(guidance, 'both');
+  }
+});
+
+test('plan measures the machine once, predicts and recommends', async () => {
+  await inNewFolder(async (folder) => {
+    const environment = `export DISTRI_CACHE=${folder}`;
+    const first = await planJson(['-n', '1'], environment);
+    const [file] = await readdir(folder);
+    assert.match(file ?? '', /^machine-[0-9a-f]{16}\.json$/);
+    const { step, synchronousStep, picture } = first.choices[0]?.prediction ?? {};
+    assert.ok(step !== undefined && step > 0 && step < 10);
+    assert.ok(Math.abs((picture ?? 0) - (45 * step + 5 * (synchronousStep ?? 0))) < 1e-9);
+    assert.equal(first.recommended?.index, 0);
+    assert.deepEqual(await planJson(['-n', '1'], environment), first);
+  });
+});
+
+test('plan knows architectures without weights, and what it prints names the choices', async () => {
+  const args = ['plan', '-n', '2', '--random_weights', 'sdxl-mid', '--image_size', '512', '--no_measure'];
+  const { stdout } = await new Cli(args, packageRoot).ended;
+  assert.match(stdout, /^sdxl-mid: 512x512, 50 steps, with guidance/);
+  assert.match(stdout, /^ {2}1 rank .* 166 GMAC/m);
+  assert.match(stdout, /^ {2}2 ranks, tensor, whole batch/m);
+  const unknown = await new Cli(['plan', '--random_weights', 'sdxl-huge'], packageRoot).ended;
+  assert.equal(unknown.status, 2);
+  assert.match(unknown.stderr, /Expected one of sdxl-base-1.0, sdxl-mid, tiny-shapes.* for --random_weights/);
+});

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { readArchitecture } from '../../src/commands/architectures.js';
+import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { parallelismNames } from '../../src/pipelines/request.js';
+import { comparedRankCounts, judgeChoices } from '../../src/planning/choices.js';
+
+const unet = readUNet2DConditionConfig(await readArchitecture('tiny-shapes'));
+
+/** Such as "patch split" for every legal choice of `ranks`, and the reasons of the others. */
+function judged(ranks: number, rows: number, columns: number, guided = true, allowSplit = true) {
+  const image = { unet, rows, columns, textTokens: 77, images: 1 };
+  const choices = judgeChoices(image, [ranks], {
+    guided,
+    allowSplit,
+    parallelisms: parallelismNames,
+    syncMode: 'corrected_async_gn',
+    warmupSteps: 4,
+    splitScheme: 'alternate',
+  });
+  const name = ({ parallelism, splitBatch }: (typeof choices)[number]) =>
+    `${parallelism} ${splitBatch ? 'split' : 'whole'}`;
+  return {
+    legal: choices.filter(({ legal }) => legal).map(name),
+    refused: Object.fromEntries(
+      choices.flatMap((choice) => (choice.legal ? [] : [[name(choice), choice.reason]])),
+    ),
+  };
+}
+
+const split = ['patch split', 'tensor split', 'naive_patch split'];
+const whole = ['patch whole', 'tensor whole', 'naive_patch whole'];
+const both = parallelismNames.flatMap((name) => [`${name} split`, `${name} whole`]);
+
+const table: readonly [ranks: number, rows: number, columns: number, legal: readonly string[]][] = [
+  [1, 32, 32, ['patch whole']],
+  [2, 32, 32, both],
+  [3, 32, 32, whole],
+  [4, 32, 32, both],
+  [5, 32, 32, whole],
+  [8, 32, 32, both],
+  // The smallest of three levels has 8 of 32 rows: 9 bands do not fit, 18 ranks with a split batch would make 9.
+  [9, 32, 32, ['tensor whole', 'naive_patch whole']],
+  [16, 32, 32, both.filter((name) => name !== 'patch whole')],
+  [18, 32, 32, both.filter((name) => !name.startsWith('patch'))],
+  [4, 8, 32, both.filter((name) => name !== 'patch whole')],
+  [4, 32, 8, both],
+  // Naive patches are cut in rows and columns in turn.
+  [10, 64, 8, both.filter((name) => name !== 'naive_patch whole')],
+  [34, 32, 32, ['tensor split', 'tensor whole', 'naive_patch split']],
+];
+
+for (const [ranks, rows, columns, legal] of table) {
+  test(`${ranks} ranks on ${rows}x${columns} latents: ${legal.length} ways`, () => {
+    assert.deepEqual(judged(ranks, rows, columns).legal, legal);
+  });
+}
+
+test('without guidance, or when it is not wanted, no batch is split', () => {
+  const unguided = judged(2, 32, 32, false);
+  assert.deepEqual(unguided.legal, whole);
+  for (const name of split) assert.match(unguided.refused[name] ?? '', /without guidance/);
+  assert.deepEqual(judged(2, 32, 32, true, false), { legal: whole, refused: {} });
+});
+
+test('reasons say what would work', () => {
+  assert.match(judged(3, 32, 32).refused['patch split'] ?? '', /3 ranks can't be halved; an even number can/);
+  assert.match(judged(9, 32, 32).refused['patch whole'] ?? '', /smallest level has 8 rows; at most 8/);
+  assert.match(judged(34, 32, 32).refused['naive_patch whole'] ?? '', /at most 32/);
+});
+
+test('compared are one rank, powers of two and what was asked for', () => {
+  assert.deepEqual(comparedRankCounts(1), [1]);
+  assert.deepEqual(comparedRankCounts(4), [1, 2, 4]);
+  assert.deepEqual(comparedRankCounts(6), [1, 2, 4, 6]);
+});
