@@ -1,7 +1,7 @@
 import type { Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels.js';
 import type { Layers } from '../parallel/layers.js';
-import { ConfigReader, type RawConfig } from './config.js';
+import { ConfigReader, limits, type RawConfig } from './config.js';
 
 /** What config.json says of an AutoencoderKL, checked. */
 export interface AutoencoderKLConfig {
@@ -24,20 +24,22 @@ export function readAutoencoderKLConfig(raw: RawConfig): AutoencoderKLConfig {
   const reader = new ConfigReader('vae', raw);
   reader.refuseUnsupported({ act_fn: ['silu'] });
   reader.choices('up_block_types', ['UpDecoderBlock2D']);
-  const numbers = (key: string) => {
-    const value = raw[key];
-    return Array.isArray(value) && value.every((item) => typeof item === 'number') ? value : undefined;
-  };
+  const latentChannels = reader.integer('latent_channels', 4);
+  const blockOutChannels = reader.integers('block_out_channels', [64]);
+  const groups = reader.integer('norm_num_groups', 32);
+  for (const width of blockOutChannels) {
+    reader.checkDivides('block_out_channels', width, 'norm_num_groups', groups);
+  }
   return {
-    latentChannels: reader.integer('latent_channels', 4),
+    latentChannels,
     outChannels: reader.integer('out_channels', 3),
-    blockOutChannels: reader.integers('block_out_channels', [64]),
-    layersPerBlock: reader.integer('layers_per_block', 1),
-    groups: reader.integer('norm_num_groups', 32),
-    scalingFactor: reader.number('scaling_factor', 0.18215),
+    blockOutChannels,
+    layersPerBlock: reader.integer('layers_per_block', 1, limits.layers),
+    groups,
+    scalingFactor: reader.nonZero('scaling_factor', 0.18215),
     shiftFactor: reader.number('shift_factor', 0),
-    latentsMean: numbers('latents_mean'),
-    latentsStd: numbers('latents_std'),
+    latentsMean: reader.numbers('latents_mean', latentChannels),
+    latentsStd: reader.numbers('latents_std', latentChannels),
     usePostQuantConv: reader.boolean('use_post_quant_conv', true),
     midBlockAttention: reader.boolean('mid_block_add_attention', true),
   };

@@ -1,7 +1,7 @@
 import type { Value } from '../graph/graph.js';
 import type { Activation, Kernels } from '../graph/kernels.js';
 import type { AttentionSpec, Layers } from '../parallel/layers.js';
-import { ConfigReader, type RawConfig } from './config.js';
+import { ConfigReader, limits, type RawConfig } from './config.js';
 
 /** What config.json says of a CLIPTextModel or CLIPTextModelWithProjection, checked. */
 export interface CLIPTextConfig {
@@ -22,11 +22,14 @@ export interface CLIPTextConfig {
 export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextConfig {
   const reader = new ConfigReader(component, raw);
   const architectures = Array.isArray(raw.architectures) ? raw.architectures : [];
+  const hiddenSize = reader.integer('hidden_size', 512);
+  const heads = reader.integer('num_attention_heads', 8);
+  reader.checkDivides('hidden_size', hiddenSize, 'num_attention_heads', heads);
   return {
-    hiddenSize: reader.integer('hidden_size', 512),
+    hiddenSize,
     intermediateSize: reader.integer('intermediate_size', 2048),
-    layers: reader.integer('num_hidden_layers', 12),
-    heads: reader.integer('num_attention_heads', 8),
+    layers: reader.integer('num_hidden_layers', 12, limits.layers),
+    heads,
     activation: reader.choice('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu'),
     epsilon: reader.number('layer_norm_eps', 1e-5),
     vocabSize: reader.integer('vocab_size', 49408),

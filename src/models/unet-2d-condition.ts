@@ -2,7 +2,7 @@ import type { Graph, Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels.js';
 import type { AttentionSpec, Layers, ResnetSpec } from '../parallel/layers.js';
 import { expected } from '../runtime/errors.js';
-import { ConfigReader, type RawConfig } from './config.js';
+import { ConfigReader, limits, type RawConfig } from './config.js';
 import { sinusoidalEmbedding } from './embeddings.js';
 
 interface BlockConfig {
@@ -75,16 +75,22 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
   const upTypes = reader.choices('up_block_types', upBlockTypes);
   const count = downTypes.length;
   const channels = reader.perBlock('block_out_channels', count);
-  const layers = reader.perBlock('layers_per_block', count, 2);
-  const transformers = reader.perBlock('transformer_layers_per_block', count, 1);
+  const layers = reader.perBlock('layers_per_block', count, 2, limits.layers);
+  const transformers = reader.perBlock('transformer_layers_per_block', count, 1, limits.layers);
   // diffusers' naming accident: attention_head_dim holds the number of heads unless num_attention_heads is set.
-  const heads = reader.perBlock(
-    reader.has('num_attention_heads') ? 'num_attention_heads' : 'attention_head_dim',
-    count,
-    8,
-  );
+  const headsKey = reader.has('num_attention_heads') ? 'num_attention_heads' : 'attention_head_dim';
+  const heads = reader.perBlock(headsKey, count, 8);
+  const groups = reader.integer('norm_num_groups', 32);
   if (upTypes.length !== count) {
     throw reader.unsupported('up_block_types', upTypes, [`as many as the ${count} down_block_types`]);
+  }
+  for (const [level, width] of channels.entries()) {
+    reader.checkDivides('block_out_channels', width, 'norm_num_groups', groups);
+    const attends = [downTypes[level], upTypes[count - 1 - level]].some((type) =>
+      type?.startsWith('CrossAttn'),
+    );
+    if (attends || level === count - 1)
+      reader.checkDivides('block_out_channels', width, headsKey, heads[level] as number);
   }
   const block = (attention: boolean, level: number, extra: number): BlockConfig => ({
     attention,
@@ -94,7 +100,7 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
     heads: heads[level] as number,
   });
   const reversed = reader.has('reverse_transformer_layers_per_block')
-    ? reader.perBlock('reverse_transformer_layers_per_block', count)
+    ? reader.perBlock('reverse_transformer_layers_per_block', count, undefined, limits.layers)
     : transformers.toReversed();
   return {
     inChannels: reader.integer('in_channels', 4),
@@ -107,7 +113,7 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
     })),
     midTransformerLayers: transformers.at(-1) as number,
     midHeads: heads.at(-1) as number,
-    groups: reader.integer('norm_num_groups', 32),
+    groups,
     epsilon: reader.number('norm_eps', 1e-5),
     crossAttentionDim: reader.integer('cross_attention_dim', 1280),
     useLinearProjection: reader.boolean('use_linear_projection', false),

@@ -1,3 +1,5 @@
+import { abbreviate, quote } from '../checkpoint/quote.js';
+
 /**
  * What went wrong, in a word that programs can test. Each has one exit status.
  * `usage` follows getopt's and commander's habit (2); the last three are what a shell reports for the signals
@@ -51,7 +53,8 @@ export function expected(
 function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value);
+  const text =
+    typeof value === 'string' || typeof value === 'object' ? quote(value) : abbreviate(String(value));
   return `${text} of type ${Array.isArray(value) ? 'array' : typeof value}`;
 }
 

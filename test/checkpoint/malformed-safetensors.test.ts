@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { encodeHeader, SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { DistriError } from '../../src/runtime/errors.js';
+import { mutateBytes, seededBelow } from '../support/mutate.js';
 
 let folder: string;
 before(async () => {
@@ -182,59 +183,6 @@ describe('an unusual but valid safetensors file is read', () => {
   }
 });
 
-/** A small generator with a seed, so that a failure can be repeated (mulberry32). */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
-}
-
-const FRAGMENTS = [
-  '{',
-  '}',
-  '[',
-  ']',
-  '"',
-  ',',
-  ':',
-  '\\',
-  '-',
-  '1e999',
-  '9007199254740993',
-  'NaN',
-  'null',
-  '\u0000',
-];
-
-function mutate(original: Uint8Array, below: (limit: number) => number): Uint8Array {
-  const bytes = Buffer.from(original);
-  const at = below(bytes.length);
-  switch (below(5)) {
-    case 0:
-      bytes[at] = below(256);
-      return bytes;
-    case 1:
-      return bytes.subarray(0, at);
-    case 2:
-      return Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1 + below(20))]);
-    case 3:
-      return Buffer.concat([
-        bytes.subarray(0, at),
-        Buffer.from(FRAGMENTS[below(FRAGMENTS.length)] ?? ''),
-        bytes.subarray(at),
-      ]);
-    default: {
-      const from = below(bytes.length);
-      bytes.copyWithin(at, from, from + below(30));
-      return bytes;
-    }
-  }
-}
-
 describe('mutated safetensors files', () => {
   it('are read or refused with a DistriError, fast and in little memory', async () => {
     const layout = [
@@ -244,15 +192,15 @@ describe('mutated safetensors files', () => {
     ] as const;
     const header = encodeHeader(layout, { format: 'pt' });
     const original = Buffer.concat([header, Buffer.alloc(4 * 3 * 3 * 3 * 4 + 4 * 2 + 5 * 8)]);
-    const below = random(20240229);
+    const below = seededBelow(20240229);
     const path = join(folder, 'fuzz.safetensors');
     const memoryBefore = process.memoryUsage().arrayBuffers;
     let refused = 0;
     const rounds = 4000;
     for (let round = 0; round < rounds; round++) {
-      let bytes = mutate(original, below);
+      let bytes = mutateBytes(original, below);
       // Mostly hit the header: it decides.
-      for (let more = below(3); more > 0 && bytes.length > 0; more--) bytes = mutate(bytes, below);
+      for (let more = below(3); more > 0 && bytes.length > 0; more--) bytes = mutateBytes(bytes, below);
       await writeFile(path, bytes);
       const start = performance.now();
       try {
