@@ -2,8 +2,8 @@
 #pragma once
 
 #include "ops/all_reduce_sum.h"
+#include "ops/attention.h"
 #include "ops/gather_bands.h"
-#include "ops/gather_tokens.h"
 #include "ops/geglu.h"
 #include "ops/group_norm.h"
 #include "ops/halo_exchange.h"
@@ -19,11 +19,12 @@ class Domain {
 
  private:
   CustomOp<AllReduceSum> all_reduce_sum_;
+  CustomOp<Attention> attention_;
   CustomOp<GatherBands> gather_bands_;
-  CustomOp<GatherTokens> gather_tokens_;
   CustomOp<GegluOp> geglu_;
   CustomOp<GroupNorm> group_norm_;
   CustomOp<HaloExchange> halo_exchange_;
+  CustomOp<PatchAttention> patch_attention_;
   CustomOp<PatchGroupNorm> patch_group_norm_;
   CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;
   ort::CustomOpDomainHandle domain_;

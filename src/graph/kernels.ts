@@ -75,13 +75,20 @@ export class Kernels {
 
   /** query `[batch, tokens, inner]`, key and value `[batch, others, inner]` -> `[batch, tokens, inner]`; scale 1 / sqrt(inner / heads). */
   attention(name: string, query: Value, key: Value, value: Value, { heads, causal }: AttentionShape): Value {
+    if (!causal) {
+      const attributes = { heads: int(heads) };
+      return this.graph.node(
+        { op: 'Attention', domain: 'distri', name, inputs: [query, key, value], attributes },
+        query.shape,
+      );
+    }
     return this.graph.node(
       {
         op: 'MultiHeadAttention',
         domain: 'com.microsoft',
         name,
         inputs: [query, key, value],
-        attributes: { num_heads: int(heads), unidirectional: int(causal ? 1 : 0) },
+        attributes: { num_heads: int(heads), unidirectional: int(1) },
       },
       query.shape,
     );

@@ -144,8 +144,13 @@ class DisplacedPatch extends SingleDevice {
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
     if (this.#alone) return super.selfAttention(x, name, spec);
     const [key, value] = this.keysAndValues(x, name, spec);
-    const [allKeys, allValues] = this.#gatherTokens(x, key, value, name);
-    return this.attend(x, allKeys, allValues, name, spec);
+    const attributes = { heads: int(spec.heads), ...this.#tokenAttributes(x, key, name) };
+    return this.attend(x, name, spec, (query, mixed) =>
+      this.kernels.graph.node(
+        { op: 'PatchAttention', domain: 'distri', name: mixed, inputs: [query, key, value], attributes },
+        query.shape,
+      ),
+    );
   }
 
   /** A band per image: nothing below the output is exchanged. */
@@ -222,36 +227,19 @@ class DisplacedPatch extends SingleDevice {
     };
   }
 
-  #gatherTokens(x: Value, key: Value, value: Value, name: string): [Value, Value] {
+  #tokenAttributes(x: Value, key: Value, name: string) {
     const { role } = this.#context;
     const [batch, tokens, features] = key.shape as [number, number, number];
     const bands = this.#bandsOf(x);
     const columns = tokens / bands.rows(role.patch);
-    const slot = this.#slots.add(
-      name,
-      this.#inGroup((band) => 2 * bytesPerFloat * batch * bands.rows(band) * columns * features),
-    );
-    const shape = [batch, bands.total * columns, features];
-    const [allKeys, allValues] = this.kernels.graph.nodes(
-      {
-        op: 'GatherTokens',
-        domain: 'distri',
-        name: `${name}.gather`,
-        inputs: [key, value],
-        attributes: {
-          slot: int(slot),
-          peers: ints(role.patchGroup),
-          index: int(role.patch),
-          tokens: ints(bands.counts.map((rows) => rows * columns)),
-          fresh: int(this.#fresh),
-        },
-      },
-      [
-        { name: `${name}.gather/keys`, shape },
-        { name: `${name}.gather/values`, shape },
-      ],
-    );
-    return [allKeys as Value, allValues as Value];
+    const bytes = (band: number) => 2 * bytesPerFloat * batch * bands.rows(band) * columns * features;
+    return {
+      slot: int(this.#slots.add(name, this.#inGroup(bytes))),
+      peers: ints(role.patchGroup),
+      index: int(role.patch),
+      tokens: ints(bands.counts.map((rows) => rows * columns)),
+      fresh: int(this.#fresh),
+    };
   }
 }
 

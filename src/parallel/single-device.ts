@@ -92,13 +92,14 @@ export class SingleDevice implements Layers {
   }
 
   selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
-    const [key, value] = this.keysAndValues(x, name, spec);
-    return this.attend(x, key, value, name, spec);
+    return this.crossAttention(x, x, name, spec);
   }
 
   crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value {
     const [key, value] = this.keysAndValues(context, name, spec);
-    return this.attend(x, key, value, name, spec);
+    return this.attend(x, name, spec, (query, mixed) =>
+      this.kernels.attention(mixed, query, key, value, spec),
+    );
   }
 
   feedForward(x: Value, name: string, { features, innerFeatures }: FeedForwardSpec): Value {
@@ -174,21 +175,18 @@ export class SingleDevice implements Layers {
     ];
   }
 
-  /** Queries of `x` on the given keys and values, then the last projection. */
-  protected attend(x: Value, key: Value, value: Value, name: string, spec: AttentionSpec): Value {
-    const { features, innerFeatures, bias, projections, heads, causal } = spec;
-    const query = this.linear(x, `${name}.${projections[0]}`, {
-      inFeatures: features,
-      outFeatures: innerFeatures,
-      bias,
-    });
-    const mixed = this.kernels.attention(`${name}.attention`, query, key, value, { heads, causal });
-    const out = this.linear(mixed, `${name}.${projections[3]}`, {
-      inFeatures: innerFeatures,
-      outFeatures: features,
-      bias: true,
-    });
-    return out;
+  /** Queries of `x`, what `mix` makes of them, and the last projection. */
+  protected attend(
+    x: Value,
+    name: string,
+    spec: AttentionSpec,
+    mix: (query: Value, name: string) => Value,
+  ): Value {
+    const { features, innerFeatures, bias, projections } = spec;
+    const [query, , , out] = projections.map((part) => `${name}.${part}`) as [string, string, string, string];
+    const asked = this.linear(x, query, { inFeatures: features, outFeatures: innerFeatures, bias });
+    const mixed = mix(asked, `${name}.attention`);
+    return this.linear(mixed, out, { inFeatures: innerFeatures, outFeatures: features, bias: true });
   }
 
   /** A convolution of what is there, with the given zeros around it. */

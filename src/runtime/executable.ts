@@ -40,6 +40,7 @@ export class Executable {
       weights,
       rank,
       initializers: slices,
+      spin: communicator === undefined && threads > 1,
       ...(communicator ? { communicator } : {}),
       ...(profile === undefined ? {} : { profile }),
     });

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { type Attribute, float, int, ints } from '../../src/graph/graph.js';
 import type { Session, Step } from '../../src/native/addon.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
-import { connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
+import { attend, connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
 
 type Float32Tensors = Readonly<Record<string, Tensor<'float32'>>>;
 
@@ -154,20 +154,23 @@ test('a step that publishes nothing leaves the peers with the frozen rows', asyn
   layer.close();
 });
 
-function tokensLayer(fresh: boolean): Layer {
-  const [batch, channels] = [2, 3];
+const heads = 2;
+
+function attentionLayer(fresh: boolean): Layer {
+  const [batch, channels] = [2, 6];
   const own = (rank: number): Shape => [batch, uneven[rank] as number, channels];
   return {
-    op: 'GatherTokens',
+    op: 'PatchAttention',
     attributes: (rank) => ({
+      heads: int(heads),
       slot: int(0),
       peers: ints([0, 1, 2]),
       index: int(rank),
       tokens: ints(uneven),
       fresh: int(fresh ? 1 : 0),
     }),
-    inputs: (rank) => ({ k: own(rank), v: own(rank) }),
-    outputs: () => ({ keys: [batch, total, channels], values: [batch, total, channels] }),
+    inputs: (rank) => ({ q: own(rank), k: own(rank), v: own(rank) }),
+    outputs: (rank) => ({ y: own(rank) }),
     bytes: uneven.map((count) => 2 * batch * count * channels * 4),
   };
 }
@@ -183,27 +186,94 @@ function tokensOf(x: Tensor<'float32'>, rank: number): Tensor<'float32'> {
   return float32([batch, uneven[rank] as number, channels], rows.data);
 }
 
-test('keys and values of all bands come in the order of peers, own ones always fresh', async () => {
+/** The tokens of `own` where rank `rank` has its band, of `others` elsewhere. */
+function mixedTokens(own: Tensor<'float32'>, others: Tensor<'float32'>, rank: number): Tensor<'float32'> {
+  const [batch, tokens, channels] = own.shape as [number, number, number];
+  const mixed = float32(own.shape, others.data.slice());
+  const [start, count] = [starts[rank] as number, uneven[rank] as number];
+  for (let image = 0; image < batch; image++) {
+    const [from, to] = [start, start + count].map((token) => (image * tokens + token) * channels) as [
+      number,
+      number,
+    ];
+    mixed.data.set(own.data.subarray(from, to), from);
+  }
+  return mixed;
+}
+
+test('a band attends to the tokens of all bands, own ones always fresh', async () => {
   for (const fresh of [true, false]) {
-    const layer = await LayerRanks.create(tokensLayer(fresh));
+    const layer = await LayerRanks.create(attentionLayer(fresh));
     const frames = [0, 1].map((tick) => ({
-      k: ramp([2, total, 3], 1, tick),
-      v: ramp([2, total, 3], 2, -tick),
+      q: ramp([2, total, 6], 3, tick),
+      k: ramp([2, total, 6], 1, tick),
+      v: ramp([2, total, 6], 2, -tick),
     }));
     for (const tick of [0, 1]) {
       const frame = frames[tick] as (typeof frames)[0];
-      const inputs = uneven.map((_, rank) => ({ k: tokensOf(frame.k, rank), v: tokensOf(frame.v, rank) }));
+      const others = frames[fresh ? tick : 0] as (typeof frames)[0];
+      const inputs = uneven.map((_, rank) => ({
+        q: tokensOf(frame.q, rank),
+        k: tokensOf(frame.k, rank),
+        v: tokensOf(frame.v, rank),
+      }));
       const results = await layer.runAll(inputs, tick === 0 ? synchronous(0) : stale(1));
-      results.forEach(({ keys, values }, rank) => {
-        const others = frames[fresh ? tick : 0] as (typeof frames)[0];
-        for (const peer of [0, 1, 2]) {
-          const source = peer === rank ? frame : others;
-          assert.deepEqual(tokensOf(keys as Tensor<'float32'>, peer), tokensOf(source.k, peer));
-          assert.deepEqual(tokensOf(values as Tensor<'float32'>, peer), tokensOf(source.v, peer));
-        }
+      results.forEach(({ y }, rank) => {
+        const keys = mixedTokens(frame.k, others.k, rank);
+        const values = mixedTokens(frame.v, others.v, rank);
+        const wanted = attend(tokensOf(frame.q, rank), keys, values, heads);
+        assertClose((y as Tensor<'float32'>).data, wanted, 1e-5);
       });
     }
     layer.close();
+  }
+});
+
+test('partial results are added in the order of their sources, alike on all ranks', async () => {
+  for (const sources of [
+    [0, 1, 2],
+    [0, 2],
+  ]) {
+    const shape: Shape = [2, 5, 7];
+    const count = elementCount(shape);
+    const cut = (part: number) => Math.floor((count * part) / 3);
+    const ranks = await connectRanks(3, [
+      [0, 1, 2].map((rank) => (sources.includes(rank) ? 4 * count : 0)),
+      [0, 1, 2].map((rank) => 4 * (cut(rank + 1) - cut(rank))),
+    ]);
+    const sessions = await Promise.all(
+      ranks.communicators.map((communicator, rank) =>
+        create(
+          singleNode(
+            'AllReduceSum',
+            { x: shape },
+            { y: shape },
+            {
+              slot: int(0),
+              share_slot: int(1),
+              peers: ints([0, 1, 2]),
+              index: int(rank),
+              sources: ints(sources),
+              shape: ints(shape),
+            },
+          ),
+          { communicator },
+        ),
+      ),
+    );
+    const parts = [0, 1, 2].map((rank) => ramp(shape, rank + 1, 0.1 * rank));
+    const outputs = sessions.map(() => float32(shape));
+    await Promise.all(
+      sessions.map((session, rank) =>
+        session.run({ x: parts[rank] as Tensor }, { y: outputs[rank] as Tensor }, synchronous(0)),
+      ),
+    );
+    const wanted = parts[0]?.data.map((_, i) =>
+      sources.reduce((sum, source) => Math.fround(sum + (parts[source]?.data[i] as number)), 0),
+    );
+    for (const { data } of outputs) assert.deepEqual(data, wanted);
+    for (const session of sessions) session.release();
+    ranks.close();
   }
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { float, Graph, int } from '../../src/graph/graph.js';
 import { float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
-import { create, ramp, singleNode } from './support.js';
+import { attend, create, ramp, singleNode } from './support.js';
 
 async function groupNorm(
   x: Tensor<'float32'>,
@@ -167,3 +167,26 @@ for (const shape of [[2, 3, 10], [1, 1000, 34], [6], [1, 2, 3, 40000]] as Shape[
     assertClose(y.data, expected, 3e-6);
   });
 }
+
+test('attention of any number of queries, keys and channels per head is exact softmax attention', async () => {
+  for (const [queries, keys, channels, heads] of [
+    [1, 1, 8, 1],
+    [70, 100, 60, 3],
+    [64, 97, 16, 2],
+    [130, 193, 10, 1],
+  ] as const) {
+    const [q, k, v] = [
+      ramp([2, queries, channels], 0.3, 1),
+      ramp([2, keys, channels], 0.3, 2),
+      ramp([2, keys, channels], 1, 3),
+    ];
+    const shapes = { q: q.shape, k: k.shape, v: v.shape };
+    const model = singleNode('Attention', shapes, { y: q.shape }, { heads: int(heads) });
+    const session = await create(model, { threads: 2 });
+    const y = float32(q.shape);
+    await session.run({ q, k, v }, { y });
+    session.release();
+    // Of values up to 5.
+    assertClose(y.data, attend(q, k, v, heads), 5e-6);
+  }
+});

@@ -79,3 +79,43 @@ export async function connectRanks(
     },
   };
 }
+
+/** Attention of `heads` heads in double precision: q `[B, S, C]`, k and v `[B, T, C]`. */
+export function attend(
+  q: Tensor<'float32'>,
+  k: Tensor<'float32'>,
+  v: Tensor<'float32'>,
+  heads: number,
+): number[] {
+  const [batch, queries, channels] = q.shape as [number, number, number];
+  const tokens = k.shape[1] as number;
+  const width = channels / heads;
+  const at = (x: Tensor<'float32'>, image: number, token: number, channel: number) =>
+    x.data[(image * (x.shape[1] as number) + token) * channels + channel] as number;
+  const range = (length: number) => Array.from({ length }, (_, index) => index);
+  const out: number[] = [];
+  for (const image of range(batch)) {
+    for (const query of range(queries)) {
+      for (const channel of range(channels)) {
+        const first = channel - (channel % width);
+        const scores = range(tokens).map(
+          (token) =>
+            range(width).reduce(
+              (sum, d) => sum + at(q, image, query, first + d) * at(k, image, token, first + d),
+              0,
+            ) / Math.sqrt(width),
+        );
+        const largest = Math.max(...scores);
+        const weights = scores.map((score) => Math.exp(score - largest));
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        out.push(
+          range(tokens).reduce(
+            (sum, token) => sum + (weights[token] as number) * at(v, image, token, channel),
+            0,
+          ) / total,
+        );
+      }
+    }
+  }
+  return out;
+}

@@ -1,0 +1,32 @@
+// Attention of a block of queries of one head: the loops that attention spends its time in.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+namespace distri::ops {
+
+// Keys and values of some tokens, one token every `stride` elements.
+struct AttentionSegment {
+  const float* keys;
+  const float* values;
+  size_t tokens;
+};
+
+struct AttentionHead {
+  // Elements of a head, and from one token to the next.
+  size_t width;
+  size_t stride;
+  float scale;
+  // All tokens that are attended to, in order.
+  std::vector<AttentionSegment> segments;
+};
+
+// Queries of a block: one per lane of the vectors that the work is done in.
+constexpr size_t kQueryBlock = 64;
+
+// out = softmax(scale * queries * keys^T) * values for up to kQueryBlock queries, with the keys taken block
+// by block (online softmax: FlashAttention, Dao et al. 2022).
+void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out);
+
+}  // namespace distri::ops
