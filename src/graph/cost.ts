@@ -1,5 +1,5 @@
 import { elementCount, type Shape } from '../tensor/tensor.js';
-import type { Operation, Value } from './graph.js';
+import type { NodeSpec, Operation, Value } from './graph.js';
 
 /** The kinds of computation that multiply matrices, and everything else. */
 export const computeKinds = ['conv', 'linear', 'attention', 'other'] as const;
@@ -42,6 +42,8 @@ export function macsByKind(operations: readonly Operation[]): Record<ComputeKind
 const kinds: Readonly<Record<string, ComputeKind>> = {
   Conv: 'conv',
   Gemm: 'linear',
+  Attention: 'attention',
+  PatchAttention: 'attention',
   MultiHeadAttention: 'attention',
 };
 
@@ -60,10 +62,16 @@ function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
       return results * (first[1] as number);
     case 'attention':
       // Query [batch, tokens, inner] against key [batch, others, inner], then the same against the values.
-      return 2 * elementCount(first) * (second[1] as number);
+      return 2 * elementCount(first) * attendedTokens(spec, second);
     case 'other':
       return 0;
   }
+}
+
+/** Tokens that each query is compared with: those of all bands where a band attends. */
+function attendedTokens({ attributes }: NodeSpec, keys: Shape): number {
+  const tokens = attributes?.tokens;
+  return tokens?.type === 'ints' ? tokens.value.reduce((sum, count) => sum + count, 0) : (keys[1] as number);
 }
 
 function bytesMoved({ spec, outputs }: Operation): number {

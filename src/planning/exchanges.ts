@@ -31,7 +31,7 @@ const rules: Readonly<Record<string, (context: Context) => readonly Exchange[]>>
   HaloExchange: (context) => halo(context, 'slot'),
   PatchGroupNorm: statistics,
   PatchGroupNormHalo: (context) => [...statistics(context), ...halo(context, 'halo_slot')],
-  GatherTokens: keysAndValues,
+  PatchAttention: keysAndValues,
   GatherBands: output,
   AllReduceSum: partialSums,
 };
