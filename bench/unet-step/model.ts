@@ -12,6 +12,7 @@ import {
   type UNetInputShapes,
 } from '../../src/models/unet-2d-condition.js';
 import { SingleDevice } from '../../src/parallel/single-device.js';
+import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { TorchGenerator } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -28,6 +29,15 @@ export interface BenchInputs {
   readonly textEmbeds: Tensor<'float32'>;
   readonly timeIds: Tensor<'float32'>;
 }
+
+/** Stale from the second step on. */
+export const benchParallel: ParallelOptions = {
+  parallelism: 'patch',
+  splitScheme: 'alternate',
+  splitBatch: false,
+  syncMode: 'corrected_async_gn',
+  warmupSteps: 0,
+};
 
 /** An architecture of configs/. */
 export async function namedConfig(name: string): Promise<RawConfig> {

@@ -7,8 +7,12 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { kindOfOperator } from '../../src/graph/cost.js';
+import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { RankProgram } from '../../src/planning/rank-program.js';
+import { planTopology, type RankRole } from '../../src/runtime/topology.js';
 import { distriContestant } from './contestants.js';
-import { guidedShape, makeModel, namedConfig } from './model.js';
+import { type BenchModel, benchParallel, guidedShape, makeModel, namedConfig } from './model.js';
 
 /** An event of ONNX Runtime's profile (Chrome trace format), durations in microseconds. */
 interface ProfileEvent {
@@ -37,17 +41,30 @@ async function readProfile(file: string, runs: number): Promise<Map<string, Row>
   return rows;
 }
 
-function print(title: string, rows: ReadonlyMap<string, Row>): void {
+/** Multiply-accumulates of a stale step by kind of computation. */
+function plannedMacs({ config, shape }: BenchModel, ranks: number, rank: number) {
+  const topology = planTopology({ worldSize: ranks, guided: true, splitBatch: false });
+  const image = { ...shape, unet: readUNet2DConditionConfig(config), images: shape.batch / 2 };
+  return RankProgram.build(image, topology, topology.roles[rank] as RankRole, benchParallel).macs;
+}
+
+function print(title: string, rows: ReadonlyMap<string, Row>, macs: ReturnType<typeof plannedMacs>): void {
   const total = [...rows.values()].reduce((sum, row) => sum + row.milliseconds, 0);
   console.log(`${title}: ${total.toFixed(1)} ms in operators per step`);
   for (const [kind, { calls, milliseconds }] of [...rows].toSorted(
     (a, b) => b[1].milliseconds - a[1].milliseconds,
   )) {
     const share = ((100 * milliseconds) / total).toFixed(1);
+    const computed = kindOfOperator(kind);
+    const speed =
+      computed === 'other' ? '' : `${((2e-6 * macs[computed]) / milliseconds).toFixed(0)} GFLOP/s`;
     console.log(
-      `  ${kind.padEnd(24)} ${calls.toFixed(0).padStart(5)} calls ${milliseconds.toFixed(2).padStart(9)} ms ${share.padStart(5)} %`,
+      `  ${kind.padEnd(24)} ${calls.toFixed(0).padStart(5)} calls ${milliseconds.toFixed(2).padStart(9)} ms ${share.padStart(5)} %  ${speed}`.trimEnd(),
     );
   }
+  const other = [...rows].filter(([kind]) => kindOfOperator(kind) === 'other');
+  const rest = other.reduce((sum, [, { milliseconds }]) => sum + milliseconds, 0);
+  console.log(`  neither convolution, matrix product nor attention: ${((100 * rest) / total).toFixed(1)} %`);
 }
 
 const { values } = parseArgs({
@@ -79,8 +96,9 @@ try {
     `${ranks.name}, ${values.model}, ${values.size} px: steps ${times.map((t) => t.toFixed(1)).join(', ')} ms`,
   );
   // The step at loading is in the profile as well.
-  for (const file of (await readdir(folder)).toSorted()) {
-    print(file.replace(/_.*/, ''), await readProfile(join(folder, file), steps + 1));
+  for (const [rank, file] of (await readdir(folder)).toSorted().entries()) {
+    const rows = await readProfile(join(folder, file), steps + 1);
+    print(`rank ${rank}`, rows, plannedMacs(model, Number(values.ranks), rank));
   }
 } finally {
   await rm(folder, { recursive: true });

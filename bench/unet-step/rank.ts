@@ -2,11 +2,10 @@
 import { loadWeights } from '../../src/checkpoint/weights.js';
 import { loadAddon } from '../../src/native/load.js';
 import { Denoiser } from '../../src/pipelines/denoiser.js';
-import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { planTopology } from '../../src/runtime/topology.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
-import { type BenchModel, randomInputs } from './model.js';
+import { type BenchModel, benchParallel, randomInputs } from './model.js';
 
 export type BenchJob =
   | {
@@ -23,14 +22,6 @@ export type BenchJob =
 /** Milliseconds of the step. */
 export type BenchResult = number;
 
-const parallel: ParallelOptions = {
-  parallelism: 'patch',
-  splitScheme: 'alternate',
-  splitBatch: false,
-  syncMode: 'corrected_async_gn',
-  warmupSteps: 0,
-};
-
 let denoiser: Denoiser;
 let sample: Tensor<'float32'>;
 
@@ -46,7 +37,7 @@ serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
     const topology = planTopology({ worldSize: ranks.worldSize, guided: true, splitBatch: false });
     const source = { config: async () => model.config, weights: () => loadWeights(model.directory, 'unet') };
     const options = { directory: model.directory, variant: undefined, threads, weights, profile };
-    denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, parallel, model.shape);
+    denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, benchParallel, model.shape);
     const inputs = randomInputs(model);
     await denoiser.begin(inputs);
     sample = inputs.sample;

@@ -25,7 +25,7 @@ export function byteLength({ dtype, shape }: Value): number {
  * attention; no biases, norms, activations or sums.
  */
 export function operationCost(operation: Operation): OperationCost {
-  const kind = kindOf(operation);
+  const kind = kindOfOperator(operation.spec.op);
   return { kind, macs: macs(kind, operation), bytes: bytesMoved(operation) };
 }
 
@@ -47,8 +47,9 @@ const kinds: Readonly<Record<string, ComputeKind>> = {
   MultiHeadAttention: 'attention',
 };
 
-function kindOf({ spec }: Operation): ComputeKind {
-  return kinds[spec.op] ?? 'other';
+/** The kind of an ONNX operator. */
+export function kindOfOperator(operator: string): ComputeKind {
+  return kinds[operator] ?? 'other';
 }
 
 function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
