@@ -1,5 +1,5 @@
 import { int64, type Shape } from '../tensor/tensor.js';
-import { float, type Graph, int, ints, text, type Value } from './graph.js';
+import { type Attribute, float, type Graph, int, ints, text, type Value } from './graph.js';
 
 /** Rows and columns of zeros added before a convolution: `[top, left, bottom, right]`. */
 export type Padding = readonly [number, number, number, number];
@@ -90,6 +90,25 @@ export class Kernels {
         inputs: [query, key, value],
         attributes: { num_heads: int(heads), unidirectional: int(1) },
       },
+      query.shape,
+    );
+  }
+
+  /**
+   * Attention of a band's tokens `[batch, tokens, inner]` to those of all bands; `exchange` says where the others are (see PatchAttention in
+   * native/ops).
+   */
+  patchAttention(
+    name: string,
+    query: Value,
+    key: Value,
+    value: Value,
+    heads: number,
+    exchange: Readonly<Record<string, Attribute>>,
+  ): Value {
+    const attributes = { heads: int(heads), ...exchange };
+    return this.graph.node(
+      { op: 'PatchAttention', domain: 'distri', name, inputs: [query, key, value], attributes },
       query.shape,
     );
   }

@@ -144,12 +144,9 @@ class DisplacedPatch extends SingleDevice {
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
     if (this.#alone) return super.selfAttention(x, name, spec);
     const [key, value] = this.keysAndValues(x, name, spec);
-    const attributes = { heads: int(spec.heads), ...this.#tokenAttributes(x, key, name) };
+    const exchange = this.#tokenAttributes(x, key, name);
     return this.attend(x, name, spec, (query, mixed) =>
-      this.kernels.graph.node(
-        { op: 'PatchAttention', domain: 'distri', name: mixed, inputs: [query, key, value], attributes },
-        query.shape,
-      ),
+      this.kernels.patchAttention(mixed, query, key, value, spec.heads, exchange),
     );
   }
 
