@@ -18,6 +18,13 @@ export function chooseOutputPath(given: string | undefined, title: string, exten
   return resolve(given);
 }
 
+/** The folder that files go to: `given`, or a new name in results/. */
+export function chooseOutputFolder(given: string | undefined, title: string): string {
+  if (given === undefined) return newName(resolve(DEFAULT_FOLDER), title, '');
+  if (extname(given) === '' || given.endsWith(sep) || isFolder(given)) return resolve(given);
+  throw expected('a folder', '--output_path', given);
+}
+
 /** One path per picture: a number before the extension when there are several. */
 export function numberedPaths(path: string, count: number): string[] {
   if (count === 1) return [path];
@@ -30,7 +37,7 @@ export function numberedPaths(path: string, count: number): string[] {
   );
 }
 
-/** `20260131-142530-123-a-yellow-star.png`: sorted by time (to the millisecond), readable, and not there yet. */
+/** A file or folder called such as `20260131-142530-123-a-yellow-star.png`: sorted by time (to the millisecond), readable, and not there yet. */
 function newName(folder: string, title: string, extension: string): string {
   const words = title
     .normalize('NFKC')

@@ -2,7 +2,8 @@ import { Command } from 'commander';
 import { launchedRanks } from './launched-ranks.js';
 import { benchmarkSdxl } from './sdxl-benchmark.js';
 import { drawBatch } from './sdxl-draw.js';
-import { addSdxlOptions, checkSdxlOptions, type SdxlOptions } from './sdxl-options.js';
+import { addSdxlOptions, checkSdxlOptions, drawsPromptsSingly, type SdxlOptions } from './sdxl-options.js';
+import { drawPrompts } from './sdxl-prompts.js';
 import type { RunContext, SdxlMeeting } from './sdxl-ranks.js';
 import { Terminal } from './terminal.js';
 
@@ -12,6 +13,7 @@ Examples:
   distri run-sdxl --prompt "a small red heart on a beach" --seed 7 --output_path heart.png
   distri run-sdxl -n 4 --model stabilityai/stable-diffusion-xl-base-1.0 --prompt "a lighthouse at dusk"
   distri run-sdxl -n 2 --no_split_batch --sync_mode full_sync --output_type latent --output_path latents.safetensors
+  distri run-sdxl -n 4 --data_parallel 2 --prompts prompts.txt --output_path pictures
   distri run-sdxl --mode benchmark -n 2 --json benchmark.json
   distri run-sdxl --mode benchmark --random_weights sdxl-mid --image_size 512 --num_inference_steps 10 --test_times 5`;
 
@@ -31,6 +33,10 @@ export function runSdxlCommand(interruption: AbortSignal, meeting?: SdxlMeeting)
 async function runSdxl(options: SdxlOptions, context: RunContext): Promise<void> {
   checkSdxlOptions(options);
   if (options.no_cuda_graph) context.terminal.note('--no_cuda_graph has no effect on a CPU');
-  const run = options.mode === 'benchmark' ? benchmarkSdxl : drawBatch;
-  await run(options, context);
+  await chooseRun(options)(options, context);
+}
+
+function chooseRun(options: SdxlOptions): (options: SdxlOptions, context: RunContext) => Promise<void> {
+  if (options.mode === 'benchmark') return benchmarkSdxl;
+  return drawsPromptsSingly(options) ? drawPrompts : drawBatch;
 }

@@ -27,6 +27,7 @@ export interface SdxlOptions {
   readonly variant?: string;
   readonly revision?: string;
   readonly prompt?: readonly string[];
+  readonly prompts?: string;
   readonly negative_prompt?: readonly string[];
   readonly num_images_per_prompt: number;
   readonly image_size?: readonly number[];
@@ -79,6 +80,9 @@ export function addSdxlOptions(command: Command): Command {
     .optionsGroup('Picture:')
     .addOption(list('--prompt <text>', 'what to draw; several times for several pictures', text))
     .addOption(
+      value('--prompts <file>', 'a prompt per line, each drawn on its own; empty lines are skipped', text),
+    )
+    .addOption(
       list(
         '--negative_prompt <text>',
         'what not to draw; once for all prompts, or once for each',
@@ -120,6 +124,13 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(value('--trace <file>', "write every step's tensors to this .safetensors file", text))
     .optionsGroup('Ranks:')
     .addOption(withDefault('-n, --nproc_per_node <n>', 'rank processes', defaultRanks(), atLeast(1)))
+    .addOption(
+      value(
+        '--data_parallel <n>',
+        'draw each prompt on its own, n at a time, each by its share of the ranks',
+        atLeast(1),
+      ),
+    )
     .addOption(
       value('--threads <n>', 'threads of each rank (default: the CPUs divided among the ranks)', atLeast(1)),
     )
@@ -178,19 +189,49 @@ export function addSdxlOptions(command: Command): Command {
 /** Refuses what the options do not allow together and what is not available; looks at nothing but the options. */
 export function checkSdxlOptions(options: SdxlOptions): void {
   checkBenchmark(options);
-  const { prompt = [''], negative_prompt = [], image_size, trace } = options;
-  if (negative_prompt.length > 1 && negative_prompt.length !== prompt.length) {
-    throw expected(
-      `one --negative_prompt, or as many as prompts (${prompt.length}),`,
-      '--negative_prompt',
-      negative_prompt.length,
-    );
-  }
+  checkSinglePrompts(options);
+  const { prompt = [''], prompts, negative_prompt = [], image_size, trace } = options;
+  if (prompts === undefined) checkNegativePrompts(negative_prompt, prompt.length);
   if (image_size !== undefined && image_size.length > 2) {
     throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
   }
   if (trace !== undefined && !trace.endsWith('.safetensors')) {
     throw expected('a path that ends in .safetensors', '--trace', trace);
+  }
+}
+
+/** One for all, or one for each. */
+export function checkNegativePrompts(negative: readonly string[], prompts: number): void {
+  if (negative.length <= 1 || negative.length === prompts) return;
+  throw expected(
+    `one --negative_prompt, or as many as prompts (${prompts}),`,
+    '--negative_prompt',
+    negative.length,
+  );
+}
+
+/** Each prompt is a call of the pipeline of its own. */
+export function drawsPromptsSingly({ prompts, data_parallel }: SdxlOptions): boolean {
+  return prompts !== undefined || data_parallel !== undefined;
+}
+
+function checkSinglePrompts(options: SdxlOptions): void {
+  const { mode, prompt, prompts, data_parallel = 1, nproc_per_node, trace } = options;
+  if (prompt !== undefined && prompts !== undefined) {
+    throw new DistriError('usage', '--prompt and --prompts exclude each other; use one of them');
+  }
+  if (nproc_per_node % data_parallel !== 0) {
+    throw expected(`a divisor of the number of ranks (${nproc_per_node})`, '--data_parallel', data_parallel);
+  }
+  if (!drawsPromptsSingly(options)) return;
+  if (mode === 'benchmark') {
+    throw new DistriError(
+      'usage',
+      '--mode benchmark measures one call; leave out --prompts and --data_parallel',
+    );
+  }
+  if (trace !== undefined) {
+    throw new DistriError('usage', '--trace is of one call; leave out --prompts and --data_parallel');
   }
 }
 

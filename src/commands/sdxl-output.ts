@@ -19,15 +19,15 @@ export class SdxlOutput {
   ) {}
 
   /** Chooses the paths and checks that they can be written. */
-  static async prepare(options: SdxlOptions, subject: Subject): Promise<SdxlOutput> {
-    const latent = options.output_type === 'latent';
-    const path = chooseOutputPath(
-      options.output_path,
-      subject.prompts[0] ?? '',
-      latent ? '.safetensors' : '.png',
-    );
+  static prepare(options: SdxlOptions, subject: Subject): Promise<SdxlOutput> {
+    const path = chooseOutputPath(options.output_path, subject.prompts[0] ?? '', outputExtension(options));
+    return SdxlOutput.at(path, options, subject);
+  }
+
+  /** Checks that `path` can be written, or numbered paths like it where there are several pictures. */
+  static async at(path: string, options: SdxlOptions, subject: Subject): Promise<SdxlOutput> {
     const count = subject.prompts.length * options.num_images_per_prompt;
-    const paths = latent ? [path] : numberedPaths(path, count);
+    const paths = options.output_type === 'latent' ? [path] : numberedPaths(path, count);
     const staging = new Staging();
     const staged: string[] = [];
     for (const target of paths) staged.push(await staging.add(target));
@@ -59,6 +59,11 @@ export class SdxlOutput {
   discard(): Promise<void> {
     return this.staging.discard();
   }
+}
+
+/** Of the files with what was drawn. */
+export function outputExtension({ output_type }: SdxlOptions): string {
+  return output_type === 'latent' ? '.safetensors' : '.png';
 }
 
 function describeImage(subject: Subject, { request, parallel, topology }: SdxlPlan, index: number) {

@@ -76,7 +76,7 @@ export function describeRun(
 ): void {
   const { request, topology, parallel, parallelism } = plan;
   const { worldSize } = topology;
-  terminal.note(describeRequest(subject.name, { ...request, prompt: subject.prompts }));
+  terminal.note(describeRequest(subject.name, request));
   terminal.note(
     (groups === 1 ? '' : `${groups} groups, each of `) +
       `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights; ` +

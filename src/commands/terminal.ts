@@ -2,8 +2,8 @@ import cliProgress from 'cli-progress';
 
 /** Shows how far something is. */
 export interface Progress {
-  /** `label` says what is being done. */
-  update(done: number, label: string): void;
+  /** `label` says what is being done; `note` is shown behind the numbers. */
+  update(done: number, label: string, note?: string): void;
   stop(): void;
 }
 
@@ -47,7 +47,7 @@ class ProgressBar implements Progress {
     unit: string,
   ) {
     this.bar = new cliProgress.SingleBar({
-      format: `{label} {bar} {value}/{total} ${unit}  {duration_formatted}`,
+      format: `{label} {bar} {value}/{total} ${unit}{note}  {duration_formatted}`,
       barCompleteChar: '█',
       barIncompleteChar: '░',
       barsize: 30,
@@ -58,10 +58,11 @@ class ProgressBar implements Progress {
     });
   }
 
-  update(done: number, label: string): void {
-    if (!this.started) this.bar.start(this.total, done, { label });
+  update(done: number, label: string, note?: string): void {
+    const texts = { label, note: appended(note) };
+    if (!this.started) this.bar.start(this.total, done, texts);
     this.started = true;
-    this.bar.update(done, { label });
+    this.bar.update(done, texts);
   }
 
   stop(): void {
@@ -79,13 +80,19 @@ class ProgressLines implements Progress {
     private readonly unit: string,
   ) {}
 
-  update(done: number, label: string): void {
+  update(done: number, label: string, note?: string): void {
     const tenth = Math.floor((10 * done) / this.total);
     if (label !== this.label) process.stderr.write(`${label}\n`);
-    else if (tenth > this.tenth) process.stderr.write(`${label} ${done}/${this.total} ${this.unit}\n`);
+    else if (tenth > this.tenth) {
+      process.stderr.write(`${label} ${done}/${this.total} ${this.unit}${appended(note)}\n`);
+    }
     this.label = label;
     this.tenth = tenth;
   }
 
   stop(): void {}
+}
+
+function appended(note: string | undefined): string {
+  return note === undefined ? '' : `, ${note}`;
 }

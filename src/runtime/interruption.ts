@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { DistriError, type ErrorCode } from './errors.js';
 
 const interruptingSignals: Readonly<Record<string, ErrorCode>> = {
@@ -12,6 +13,8 @@ const interruptingSignals: Readonly<Record<string, ErrorCode>> = {
  */
 export function watchInterruption(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
+  // Every group of ranks listens.
+  setMaxListeners(0, controller.signal);
   const interrupt = (signal: NodeJS.Signals) => {
     controller.abort(
       new DistriError(interruptingSignals[signal] ?? 'interrupted', `Interrupted by ${signal}`),

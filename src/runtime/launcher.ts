@@ -2,6 +2,7 @@ import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Addon, ControlBlock } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
+import { availableCpus } from './cpus.js';
 import { DistriError, exitStatus } from './errors.js';
 import { unlessInterrupted } from './interruption.js';
 import type { Meeting } from './meeting.js';
@@ -109,6 +110,11 @@ export class RankGroup<Job, Result> {
     return this.ranks.map((rank) => rank.pid);
   }
 
+  /** Something went wrong: the ranks end or are gone, and do no more jobs. */
+  get failed(): boolean {
+    return this.fault !== undefined;
+  }
+
   /** Gives every rank the same job; resolves to their results in rank order. One job at a time. */
   async run(job: Job, listener: GroupListener): Promise<readonly Result[]> {
     if (this.fault !== undefined) {
@@ -137,7 +143,7 @@ export class RankGroup<Job, Result> {
     const log = (line: string) => this.options.log(rank, line);
     const start = () => new RankProcess<Job, Result>({ rank, entry, descriptors: memory, log }, this.events);
     const own = cpus?.[rank];
-    return own === undefined ? start() : startOn(addon, own, cpus?.flat() ?? [], start);
+    return own === undefined ? start() : startOn(addon, own, start);
   }
 
   private readonly events: RankEvents<Job, Result> = {
@@ -256,11 +262,12 @@ class Answers<T> {
  * Starts a process that may only use `cpus`. The parent takes on the restriction while it forks, because a process that restricts itself is too late:
  * Node's threads exist before its first statement runs.
  */
-function startOn<T>(addon: Addon, cpus: readonly number[], allCpus: readonly number[], start: () => T): T {
+function startOn<T>(addon: Addon, cpus: readonly number[], start: () => T): T {
+  const { ids } = availableCpus();
   addon.setAffinity(cpus);
   try {
     return start();
   } finally {
-    addon.setAffinity(allCpus);
+    addon.setAffinity(ids);
   }
 }

@@ -33,6 +33,11 @@ export class Staging {
     return path;
   }
 
+  /** Checks that files can be written in `folder`, creating it. */
+  async reserve(folder: string): Promise<void> {
+    await this.hiddenFolder(folder);
+  }
+
   /** `error` with the final names of files in its message: people know no others. */
   withTargets(error: unknown): unknown {
     if (!(error instanceof DistriError)) return error;

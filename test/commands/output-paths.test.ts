@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { chooseOutputPath, numberedPaths } from '../../src/commands/output-paths.js';
+import { chooseOutputFolder, chooseOutputPath, numberedPaths } from '../../src/commands/output-paths.js';
 
 test('without a path the picture gets a readable new name in results/', () => {
   const path = chooseOutputPath(undefined, 'A small red heart, 8k!', '.png');
@@ -42,4 +42,13 @@ test('several pictures are numbered, and sort in order', () => {
   assert.deepEqual(numberedPaths('a/b.png', 1), ['a/b.png']);
   assert.deepEqual(numberedPaths('a/b.png', 2), ['a/b-0.png', 'a/b-1.png']);
   assert.equal(numberedPaths('a/b.png', 11)[3], 'a/b-03.png');
+});
+
+test('single prompts go to a folder: the given one, or a new one in results/', () => {
+  assert.equal(chooseOutputFolder('a/b', ''), resolve('a/b'));
+  assert.equal(chooseOutputFolder('v1.0/', ''), resolve('v1.0'));
+  const path = chooseOutputFolder(undefined, 'A heart!');
+  assert.equal(dirname(path), resolve('results'));
+  assert.match(basename(path), /^\d{8}-\d{6}-\d{3}-a-heart$/);
+  assert.throws(() => chooseOutputFolder('a.png', ''), { message: /^Expected a folder for --output_path/ });
 });

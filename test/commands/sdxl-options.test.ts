@@ -87,6 +87,13 @@ const refused: readonly [argv: string[], message: RegExp][] = [
     ['--negative_prompt', 'a', '--negative_prompt', 'b'],
     /^Expected one --negative_prompt, or as many as prompts \(1\), for --negative_prompt but received 2/,
   ],
+  [['--prompt', 'a', '--prompts', 'b.txt'], /^--prompt and --prompts exclude each other/],
+  [
+    ['-n', '4', '--data_parallel', '3'],
+    /^Expected a divisor of the number of ranks \(4\) for --data_parallel/,
+  ],
+  [['--prompts', 'b.txt', '--trace', 'x.safetensors'], /^--trace is of one call/],
+  [['--mode', 'benchmark', '--prompts', 'b.txt'], /^--mode benchmark measures one call/],
   [['--json', 'x.json'], /^--json needs --mode benchmark/],
   [['--random_weights', 'sdxl-mid'], /^--random_weights needs --mode benchmark/],
   [['--mode', 'benchmark', '--ignore_ratio', '1'], /^Expected a number less than 1 for --ignore_ratio/],
