@@ -1,5 +1,4 @@
 import { Command, Option } from 'commander';
-import { probeAddon } from '../native/load.js';
 import {
   type ParallelismName,
   parallelismNames,
@@ -9,17 +8,14 @@ import {
   syncModes,
 } from '../pipelines/request.js';
 import { comparedRankCounts } from '../planning/choices.js';
-import { makePlan, type Profiler } from '../planning/plan.js';
-import { ProfileCache, profileKey } from '../planning/profile-cache.js';
-import type { PlannedImage } from '../planning/rank-program.js';
+import { makePlan } from '../planning/plan.js';
 import { recommend } from '../planning/recommend.js';
 import { availableCpus } from '../runtime/cpus.js';
-import { expected } from '../runtime/errors.js';
 import type { WeightsMode } from '../runtime/memory.js';
-import { packageVersion } from './package.js';
 import { integer, number, oneOf, repeated, side, text } from './parsers.js';
 import { type PlanReport, planLines, planReport } from './plan-output.js';
-import { openSubject, type PlanSubject, type SubjectOptions } from './plan-subject.js';
+import { machineProfiler } from './plan-profiler.js';
+import { openSubject, plannedImage, type SubjectOptions } from './plan-subject.js';
 import { Terminal } from './terminal.js';
 
 const examples = `
@@ -30,7 +26,6 @@ Examples:
   distri plan -n 8 --model ./sdxl --no_measure --json`;
 
 const weightsModes = ['auto', 'shared', 'private'] as const;
-const DEFAULT_SIZE = 1024;
 
 interface PlanOptions extends SubjectOptions {
   readonly image_size?: readonly number[];
@@ -143,7 +138,7 @@ function count(flags: string, description: string, least: number, initial: numbe
 
 async function plan(options: PlanOptions, terminal: Terminal, interruption: AbortSignal): Promise<void> {
   const subject = await openSubject(options);
-  const image = imageOf(subject, options);
+  const image = plannedImage(subject, options.image_size);
   const { sync_mode: syncMode, nproc_per_node: ranks, num_inference_steps: steps } = options;
   const choiceOptions = {
     guided: options.guidance_scale > 1,
@@ -162,7 +157,9 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
       threads: (count) => options.threads ?? Math.max(1, Math.floor(availableCpus().count / count)),
       weights: options.weights,
     },
-    options.no_measure ? undefined : await profiler(options.remeasure === true, terminal, interruption),
+    options.no_measure
+      ? undefined
+      : await machineProfiler(options.remeasure === true, terminal, interruption),
   );
   const recommendation = recommend(made.choices, syncMode);
   const picture = {
@@ -176,32 +173,6 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
   };
   const report = planReport(picture, made, recommendation);
   print(report, terminal, options.json === true);
-}
-
-function imageOf({ unet, factor, textTokens }: PlanSubject, { image_size = [] }: PlanOptions): PlannedImage {
-  if (image_size.length > 2) {
-    throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
-  }
-  const native = unet.sampleSize === undefined ? DEFAULT_SIZE : unet.sampleSize * factor;
-  const [height = native, width = height] = image_size;
-  const latents = (pixels: number) => Math.floor(pixels / factor);
-  return { unet, rows: latents(height), columns: latents(width), textTokens, images: 1 };
-}
-
-/** Says when it measures, because that takes seconds. */
-export async function profiler(
-  remeasure: boolean,
-  terminal: Terminal,
-  interruption: AbortSignal,
-): Promise<Profiler> {
-  const { version } = await probeAddon();
-  const key = profileKey({ distri: packageVersion(), onnxRuntime: version });
-  const cache = await ProfileCache.open(key, remeasure);
-  return (setting) => {
-    const { ranks, threads } = setting;
-    if (!cache.has(setting)) terminal.note(`measuring this machine: ${ranks} ranks with ${threads} threads`);
-    return cache.get(setting, interruption);
-  };
 }
 
 function print(report: PlanReport, terminal: Terminal, json: boolean): void {

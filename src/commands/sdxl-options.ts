@@ -45,7 +45,7 @@ export interface SdxlOptions {
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly comm_timeout: number;
-  readonly parallelism: ParallelismName;
+  readonly parallelism: ParallelismName | 'auto';
   readonly sync_mode: SyncMode;
   readonly warmup_steps: number;
   readonly no_split_batch?: true;
@@ -151,8 +151,8 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(
       choice(
         '--parallelism <name>',
-        'how ranks share a picture, see docs/modes.md',
-        parallelismNames,
+        'how ranks share a picture, see docs/modes.md; auto: as distri plan recommends',
+        [...parallelismNames, 'auto'],
         'patch',
       ),
     )

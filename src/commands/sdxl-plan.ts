@@ -7,6 +7,7 @@ import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { embeddedModel } from './package.js';
+import type { SettledOptions } from './sdxl-auto.js';
 import type { SdxlOptions } from './sdxl-options.js';
 
 const EMBEDDED_PROMPT = 'a yellow star on a night sky';
@@ -51,7 +52,7 @@ export function chooseSubject(options: SdxlOptions): Subject {
 
 /** Fits the options to the checkpoint; what it can't do is refused here, before anything expensive. */
 export async function planSdxl(
-  options: SdxlOptions,
+  options: SettledOptions,
   subject: Subject,
   checkpoint: Pick<Checkpoint, 'config'>,
 ): Promise<SdxlPlan> {

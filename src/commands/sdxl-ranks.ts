@@ -9,7 +9,9 @@ import { RankGroup } from '../runtime/launcher.js';
 import type { Meeting } from '../runtime/meeting.js';
 import { planWeights } from '../runtime/memory.js';
 import { readArchitecture } from './architectures.js';
+import { architectureSubject, checkpointSubject } from './plan-subject.js';
 import { float32Bytes, prepareWeights, withByteProgress } from './prepare-weights.js';
+import { settleParallelism } from './sdxl-auto.js';
 import type { SdxlOptions } from './sdxl-options.js';
 import { planSdxl, type SdxlPlan, type Subject } from './sdxl-plan.js';
 import { describeMode, describeRanks, describeRequest } from './summary.js';
@@ -88,12 +90,13 @@ export function describeRun(
 async function prepare(
   options: SdxlOptions,
   subject: Subject,
-  { terminal, meeting }: RunContext,
+  context: RunContext,
 ): Promise<SdxlPreparation> {
+  const { terminal, meeting } = context;
   const { version, library } = await probeAddon();
   terminal.detail(`ONNX Runtime ${version} (${library})`);
   const prepareModel = subject.randomWeights ? prepareRandomWeights : prepareCheckpoint;
-  const { plan, source, unet } = await prepareModel(options, subject, terminal);
+  const { plan, source, unet } = await prepareModel(options, subject, context);
   const cpus = (await meeting?.cpus()) ?? availableCpus();
   return { plan, load: { ...source, ...holding(options, unet, cpus, terminal) }, onnxRuntime: version };
 }
@@ -108,13 +111,15 @@ interface PreparedModel {
 async function prepareCheckpoint(
   options: SdxlOptions,
   subject: Subject,
-  terminal: Terminal,
+  { terminal, interruption }: RunContext,
 ): Promise<PreparedModel> {
   const { variant, revision } = options;
   const checkpoint = await withByteProgress(terminal, `downloading ${subject.name}`, (onProgress) =>
     openCheckpoint(subject.model, { variant, revision, onProgress }),
   );
-  const plan = await planSdxl(options, subject, checkpoint);
+  const model = () => checkpointSubject(checkpoint);
+  const settled = await settleParallelism(options, model, terminal, interruption);
+  const plan = await planSdxl(settled, subject, checkpoint);
   await prepareWeights(checkpoint, neededComponents(plan), terminal);
   const unet = await float32Bytes(checkpoint, 'unet', variant);
   return { plan, source: { directory: checkpoint.directory, variant }, unet };
@@ -128,7 +133,7 @@ function neededComponents({ request }: SdxlPlan): string[] {
 async function prepareRandomWeights(
   options: SdxlOptions,
   subject: Subject,
-  terminal: Terminal,
+  { terminal, interruption }: RunContext,
 ): Promise<PreparedModel> {
   const config = await readArchitecture(subject.model);
   const directory = await withByteProgress(
@@ -136,7 +141,9 @@ async function prepareRandomWeights(
     `writing random weights of ${subject.name}`,
     (onProgress) => prepareRandomModel(subject.name, config, { onProgress }),
   );
-  const plan = await planSdxl(options, subject, openRandomModel(directory));
+  const model = () => architectureSubject(subject.model);
+  const settled = await settleParallelism(options, model, terminal, interruption);
+  const plan = await planSdxl(settled, subject, openRandomModel(directory));
   const source = { directory, variant: undefined, randomWeights: true };
   return { plan, source, unet: unetBytes(config) };
 }
