@@ -13,7 +13,8 @@ import type { JobFunction } from './serve.js';
 
 /** How much later than the first rank the others may start. */
 export const GATHERING_MS = 30_000;
-/** How long the others may take to notice that all is over. */
+/** When all is over: how long the first rank still waits for those on their way, and how long the others may take to notice. */
+const LATECOMERS_MS = 5000;
 const FAREWELL_MS = 500;
 
 /**
@@ -34,7 +35,7 @@ export class Meeting<Job, Result> {
     run: JobFunction<Job, Result>,
   ): Promise<Meeting<Job, Result>> {
     const meeting = new Meeting(launched, run);
-    await meeting.place.open(meeting.server);
+    if (meeting.worldSize > 1) await meeting.place.open(meeting.server);
     process.on('exit', meeting.leavePlace);
     return meeting;
   }
@@ -78,7 +79,7 @@ export class Meeting<Job, Result> {
 
   /** Sends everybody home with this exit status, also those who are still on their way. */
   async close(status: number): Promise<void> {
-    await this.complete.catch(() => {});
+    await Promise.race([this.complete.catch(() => {}), delay(LATECOMERS_MS, undefined, { ref: false })]);
     const open = [...this.guests.values()].filter(({ guest }) => guest.open);
     const gone = open.map(({ guest }) => new Promise<void>((resolve) => guest.onClose(resolve)));
     for (const { guest } of open) guest.send({ type: 'end', status });
