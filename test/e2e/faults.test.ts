@@ -102,7 +102,6 @@ const refused: readonly [args: string[], message: RegExp, status: number][] = [
   [['--output_path', '/dev/full'], /^distri: Expected a path that ends in \.png/, 2],
   [['--model', 'no/such/folder'], /^distri: no\/such\/folder: /, 3],
   [['--promt', 'x'], /^distri: unknown option '--promt' \(Did you mean --prompt\?\)$/, 2],
-  [['--parallelism', 'tensor'], /^distri: --parallelism tensor is not available yet/, 4],
 ];
 
 for (const [args, expected, status] of refused) {
