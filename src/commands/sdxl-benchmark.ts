@@ -15,6 +15,8 @@ import type { Progress } from './terminal.js';
  */
 export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): Promise<void> {
   const { terminal } = context;
+  if (options.output_path !== undefined)
+    terminal.note('--output_path has no effect: a benchmark writes no picture');
   const subject = chooseSubject(options);
   const file = options.json === undefined ? undefined : await RecordFile.prepare(options.json);
   try {

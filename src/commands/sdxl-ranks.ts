@@ -1,6 +1,6 @@
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import { probeAddon } from '../native/load.js';
-import { openRandomModel, prepareRandomModel, unetBytes } from '../pipelines/random-model.js';
+import { prepareRandomModel, sdxlWith, unetBytes } from '../pipelines/random-model.js';
 import type { LoadOptions } from '../pipelines/request.js';
 import { availableCpus, type Cpus, shareCpus } from '../runtime/cpus.js';
 import { unlessInterrupted } from '../runtime/interruption.js';
@@ -136,14 +136,14 @@ async function prepareRandomWeights(
   { terminal, interruption }: RunContext,
 ): Promise<PreparedModel> {
   const config = await readArchitecture(subject.model);
+  const model = () => architectureSubject(subject.model);
+  const settled = await settleParallelism(options, model, terminal, interruption);
+  const plan = await planSdxl(settled, subject, sdxlWith(config));
   const directory = await withByteProgress(
     terminal,
     `writing random weights of ${subject.name}`,
     (onProgress) => prepareRandomModel(subject.name, config, { onProgress }),
   );
-  const model = () => architectureSubject(subject.model);
-  const settled = await settleParallelism(options, model, terminal, interruption);
-  const plan = await planSdxl(settled, subject, openRandomModel(directory));
   const source = { directory, variant: undefined, randomWeights: true };
   return { plan, source, unet: unetBytes(config) };
 }

@@ -90,10 +90,21 @@ export async function prepareRandomModel(
 export function openRandomModel(directory: string): ComponentSource {
   return {
     config: async (component) => {
-      const known = sdxlConfigs[component];
-      return known ?? readJsonObject(join(directory, component, 'config.json'));
+      const unet = await readJsonObject(join(directory, 'unet', 'config.json'));
+      return sdxlWith(unet).config(component);
     },
     weights: (component) => loadWeights(directory, component),
+  };
+}
+
+/** The configs of an SDXL with this UNet. */
+export function sdxlWith(unet: JsonObject): Pick<ComponentSource, 'config'> {
+  return {
+    config: async (component) => {
+      const config = component === 'unet' ? unet : sdxlConfigs[component];
+      if (config === undefined) throw new Error(`an architecture has no ${component}`);
+      return config;
+    },
   };
 }
 

@@ -56,8 +56,8 @@ export class RandomWeightsPipeline implements Pipeline {
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
-    listener.phase('denoise', 'start');
     await this.#loop.begin(request, this.#randomConditioning(request), ignore);
+    listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, ignore);
     listener.phase('denoise', 'end');
     return { latents };

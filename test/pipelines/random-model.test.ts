@@ -64,6 +64,18 @@ test("sdxl-base-1.0 has the public checkpoint's number of parameters", async () 
   assert.equal(unetBytes(await readArchitecture('sdxl-base-1.0')), 4 * 2_567_463_684);
 });
 
+test('weights that the disk has no room for are refused before anything is written', async () => {
+  await assert.rejects(
+    prepareRandomModel('huge', { ...tiny, block_out_channels: [32768, 65536, 131072] }, { cacheDir }),
+    {
+      code: 'output',
+      message:
+        /writing random weights of huge needs \d+\.\d GB, but .* are free; make room or set DISTRI_CACHE/,
+    },
+  );
+  assert.deepEqual(await readdir(join(cacheDir, 'random-weights', 'huge', 'unet')), ['config.json']);
+});
+
 test('an unknown architecture is answered with the known ones', async () => {
   await assert.rejects(readArchitecture('sdxl'), {
     code: 'usage',
