@@ -18,8 +18,6 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
     throw NativeError("ORT", "weights are shared or private, not " + weights);
   }
   config.share_weights = weights == "shared";
-  const Napi::Value spin = options.Get("spin");
-  config.spin = spin.IsBoolean() && spin.As<Napi::Boolean>().Value();
   const Napi::Value rank = options.Get("rank");
   if (!rank.IsUndefined()) config.rank = rank.As<Napi::Number>().Int32Value();
   const Napi::Value profile = options.Get("profile");

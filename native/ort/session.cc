@@ -11,7 +11,9 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
   Check(api().SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
   Check(api().SetSessionGraphOptimizationLevel(options.get(), ORT_ENABLE_ALL));
   Check(api().SetIntraOpNumThreads(options.get(), config.threads));
-  set("session.intra_op.allow_spinning", config.spin ? "1" : "0");
+  // Ranks wait for each other and may share cores: a spinning thread would take time from the rank waited
+  // for.
+  set("session.intra_op.allow_spinning", "0");
   // ONNX Runtime refuses absolute locations, and symbolic links that leave this folder.
   set("session.model_external_initializers_file_folder_path", "/");
   if (config.share_weights) {

@@ -27,7 +27,6 @@ struct TensorView {
 struct SessionConfig {
   int threads = 1;
   bool share_weights = true;
-  bool spin = false;
   std::shared_ptr<Communicator> communicator;
   int rank = 0;
   std::string profile;

@@ -99,11 +99,6 @@ export interface SessionOptions {
    * `private` lets ONNX Runtime repack them: the fastest kernels, a copy per rank.
    */
   readonly weights: 'shared' | 'private';
-  /**
-   * Whether threads without work spin for a while instead of sleeping (default false). Faster, but where ranks wait for each other and may share
-   * cores a spinning thread takes time from the rank waited for.
-   */
-  readonly spin?: boolean;
   /** Needed when the graph has exchanging operators. */
   readonly communicator?: Communicator;
   /** Rank named in error messages (default 0). */

@@ -40,7 +40,6 @@ export class Executable {
       weights,
       rank,
       initializers: slices,
-      spin: communicator === undefined && threads > 1,
       ...(communicator ? { communicator } : {}),
       ...(profile === undefined ? {} : { profile }),
     });
