@@ -5,7 +5,7 @@ import { availableCpus } from '../runtime/cpus.js';
 import { choiceText } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
 import { type PlanSubject, plannedImage } from './plan-subject.js';
-import type { SdxlOptions } from './sdxl-options.js';
+import { drawsPromptsSingly, type SdxlOptions } from './sdxl-options.js';
 import type { Terminal } from './terminal.js';
 
 /** Options whose parallelism is one that there is. */
@@ -44,8 +44,9 @@ export async function settleParallelism(
 }
 
 /** Pictures of one call of the pipeline. */
-function imageCount({ prompt = [''], num_images_per_prompt, data_parallel }: SdxlOptions): number {
-  return (data_parallel === undefined ? prompt.length : 1) * num_images_per_prompt;
+function imageCount(options: SdxlOptions): number {
+  const { prompt = [''], num_images_per_prompt } = options;
+  return (drawsPromptsSingly(options) ? 1 : prompt.length) * num_images_per_prompt;
 }
 
 function applied(

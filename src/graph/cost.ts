@@ -12,6 +12,8 @@ export interface OperationCost {
   readonly macs: number;
   /** Bytes of operands read and results written, each once; 0 where only a shape changes. */
   readonly bytes: number;
+  /** Those of them that are weights. */
+  readonly weightBytes: number;
 }
 
 /** Bytes of a value's elements. */
@@ -26,7 +28,12 @@ export function byteLength({ dtype, shape }: Value): number {
  */
 export function operationCost(operation: Operation): OperationCost {
   const kind = kindOfOperator(operation.spec.op);
-  return { kind, macs: macs(kind, operation), bytes: bytesMoved(operation) };
+  return {
+    kind,
+    macs: macs(kind, operation),
+    bytes: bytesMoved(operation),
+    weightBytes: weightBytes(operation),
+  };
 }
 
 /** Multiply-accumulates by kind of layer. */
@@ -79,4 +86,9 @@ function bytesMoved({ spec, outputs }: Operation): number {
   if (spec.op === 'Reshape') return 0;
   const operands = spec.inputs.flatMap((value) => (value ? [value] : []));
   return [...operands, ...outputs].reduce((sum, value) => sum + byteLength(value), 0);
+}
+
+function weightBytes({ spec }: Operation): number {
+  const weights = spec.inputs.filter((value) => value?.phase === 'constant');
+  return weights.reduce((sum, value) => sum + (value ? byteLength(value) : 0), 0);
 }

@@ -31,9 +31,21 @@ export class Predictor {
     return exchanges.reduce((sum, exchange) => sum + this.exchange(exchange), computing);
   }
 
-  private operation({ kind, macs, bytes }: OperationCost): number {
+  private operation({ kind, macs, bytes, weightBytes }: OperationCost): number {
     const work = kind === 'other' ? bytes : macs;
-    return work === 0 ? 0 : interpolate(this.curves.get(kind) ?? [], work);
+    const computing = Math.max(this.starting, interpolate(this.curves.get(kind) ?? [], work));
+    return kind === 'other' ? computing : computing + this.reading(weightBytes);
+  }
+
+  /** Weights come from main memory at every step: a model is larger than caches. What was measured of products had them in caches. */
+  private reading(bytes: number): number {
+    const largest = this.curves.get('other')?.at(-1);
+    return largest === undefined ? 0 : (largest.seconds * bytes) / largest.work;
+  }
+
+  /** Seconds that every operation takes at least. */
+  private get starting(): number {
+    return this.curves.get('other')?.[0]?.seconds ?? 0;
   }
 
   private exchange({ published, fetched, awaited }: Exchange): number {
@@ -41,15 +53,12 @@ export class Predictor {
   }
 }
 
-/**
- * Between two measured amounts straight on logarithmic scales; above the largest at its rate. Below the smallest time falls with the work at
- * first, but never under half of what was measured: starting an operation takes some time.
- */
+/** Between two measured amounts straight on logarithmic scales; beyond them at the rate of the last. */
 export function interpolate(points: readonly Point[], work: number): number {
   const [first, last] = [points[0], points.at(-1)];
   if (!first || !last) return 0;
   if (work >= last.work) return (last.seconds * work) / last.work;
-  if (work <= first.work) return first.seconds * Math.max(0.5, work / first.work);
+  if (work <= first.work) return (first.seconds * work) / first.work;
   const index = points.findIndex((point) => point.work > work);
   const [below, above] = [points[index - 1] as Point, points[index] as Point];
   const share = Math.log(work / below.work) / Math.log(above.work / below.work);

@@ -14,14 +14,13 @@ test('times between measured amounts of work lie between measured times', () => 
   assert.equal(interpolate(points, 1000), 4);
 });
 
-test('beyond what was measured the rate stays, and starting takes its time', () => {
+test('beyond what was measured the rate stays', () => {
   assert.equal(interpolate(points, 3000), 12);
   assert.equal(interpolate(points, 8), 0.8);
-  assert.equal(interpolate(points, 1), 0.5);
   assert.equal(interpolate([], 1), 0);
 });
 
-test('a step is its operations and its exchanges, and a barrier for those that are waited for', () => {
+test('a step is its operations, each with its start and its weights, its exchanges, and a barrier for those that are waited for', () => {
   const profile: MachineProfile = {
     setting: { ranks: 2, threads: 1, weights: 'shared' },
     probes: [
@@ -35,14 +34,14 @@ test('a step is its operations and its exchanges, and a barrier for those that a
   const exchange = { kind: 'halo', published: 15, fetched: 15 } as const;
   const step = {
     costs: [
-      { kind: 'conv', macs: 200, bytes: 7 },
-      { kind: 'other', macs: 0, bytes: 20 },
-      { kind: 'other', macs: 0, bytes: 0 },
+      { kind: 'conv', macs: 200, bytes: 70, weightBytes: 50 },
+      { kind: 'other', macs: 0, bytes: 20, weightBytes: 5 },
+      { kind: 'other', macs: 0, bytes: 0, weightBytes: 0 },
     ],
     exchanges: [
       { ...exchange, awaited: true },
       { ...exchange, awaited: false },
     ],
   } as const;
-  assert.ok(Math.abs(new Predictor(profile).step(step) - (2 + 0.2 + 6 + 0.25 + 6)) < 1e-12);
+  assert.ok(Math.abs(new Predictor(profile).step(step) - (2 + 0.5 + 0.2 + 0.1 + 6 + 0.25 + 6)) < 1e-12);
 });
