@@ -7,7 +7,7 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { kindOfOperator } from '../../src/graph/cost.js';
+import { type ComputeKind, kindOfOperator } from '../../src/graph/cost.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
 import { planTopology, type RankRole } from '../../src/runtime/topology.js';
@@ -48,6 +48,12 @@ function plannedMacs({ config, shape }: BenchModel, ranks: number, rank: number)
   return RankProgram.build(image, topology, topology.roles[rank] as RankRole, benchParallel).macs;
 }
 
+/** Milliseconds of all operators of a kind. */
+function timeOf(rows: ReadonlyMap<string, Row>, kind: ComputeKind): number {
+  const own = [...rows].filter(([operator]) => kindOfOperator(operator) === kind);
+  return own.reduce((sum, [, { milliseconds }]) => sum + milliseconds, 0);
+}
+
 function print(title: string, rows: ReadonlyMap<string, Row>, macs: ReturnType<typeof plannedMacs>): void {
   const total = [...rows.values()].reduce((sum, row) => sum + row.milliseconds, 0);
   console.log(`${title}: ${total.toFixed(1)} ms in operators per step`);
@@ -57,13 +63,12 @@ function print(title: string, rows: ReadonlyMap<string, Row>, macs: ReturnType<t
     const share = ((100 * milliseconds) / total).toFixed(1);
     const computed = kindOfOperator(kind);
     const speed =
-      computed === 'other' ? '' : `${((2e-6 * macs[computed]) / milliseconds).toFixed(0)} GFLOP/s`;
+      computed === 'other' ? '' : `${((2e-6 * macs[computed]) / timeOf(rows, computed)).toFixed(0)} GFLOP/s`;
     console.log(
       `  ${kind.padEnd(24)} ${calls.toFixed(0).padStart(5)} calls ${milliseconds.toFixed(2).padStart(9)} ms ${share.padStart(5)} %  ${speed}`.trimEnd(),
     );
   }
-  const other = [...rows].filter(([kind]) => kindOfOperator(kind) === 'other');
-  const rest = other.reduce((sum, [, { milliseconds }]) => sum + milliseconds, 0);
+  const rest = timeOf(rows, 'other');
   console.log(`  neither convolution, matrix product nor attention: ${((100 * rest) / total).toFixed(1)} %`);
 }
 
