@@ -6,8 +6,9 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { readJsonObject } from '../../src/checkpoint/json.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
+import { seededCheckpoint } from '../support/seeded-checkpoint.js';
 
-const golden = join('test', 'golden', 'tiny-sdxl');
+const golden = await seededCheckpoint('tiny-sdxl');
 
 let folder: string;
 let copy: string;

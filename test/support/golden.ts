@@ -13,13 +13,14 @@ import type {
   SyncMode,
 } from '../../src/pipelines/request.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden', import.meta.url));
 /** The full golden data, where there is a copy. */
 const full = process.env.DISTRI_GOLDEN;
 
 /** The test checkpoint with SDXL's architecture. */
-export const tinySdxl = join(kept, 'tiny-sdxl');
+export const tinySdxl = await seededCheckpoint('tiny-sdxl');
 
 export interface DiffusersCase {
   readonly name: string;
