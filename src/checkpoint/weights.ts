@@ -9,7 +9,10 @@ import { findWeightFiles, type WeightFiles } from './weight-files.js';
 
 /** One component's weights, by the names diffusers and transformers give them. */
 export interface WeightSource {
-  /** The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. */
+  /**
+   * The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A linear layer may be stored as
+   * a 1x1 convolution.
+   */
   get(name: string, shape: Shape): TensorEntry;
   has(name: string): boolean;
   names(): Iterable<string>;
@@ -71,7 +74,7 @@ class FileWeights implements WeightSource {
   get(name: string, shape: Shape): TensorEntry {
     const entry = this.entries.get(name);
     if (entry === undefined) throw this.error(`has no tensor ${quote(name)}${this.suggestions(name)}`);
-    if (!equal(entry.shape, shape)) {
+    if (!equal(withoutOnes(entry.shape, shape.length), shape)) {
       throw this.error(
         `tensor ${quote(name)} has shape ${format(entry.shape)}, but the model needs ${format(shape)}`,
       );
@@ -81,7 +84,7 @@ class FileWeights implements WeightSource {
         `tensor ${quote(name)} has type ${entry.dtype}, but weights are F32, F16, BF16 or F64`,
       );
     }
-    return entry;
+    return equal(entry.shape, shape) ? entry : { ...entry, shape };
   }
 
   has(name: string): boolean {
@@ -100,6 +103,11 @@ class FileWeights implements WeightSource {
     const near = nearNames(name, this.entries.keys());
     return near.length === 0 ? '' : `; near names: ${near.join(', ')}`;
   }
+}
+
+/** Without the dimensions of 1 at the end that exceed `rank`. */
+function withoutOnes(shape: Shape, rank: number): Shape {
+  return shape.slice(rank).every((dim) => dim === 1) ? shape.slice(0, rank) : shape;
 }
 
 function equal(a: Shape, b: Shape): boolean {

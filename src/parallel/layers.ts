@@ -4,9 +4,14 @@ import type { Activation, NormSpec } from '../graph/kernels.js';
 export interface ConvSpec {
   readonly inChannels: number;
   readonly outChannels: number;
-  /** 1, or 3 with one row and column of zeros around the image. */
+  /** 1, or 3 with zeros around the image. */
   readonly kernel: 1 | 3;
   readonly stride?: 1 | 2;
+  /**
+   * Where a kernel of 3 has its zeros: one row and column on each side (by default), or only after the last row and column, as VAE encoders
+   * with stride 2 have it.
+   */
+  readonly zeros?: 'around' | 'after';
 }
 
 export interface LinearSpec {

@@ -32,8 +32,9 @@ export class SingleDevice implements Layers {
   }
 
   conv2d(x: Value, name: string, spec: ConvSpec): Value {
-    const pad = spec.kernel === 3 ? 1 : 0;
-    return this.convolve(x, name, spec, [pad, pad, pad, pad]);
+    const after = spec.kernel === 3 ? 1 : 0;
+    const before = spec.zeros === 'after' ? 0 : after;
+    return this.convolve(x, name, spec, [before, before, after, after]);
   }
 
   gatherOutput(x: Value, _name: string): Value {

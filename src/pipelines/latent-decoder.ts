@@ -1,7 +1,12 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { Graph } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels.js';
-import { type AutoencoderKLConfig, AutoencoderKLDecoder, decoderNames } from '../models/autoencoder-kl.js';
+import {
+  type AutoencoderKLConfig,
+  AutoencoderKLDecoder,
+  decoderNames,
+  withCurrentAttentionNames,
+} from '../models/autoencoder-kl.js';
 import type { Addon } from '../native/addon.js';
 import { SingleDevice } from '../parallel/single-device.js';
 import { Executable, type ExecutableOptions, floatResult } from '../runtime/executable.js';
@@ -27,7 +32,7 @@ export class LatentDecoder {
     options: ExecutableOptions,
   ): Promise<LatentDecoder> {
     const kernels = new Kernels(new Graph());
-    const layers = new SingleDevice(kernels, await checkpoint.weights('vae'));
+    const layers = new SingleDevice(kernels, withCurrentAttentionNames(await checkpoint.weights('vae')));
     const output = new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size });
     const model = await Executable.load(addon, kernels.graph.compile().step, options);
     return new LatentDecoder(config, model, output.name);

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
-import { AutoencoderKLDecoder, readAutoencoderKLConfig } from '../../src/models/autoencoder-kl.js';
+import {
+  AutoencoderKLDecoder,
+  AutoencoderKLEncoder,
+  readAutoencoderKLConfig,
+} from '../../src/models/autoencoder-kl.js';
 import {
   CLIPTextModel,
   eosPosition,
@@ -29,7 +33,8 @@ function tracedModules(file: SafetensorsFile): string[] {
     .filter((name) => name.startsWith('out:') && name !== 'out:')
     .map((name) => name.slice('out:'.length))
     .filter(
-      (module) => !/norm[12]?$|conv_act$|#2$/.test(module) || /transformer_blocks.*norm[12]$/.test(module),
+      (module) =>
+        !/norm[12]?$|norm_out$|conv_act$|#2$/.test(module) || /transformer_blocks.*norm[12]$/.test(module),
     );
 }
 
@@ -97,6 +102,25 @@ describe('layer by layer, models compute what diffusers and transformers compute
       { latents: await input(file, 'latents') },
     );
     await compareModules(file, results);
+  });
+
+  it('AutoencoderKL.encode', async () => {
+    const file = await openDiffusers('trace_vae_encoder_sdxl');
+    const modules = tracedModules(file).filter((module) => !['mean', 'logvar'].includes(module));
+    const results = await runComponent(
+      tinySdxl,
+      'vae',
+      async (checkpoint, layers, kernels) => {
+        const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
+        new AutoencoderKLEncoder(config, layers, kernels).build({ batch: 1, height: 64, width: 64 });
+      },
+      modules.map(valueName),
+      { pixels: await input(file, 'pixels') },
+    );
+    for (const module of modules) {
+      const wanted = await file.read(`out:${module}`);
+      assertClose(results[valueName(module)], wanted, { relative: 1e-5 }, module);
+    }
   });
 
   for (const component of ['text_encoder', 'text_encoder_2']) {
