@@ -43,6 +43,18 @@ export async function openCheckpoint(nameOrPath: string, options: HubOptions = {
   return checkpoint;
 }
 
+/** Refuses a checkpoint of another class than `wanted`. */
+export function requirePipelineClass(
+  { directory, pipelineClass }: Pick<Checkpoint, 'directory' | 'pipelineClass'>,
+  wanted: PipelineClass,
+): void {
+  if (pipelineClass === wanted) return;
+  throw new DistriError(
+    'checkpoint',
+    `${directory}: expected a checkpoint of ${wanted} but found one of ${pipelineClass}`,
+  );
+}
+
 class DiffusersCheckpoint implements Checkpoint {
   constructor(
     readonly directory: string,

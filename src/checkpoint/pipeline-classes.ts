@@ -1,5 +1,6 @@
 /** The components that each class of pipeline is made of, by the keys of its model_index.json. */
 const components = {
+  PixArtAlphaPipeline: ['scheduler', 'text_encoder', 'tokenizer', 'transformer', 'vae'],
   StableDiffusionXLPipeline: [
     'scheduler',
     'text_encoder',

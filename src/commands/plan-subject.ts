@@ -1,5 +1,5 @@
 import { basename, resolve } from 'node:path';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { readCLIPTextConfig } from '../models/clip-text.js';
 import { readUNet2DConditionConfig, type UNet2DConditionConfig } from '../models/unet-2d-condition.js';
@@ -35,6 +35,7 @@ export async function openSubject(options: SubjectOptions): Promise<PlanSubject 
   if (architecture !== undefined) return { name: architecture, ...(await architectureSubject(architecture)) };
   const model = options.pretrained_model_name_or_path ?? embeddedModel;
   const checkpoint = await openCheckpoint(model, { variant, revision });
+  requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
   const local = model === embeddedModel || /^[./]/.test(model);
   return { name: local ? basename(resolve(model)) : model, ...(await checkpointSubject(checkpoint)) };
 }

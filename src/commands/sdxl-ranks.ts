@@ -1,4 +1,4 @@
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
 import { probeAddon } from '../native/load.js';
 import { prepareRandomModel, sdxlWith, unetBytes } from '../pipelines/random-model.js';
 import type { LoadOptions } from '../pipelines/request.js';
@@ -117,6 +117,7 @@ async function prepareCheckpoint(
   const checkpoint = await withByteProgress(terminal, `downloading ${subject.name}`, (onProgress) =>
     openCheckpoint(subject.model, { variant, revision, onProgress }),
   );
+  requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
   const model = () => checkpointSubject(checkpoint);
   const settled = await settleParallelism(options, model, terminal, interruption);
   const plan = await planSdxl(settled, subject, checkpoint);

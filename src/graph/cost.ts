@@ -49,6 +49,7 @@ export function macsByKind(operations: readonly Operation[]): Record<ComputeKind
 const kinds: Readonly<Record<string, ComputeKind>> = {
   Conv: 'conv',
   Gemm: 'linear',
+  MatMul: 'attention',
   Attention: 'attention',
   PatchAttention: 'attention',
   MultiHeadAttention: 'attention',
@@ -69,6 +70,7 @@ function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
     case 'linear':
       return results * (first[1] as number);
     case 'attention':
+      if (spec.op === 'MatMul') return results * (first.at(-1) as number);
       // Query [batch, tokens, inner] against key [batch, others, inner], then the same against the values.
       return 2 * elementCount(first) * attendedTokens(spec, second);
     case 'other':

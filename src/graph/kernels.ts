@@ -1,10 +1,10 @@
-import { int64, type Shape } from '../tensor/tensor.js';
+import { float32, int64, type Shape } from '../tensor/tensor.js';
 import { type Attribute, float, type Graph, int, ints, text, type Value } from './graph.js';
 
 /** Rows and columns of zeros added before a convolution: `[top, left, bottom, right]`. */
 export type Padding = readonly [number, number, number, number];
 
-export type Activation = 'none' | 'silu' | 'gelu' | 'quick_gelu';
+export type Activation = 'none' | 'silu' | 'gelu' | 'gelu_tanh' | 'quick_gelu';
 
 export interface NormSpec {
   readonly groups: number;
@@ -95,6 +95,31 @@ export class Kernels {
   }
 
   /**
+   * The same with `bias` `[batch or 1, heads or 1, tokens or 1, others]` added to the scores, which are multiplied by `scale` (by default
+   * 1 / sqrt(inner / heads)) before. Keys and values that are the same at every step are put in order once per image.
+   */
+  biasedAttention(
+    name: string,
+    query: Value,
+    key: Value,
+    value: Value,
+    bias: Value,
+    { heads, scale = 1 / Math.sqrt(lastDim(query) / heads) }: { heads: number; scale?: number },
+  ): Value {
+    const inHeads = (x: Value, part: string, order: readonly number[]) => {
+      const [batch, tokens, inner] = x.shape as [number, number, number];
+      const split = this.reshape(`${name}/${part}_heads`, x, [batch, tokens, heads, inner / heads]);
+      return this.transpose(`${name}/${part}`, split, order);
+    };
+    const scaled = scale === 1 ? key : this.multiplyNumber(`${name}/key_scaled`, key, scale);
+    const keys = inHeads(scaled, 'key', [0, 2, 3, 1]);
+    const scores = this.matmul(`${name}/scores`, inHeads(query, 'query', [0, 2, 1, 3]), keys);
+    const weights = this.softmax(`${name}/weights`, this.add(`${name}/biased`, scores, bias));
+    const mixed = this.matmul(`${name}/mixed`, weights, inHeads(value, 'value', [0, 2, 1, 3]));
+    return this.reshape(name, this.transpose(`${name}/tokens`, mixed, [0, 2, 1, 3]), query.shape);
+  }
+
+  /**
    * Attention of a band's tokens `[batch, tokens, inner]` to those of all bands; `exchange` says where the others are (see PatchAttention in
    * native/ops).
    */
@@ -144,6 +169,58 @@ export class Kernels {
     );
   }
 
+  /** x `[..., features]`, normalised over the last dimension, without weights. */
+  normalize(name: string, x: Value, epsilon: number): Value {
+    const features = lastDim(x);
+    const ones = this.graph.constant(`${name}/ones`, float32([features], new Float32Array(features).fill(1)));
+    return this.graph.node(
+      {
+        op: 'LayerNormalization',
+        name,
+        inputs: [x, ones],
+        attributes: { axis: int(-1), epsilon: float(epsilon) },
+      },
+      x.shape,
+    );
+  }
+
+  /** Over the last dimension. */
+  softmax(name: string, x: Value): Value {
+    return this.graph.node({ op: 'Softmax', name, inputs: [x], attributes: { axis: int(-1) } }, x.shape);
+  }
+
+  /** a `[..., rows, inner]` times b `[..., inner, columns]`, with the same leading dimensions. */
+  matmul(name: string, a: Value, b: Value): Value {
+    const shape = [...a.shape.slice(0, -1), lastDim(b)];
+    return this.graph.node({ op: 'MatMul', name, inputs: [a, b] }, shape);
+  }
+
+  /** Equal parts along an axis, one for each name. */
+  split(names: readonly string[], x: Value, axis: number): Value[] {
+    const shape = x.shape.with(axis, (x.shape[axis] as number) / names.length);
+    return this.graph.nodes(
+      {
+        op: 'Split',
+        name: names[0] as string,
+        inputs: [x],
+        attributes: { axis: int(axis), num_outputs: int(names.length) },
+      },
+      names.map((name) => ({ name, shape })),
+    );
+  }
+
+  addNumber(name: string, x: Value, number: number): Value {
+    return this.add(name, x, this.#number(name, number));
+  }
+
+  multiplyNumber(name: string, x: Value, number: number): Value {
+    return this.multiply(name, x, this.#number(name, number));
+  }
+
+  #number(name: string, number: number): Value {
+    return this.graph.constant(`${name}/number`, float32([], Float32Array.of(number)));
+  }
+
   /** x `[..., 2 * inner]` -> `[..., inner]`: first half times the exact GELU of the second. */
   geglu(name: string, x: Value): Value {
     const shape = [...x.shape.slice(0, -1), lastDim(x) / 2];
@@ -159,10 +236,10 @@ export class Kernels {
       case 'quick_gelu':
         return this.#quickGelu(name, x, 1.702);
       case 'gelu':
-        return this.graph.node(
-          { op: 'Gelu', name, inputs: [x], attributes: { approximate: text('none') } },
-          x.shape,
-        );
+      case 'gelu_tanh': {
+        const approximate = text(kind === 'gelu' ? 'none' : 'tanh');
+        return this.graph.node({ op: 'Gelu', name, inputs: [x], attributes: { approximate } }, x.shape);
+      }
     }
   }
 

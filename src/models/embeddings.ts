@@ -1,5 +1,6 @@
 import type { Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels.js';
+import type { Layers } from '../parallel/layers.js';
 import { float32 } from '../tensor/tensor.js';
 
 /**
@@ -23,4 +24,17 @@ export function sinusoidalEmbedding(
   const angles = kernels.multiply(`${name}/angles`, column, table);
   const waves = [kernels.sine(`${name}/sin`, angles), kernels.cosine(`${name}/cos`, angles)];
   return kernels.concat(name, flipSinToCos ? waves.toReversed() : waves, -1);
+}
+
+/** x `[n, inFeatures]` -> `[n, outFeatures]` through `name.linear_1`, SiLU and `name.linear_2`, as diffusers' TimestepEmbedding. */
+export function timestepEmbedding(
+  layers: Layers,
+  x: Value,
+  name: string,
+  inFeatures: number,
+  outFeatures: number,
+): Value {
+  const first = layers.linear(x, `${name}.linear_1`, { inFeatures, outFeatures, bias: true });
+  const active = layers.activation(first, `${name}.act`, 'silu');
+  return layers.linear(active, `${name}.linear_2`, { inFeatures: outFeatures, outFeatures, bias: true });
 }

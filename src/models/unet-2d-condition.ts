@@ -3,7 +3,7 @@ import type { Kernels } from '../graph/kernels.js';
 import type { AttentionSpec, Layers, ResnetSpec } from '../parallel/layers.js';
 import { expected } from '../runtime/errors.js';
 import { ConfigReader, limits, type RawConfig } from './config.js';
-import { sinusoidalEmbedding } from './embeddings.js';
+import { sinusoidalEmbedding, timestepEmbedding } from './embeddings.js';
 
 interface BlockConfig {
   readonly attention: boolean;
@@ -203,7 +203,7 @@ export class UNet2DConditionModel {
       flipSinToCos,
       freqShift,
     });
-    const time = this.#timestepEmbedding(projected, 'time_embedding', width, 4 * width);
+    const time = timestepEmbedding(this.#layers, projected, 'time_embedding', width, 4 * width);
     const extra = this.#embedTextTime(batch, 4 * width);
     const sum = extra ? this.#layers.add(extra, time, 'time_embedding/sum') : time;
     return this.#layers.activation(sum, 'time_embedding/silu', 'silu');
@@ -235,17 +235,7 @@ export class UNet2DConditionModel {
       sizes * textTime.timeEmbedDim,
     ]);
     const joined = this.#layers.concat(textEmbeds, rows, 'add_embedding/input');
-    return this.#timestepEmbedding(joined, 'add_embedding', textTime.inputDim, outFeatures);
-  }
-
-  #timestepEmbedding(x: Value, name: string, inFeatures: number, outFeatures: number): Value {
-    const first = this.#layers.linear(x, `${name}.linear_1`, { inFeatures, outFeatures, bias: true });
-    const active = this.#layers.activation(first, `${name}.act`, 'silu');
-    return this.#layers.linear(active, `${name}.linear_2`, {
-      inFeatures: outFeatures,
-      outFeatures,
-      bias: true,
-    });
+    return timestepEmbedding(this.#layers, joined, 'add_embedding', textTime.inputDim, outFeatures);
   }
 
   #downBlock(index: number, skips: Value[], time: Value, text: Value): void {
@@ -360,7 +350,11 @@ export class UNet2DConditionModel {
     );
     const cross = attention(this.#config.crossAttentionDim);
     x = layers.add(layers.crossAttention(norm(x, 2), text, `${name}.attn2`, cross), x, `${name}.attn2/sum`);
-    const fed = layers.feedForward(norm(x, 3), `${name}.ff`, { features, innerFeatures: 4 * features });
+    const fed = layers.feedForward(norm(x, 3), `${name}.ff`, {
+      features,
+      innerFeatures: 4 * features,
+      activation: 'geglu',
+    });
     return layers.add(fed, x, name);
   }
 }

@@ -1,5 +1,6 @@
 import type { Value } from '../graph/graph.js';
 import type { Activation, NormSpec } from '../graph/kernels.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 export interface ConvSpec {
   readonly inChannels: number;
@@ -49,6 +50,50 @@ export interface AttentionSpec {
 export interface FeedForwardSpec {
   readonly features: number;
   readonly innerFeatures: number;
+  /** Between the two layers; GEGLU has a gate for each inner feature, so twice as many come out of the first. */
+  readonly activation: 'geglu' | 'gelu_tanh';
+}
+
+/** An image cut into squares, each of which is a token; row by row. */
+export interface PatchGrid {
+  /** Rows and columns of squares of the whole image, whatever a rank has of it. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Rows and columns of latents in a square. */
+  readonly patchSize: number;
+}
+
+/** What is added to a token for its place: that of its row, `[rows, features]`, and that of its column, `[columns, features]`. */
+export interface GridPositions {
+  readonly rows: Tensor<'float32'>;
+  readonly columns: Tensor<'float32'>;
+}
+
+/** Latents to tokens: a convolution below `name.proj` whose kernel and stride are a patch, and positions. */
+export interface PatchEmbedSpec {
+  readonly inChannels: number;
+  readonly features: number;
+  readonly grid: PatchGrid;
+  /** Positions in a grid of that many rows and columns: they depend on its size. */
+  readonly positions: (rows: number, columns: number) => GridPositions;
+}
+
+/** What a norm without weights of its own is scaled and shifted by, `[batch or 1, 1, features]`. */
+export interface Modulation {
+  readonly shift: Value;
+  readonly scale: Value;
+}
+
+/** A transformer as a row of blocks that all take and give tokens of one width. */
+export interface BlocksSpec {
+  readonly count: number;
+  readonly features: number;
+  readonly grid: PatchGrid;
+  /** Makes the tokens of the first block, out of inputs that it declares. */
+  readonly embed: () => Value;
+  readonly block: (x: Value, index: number) => Value;
+  /** Makes the model's result of the tokens of the last block. */
+  readonly head: (x: Value) => Value;
 }
 
 /** A residual block: GroupNorm, SiLU, conv, + time embedding, GroupNorm, SiLU, conv, + input. */
@@ -86,11 +131,16 @@ export interface Layers {
   concat(a: Value, b: Value, name: string): Value;
 
   selfAttention(x: Value, name: string, spec: AttentionSpec): Value;
-  /** `context`: `[batch, tokens, contextFeatures]`, whole on every rank and the same at every step. */
-  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value;
-  /** `net.0.proj` to twice `innerFeatures`, GEGLU, `net.2` back. */
+  /**
+   * `context`: `[batch, tokens, contextFeatures]`, whole on every rank and the same at every step. `scoreBias`, `[batch, 1, 1, tokens]`, is added to
+   * the scores: a large negative number hides a token.
+   */
+  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value;
+  /** `net.0.proj`, the activation, `net.2`. */
   feedForward(x: Value, name: string, spec: FeedForwardSpec): Value;
   layerNorm(x: Value, name: string, spec: LayerNormSpec): Value;
+  /** LayerNorm without weights, times `1 + scale`, plus `shift`. */
+  modulatedNorm(x: Value, name: string, epsilon: number, modulation: Modulation): Value;
 
   linear(x: Value, name: string, spec: LinearSpec): Value;
   /** Rows of the table `name.weight`; ids int64. */
@@ -99,6 +149,17 @@ export interface Layers {
   parameter(name: string, shape: readonly number[]): Value;
   activation(x: Value, name: string, kind: Activation): Value;
   add(a: Value, b: Value, name: string): Value;
+
+  /** The whole latents, which every rank has, to the tokens of the rank's own part. */
+  patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value;
+  /** Tokens of `patchSize * patchSize * channels` features (pixel row, pixel column, channel) to the image that they are patches of. */
+  unpatchify(x: Value, name: string, spec: { grid: PatchGrid; channels: number }): Value;
+  /**
+   * The model from latents to result. A strategy that gives a rank only some of the blocks calls `embed` and `head` where the rank has the
+   * first and the last one, and otherwise takes tokens from, and returns tokens to, another rank: what it does not call is not
+   * in the graph, and its weights are not read.
+   */
+  blocks(spec: BlocksSpec): Value;
 
   /** Images to tokens, row by row. */
   toTokens(x: Value, name: string): Value;

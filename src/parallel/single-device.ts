@@ -2,15 +2,21 @@ import { type Range, sliceTensor } from '../checkpoint/slices.js';
 import type { WeightSource } from '../checkpoint/weights.js';
 import type { Value } from '../graph/graph.js';
 import type { Activation, Kernels, Padding } from '../graph/kernels.js';
-import type { Shape } from '../tensor/tensor.js';
+import { float32, type Shape, type Tensor } from '../tensor/tensor.js';
+import type { Area } from './gather-parts.js';
 import type {
   AttentionSpec,
+  BlocksSpec,
   ConvSpec,
   FeedForwardSpec,
+  GridPositions,
   GroupNormSpec,
   LayerNormSpec,
   Layers,
   LinearSpec,
+  Modulation,
+  PatchEmbedSpec,
+  PatchGrid,
   ResnetSpec,
 } from './layers.js';
 
@@ -96,21 +102,23 @@ export class SingleDevice implements Layers {
     return this.crossAttention(x, x, name, spec);
   }
 
-  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value {
+  crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value {
     const [key, value] = this.keysAndValues(context, name, spec);
     return this.attend(x, name, spec, (query, mixed) =>
-      this.kernels.attention(mixed, query, key, value, spec),
+      scoreBias
+        ? this.kernels.biasedAttention(mixed, query, key, value, scoreBias, { heads: spec.heads })
+        : this.kernels.attention(mixed, query, key, value, spec),
     );
   }
 
-  feedForward(x: Value, name: string, { features, innerFeatures }: FeedForwardSpec): Value {
+  feedForward(x: Value, name: string, { features, innerFeatures, activation }: FeedForwardSpec): Value {
     const wide = this.linear(x, `${name}.net.0.proj`, {
       inFeatures: features,
-      outFeatures: 2 * innerFeatures,
+      outFeatures: activation === 'geglu' ? 2 * innerFeatures : innerFeatures,
       bias: true,
     });
-    const gated = this.kernels.geglu(`${name}.net.0`, wide);
-    return this.linear(gated, `${name}.net.2`, {
+    const active = this.feedForwardActivation(wide, name, activation);
+    return this.linear(active, `${name}.net.2`, {
       inFeatures: innerFeatures,
       outFeatures: features,
       bias: true,
@@ -120,6 +128,13 @@ export class SingleDevice implements Layers {
   layerNorm(x: Value, name: string, { features, epsilon }: LayerNormSpec): Value {
     const weight = this.parameter(`${name}.weight`, [features]);
     return this.kernels.layerNorm(name, x, weight, this.parameter(`${name}.bias`, [features]), epsilon);
+  }
+
+  modulatedNorm(x: Value, name: string, epsilon: number, { shift, scale }: Modulation): Value {
+    const { kernels } = this;
+    const normed = kernels.normalize(name, x, epsilon);
+    const scaled = kernels.multiply(`${name}/scaled`, normed, kernels.addNumber(`${name}/scale`, scale, 1));
+    return kernels.add(`${name}/modulated`, scaled, shift);
   }
 
   linear(x: Value, name: string, { inFeatures, outFeatures, bias }: LinearSpec): Value {
@@ -153,6 +168,59 @@ export class SingleDevice implements Layers {
     return this.kernels.add(name, a, b);
   }
 
+  patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value {
+    const { inChannels, features, grid } = spec;
+    const { patchSize } = grid;
+    const { row, rows, column, columns } = this.gridArea(grid);
+    const cut = (image: Value, axis: number, start: number, length: number, total: number) =>
+      length === total
+        ? image
+        : this.kernels.slice(
+            `${name}/part${axis}`,
+            image,
+            axis,
+            start * patchSize,
+            (start + length) * patchSize,
+          );
+    const own = cut(cut(x, 2, row, rows, grid.rows), 3, column, columns, grid.columns);
+    const weight = this.parameter(`${name}.proj.weight`, [features, inChannels, patchSize, patchSize]);
+    const bias = this.parameter(`${name}.proj.bias`, [features]);
+    const options = { stride: patchSize, padding: [0, 0, 0, 0] } as const;
+    const patches = this.kernels.conv2d(`${name}.proj`, own, weight, bias, options);
+    return this.#addPositions(patches, name, this.gridPositions(spec));
+  }
+
+  /** Row by row, so that the tables stay small and need no pass of their own over all tokens before the first step. */
+  #addPositions(patches: Value, name: string, positions: GridPositions): Value {
+    const { kernels } = this;
+    const [batch, features, rows, columns] = patches.shape as [number, number, number, number];
+    const grid = kernels.transpose(`${name}/grid`, patches, [0, 2, 3, 1]);
+    const ofColumns = kernels.graph.constant(`${name}/columns`, positions.columns);
+    const ofRows = kernels.graph.constant(`${name}/rows`, float32([rows, 1, features], positions.rows.data));
+    const placed = kernels.add(`${name}/in_column`, grid, ofColumns);
+    const sum = kernels.add(`${name}/in_row`, placed, ofRows);
+    return kernels.reshape(name, sum, [batch, rows * columns, features]);
+  }
+
+  unpatchify(
+    x: Value,
+    name: string,
+    { grid, channels }: { readonly grid: PatchGrid; readonly channels: number },
+  ): Value {
+    const batch = x.shape[0] as number;
+    const { patchSize: size } = grid;
+    const { rows, columns } = this.gridArea(grid);
+    const squares = this.kernels.reshape(`${name}/squares`, x, [batch, rows, columns, size, size, channels]);
+    const planes = this.kernels.transpose(`${name}/planes`, squares, [0, 5, 1, 3, 2, 4]);
+    return this.kernels.reshape(name, planes, [batch, channels, rows * size, columns * size]);
+  }
+
+  blocks({ count, embed, block, head }: BlocksSpec): Value {
+    let x = embed();
+    for (let index = 0; index < count; index++) x = block(x, index);
+    return head(x);
+  }
+
   toTokens(x: Value, name: string): Value {
     const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
     const flat = this.kernels.reshape(`${name}/flat`, x, [batch, channels, rows * columns]);
@@ -164,6 +232,27 @@ export class SingleDevice implements Layers {
     const [rows, columns] = like.shape.slice(2) as [number, number];
     const planes = this.kernels.transpose(`${name}/planes`, x, [0, 2, 1]);
     return this.kernels.reshape(name, planes, [batch, features, rows, columns]);
+  }
+
+  /** Which patches this rank's tokens are. */
+  protected gridArea({ rows, columns }: PatchGrid): Area {
+    return { row: 0, rows, column: 0, columns };
+  }
+
+  /** Positions of this rank's tokens: their places in the whole image. */
+  protected gridPositions({ grid, positions }: PatchEmbedSpec): GridPositions {
+    const { row, rows, column, columns } = this.gridArea(grid);
+    const whole = positions(grid.rows, grid.columns);
+    return {
+      rows: tableRows(whole.rows, row, rows),
+      columns: tableRows(whole.columns, column, columns),
+    };
+  }
+
+  /** What is between the two layers of a feed-forward module. */
+  protected feedForwardActivation(x: Value, name: string, kind: FeedForwardSpec['activation']): Value {
+    const result = `${name}.net.0`;
+    return kind === 'geglu' ? this.kernels.geglu(result, x) : this.kernels.activation(result, x, kind);
   }
 
   /** Keys and values of tokens, `[batch, tokens, innerFeatures]` each. */
@@ -197,4 +286,9 @@ export class SingleDevice implements Layers {
     const bias = this.parameter(`${name}.bias`, [outChannels]);
     return this.kernels.conv2d(name, x, weight, bias, { stride, padding });
   }
+}
+
+function tableRows({ shape, data }: Tensor<'float32'>, start: number, count: number): Tensor<'float32'> {
+  const width = shape[1] as number;
+  return float32([count, width], data.subarray(start * width, (start + count) * width));
 }

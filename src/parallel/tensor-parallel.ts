@@ -85,25 +85,30 @@ class TensorParallel extends SingleDevice {
     return this.#alone ? super.selfAttention(x, name, spec) : this.#attention(x, x, name, spec);
   }
 
-  override crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec): Value {
+  override crossAttention(
+    x: Value,
+    context: Value,
+    name: string,
+    spec: AttentionSpec,
+    scoreBias?: Value,
+  ): Value {
     return this.#alone
-      ? super.crossAttention(x, context, name, spec)
-      : this.#attention(x, context, name, spec);
+      ? super.crossAttention(x, context, name, spec, scoreBias)
+      : this.#attention(x, context, name, spec, scoreBias);
   }
 
   override feedForward(x: Value, name: string, spec: FeedForwardSpec): Value {
     if (this.#alone) return super.feedForward(x, name, spec);
-    const { features, innerFeatures } = spec;
+    const { features, innerFeatures, activation } = spec;
     const ranges = this.#divide(innerFeatures, 1);
     return this.#reduce(`${name}.net.2`, x, x.shape, ranges, ([start, end], partial) => {
-      // Values and, in the second half of the rows, their gates.
-      const both: readonly Range[] = [
-        [start, end],
-        [innerFeatures + start, innerFeatures + end],
-      ];
-      const wide = this.#linearRows(x, `${name}.net.0.proj`, [2 * innerFeatures, features], both, true);
-      const gated = this.kernels.geglu(`${name}.net.0`, wide);
-      return this.#linearColumns(gated, partial, `${name}.net.2`, [features, innerFeatures], [start, end]);
+      // GEGLU has values and, in the second half of the rows, their gates.
+      const halves = activation === 'geglu' ? [0, innerFeatures] : [0];
+      const own = halves.map((from): Range => [from + start, from + end]);
+      const shape = [halves.length * innerFeatures, features];
+      const wide = this.#linearRows(x, `${name}.net.0.proj`, shape, own, true);
+      const active = this.feedForwardActivation(wide, name, activation);
+      return this.#linearColumns(active, partial, `${name}.net.2`, [features, innerFeatures], [start, end]);
     });
   }
 
@@ -134,7 +139,7 @@ class TensorParallel extends SingleDevice {
     return cuts.slice(1).map((end, part) => [(cuts[part] as number) * unit, end * unit]);
   }
 
-  #attention(x: Value, context: Value, name: string, spec: AttentionSpec): Value {
+  #attention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value {
     const { features, contextFeatures, innerFeatures, heads, bias, causal, projections } = spec;
     const width = innerFeatures / heads;
     const ranges = this.#divide(innerFeatures, width);
@@ -147,13 +152,15 @@ class TensorParallel extends SingleDevice {
     return this.#reduce(out, x, x.shape, ranges, (own, partial) => {
       const project = (tokens: Value, part: string, from: number) =>
         this.#linearRows(tokens, part, [innerFeatures, from], [own], bias);
-      const mixed = this.kernels.attention(
-        `${name}.attention`,
+      const shape = { heads: (own[1] - own[0]) / width, causal };
+      const [asked, keys, values] = [
         project(x, query, features),
         project(context, key, contextFeatures),
         project(context, value, contextFeatures),
-        { heads: (own[1] - own[0]) / width, causal },
-      );
+      ];
+      const mixed = scoreBias
+        ? this.kernels.biasedAttention(`${name}.attention`, asked, keys, values, scoreBias, shape)
+        : this.kernels.attention(`${name}.attention`, asked, keys, values, shape);
       return this.#linearColumns(mixed, partial, out, [features, innerFeatures], own);
     });
   }
