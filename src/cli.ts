@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
+import { exportHtmlCommand } from './commands/export-html.js';
 import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
 import { planCommand } from './commands/plan.js';
@@ -87,6 +88,7 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .addHelpText('after', examples)
     .addCommand(runSdxlCommand(interruption, meeting))
     .addCommand(planCommand(interruption))
+    .addCommand(exportHtmlCommand(interruption))
     .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {
     // Errors come back to `main`, which prints them in one line.
