@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
+import { dumpCocoCommand } from './commands/dump-coco.js';
 import { exportHtmlCommand } from './commands/export-html.js';
+import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
 import { planCommand } from './commands/plan.js';
@@ -87,6 +89,8 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .option('--verbose', 'print details, and stack traces of errors')
     .addHelpText('after', examples)
     .addCommand(runSdxlCommand(interruption, meeting))
+    .addCommand(generateCocoCommand(interruption, meeting))
+    .addCommand(dumpCocoCommand(interruption))
     .addCommand(planCommand(interruption))
     .addCommand(exportHtmlCommand(interruption))
     .addCommand(inspectCommand(interruption));

@@ -8,6 +8,9 @@ const root = fileURLToPath(new URL('../../..', import.meta.url));
 /** The model that comes with the package. */
 export const embeddedModel = join(root, 'models', 'tiny-shapes');
 
+/** The captions and images that come with the package. */
+export const embeddedDataset = join(root, 'models', 'shapes-val');
+
 /** UNet configs by name. */
 export const configsFolder = join(root, 'configs');
 

@@ -66,7 +66,8 @@ export function outputExtension({ output_type }: SdxlOptions): string {
   return output_type === 'latent' ? '.safetensors' : '.png';
 }
 
-function describeImage(subject: Subject, { request, parallel, topology }: SdxlPlan, index: number) {
+/** The texts of the PNG of picture `index` of a run. */
+export function describeImage(subject: Subject, { request, parallel, topology }: SdxlPlan, index: number) {
   const { negativePrompt, numInferenceSteps } = request;
   const prompt = Math.floor(index / request.numImagesPerPrompt);
   return describePicture({

@@ -15,6 +15,7 @@ export const exitStatus = {
   timeout: 7,
   output: 8,
   network: 9,
+  dataset: 10,
   hangup: 129,
   interrupted: 130,
   terminated: 143,

@@ -1,0 +1,69 @@
+import { readFile } from 'node:fs/promises';
+import { fileError } from '../checkpoint/file-io.js';
+import { isJsonObject, type JsonObject } from '../checkpoint/json.js';
+import { quote } from '../checkpoint/quote.js';
+import { toError } from '../runtime/errors.js';
+import { datasetError } from './caption-dataset.js';
+
+/** Reads the JSON object in the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them. */
+export async function readAnnotations(path: string): Promise<JsonObject> {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw fileError(error, path, 'dataset');
+  });
+  return parseAnnotations(text, path);
+}
+
+export function parseAnnotations(text: string, path: string): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reason = toError(error).message.replaceAll(/\s+/g, ' ');
+    throw datasetError(path, `not JSON, or cut short: ${reason}`, error);
+  }
+  if (!isJsonObject(value)) throw datasetError(path, 'not a JSON object');
+  return value;
+}
+
+/** The objects in the list `object[key]`, each with the place to name in messages. */
+export function listOfObjects(
+  object: JsonObject,
+  key: string,
+  where: string,
+): { readonly value: JsonObject; readonly place: string }[] {
+  const list = object[key];
+  if (!Array.isArray(list)) throw wrong(where, key, 'a list', list);
+  return list.map((value: unknown, index) => {
+    const place = `${where}: ${key}[${index}]`;
+    if (!isJsonObject(value)) throw datasetError(place, `expected an object but found ${quote(value)}`);
+    return { value, place };
+  });
+}
+
+export function stringField(object: JsonObject, key: string, where: string): string {
+  const value = object[key];
+  if (typeof value !== 'string') throw wrong(where, key, 'a string', value);
+  return value;
+}
+
+export function integerField(object: JsonObject, key: string, where: string): number {
+  const value = object[key];
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) throw wrong(where, key, 'an integer', value);
+  return value;
+}
+
+/** A file's name, which must not lead out of the data set. */
+export function fileNameField(object: JsonObject, key: string, where: string): string {
+  const name = stringField(object, key, where);
+  if (name === '' || name.startsWith('/') || name.split('/').includes('..') || name.includes('\0')) {
+    throw wrong(where, key, 'the name of a file in the data set', name);
+  }
+  return name;
+}
+
+function wrong(where: string, key: string, wanted: string, found: unknown): Error {
+  return datasetError(
+    where,
+    `expected ${wanted} for ${key} but found ${found === undefined ? 'nothing' : quote(found)}`,
+  );
+}

@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { fileError } from '../checkpoint/file-io.js';
+import { type CaptionedImage, datasetError, type ImageReader, type StoredImage } from './caption-dataset.js';
+
+/** Images that are files of their own in one of several folders. */
+export class ImageFiles implements ImageReader {
+  private readonly paths: readonly string[];
+
+  /** `folders` are where the files may be; all of them are where the first one is. */
+  constructor(
+    private readonly images: readonly CaptionedImage[],
+    folders: readonly string[],
+  ) {
+    const [first] = images;
+    const candidates = folders.flatMap((folder) => [
+      (name: string) => join(folder, name),
+      (name: string) => join(folder, basename(name)),
+    ]);
+    const locate = candidates.find((path) => first !== undefined && existsSync(path(first.name)));
+    const [fallback = (name: string) => name] = candidates;
+    this.paths = images.map(({ name }) => (locate ?? fallback)(name));
+  }
+
+  async check(count: number): Promise<void> {
+    const missing = this.paths.slice(0, count).filter((path) => !existsSync(path));
+    const [first] = missing;
+    if (first === undefined) return;
+    const others = missing.length === 1 ? '' : ` (and ${missing.length - 1} more of ${count} images)`;
+    throw datasetError(first, `no such image, but the annotations name it${others}`);
+  }
+
+  async read(index: number): Promise<StoredImage> {
+    const path = this.paths[index];
+    if (path === undefined) throw new Error(`there is no image ${index} of ${this.images.length}`);
+    const bytes = await readFile(path).catch((error) => {
+      throw fileError(error, path, 'dataset');
+    });
+    return { name: path, bytes };
+  }
+
+  async close(): Promise<void> {}
+}
