@@ -7,6 +7,7 @@ import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
 import { packageVersion } from './commands/package.js';
 import { planCommand } from './commands/plan.js';
+import { profileMacsCommand } from './commands/profile-macs.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
 import type { SdxlMeeting } from './commands/sdxl-ranks.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
@@ -92,6 +93,7 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .addCommand(generateCocoCommand(interruption, meeting))
     .addCommand(dumpCocoCommand(interruption))
     .addCommand(planCommand(interruption))
+    .addCommand(profileMacsCommand())
     .addCommand(exportHtmlCommand(interruption))
     .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {

@@ -3,6 +3,7 @@ import {
   byteLength,
   type ComputeKind,
   computeKinds,
+  macsByKind,
   type OperationCost,
   operationCost,
 } from '../graph/cost.js';
@@ -99,6 +100,11 @@ export class RankProgram {
       ComputeKind,
       number
     >;
+  }
+
+  /** Multiply-accumulates of what does not depend on the step and is computed once per image: keys and values of the text. */
+  get macsOnce(): Readonly<Record<ComputeKind, number>> {
+    return macsByKind((this.graphs[0]?.operations ?? []).filter(({ phase }) => phase === 'image'));
   }
 
   /** The first step, in which everything exchanged is of the same step. */

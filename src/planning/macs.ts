@@ -1,0 +1,70 @@
+import { type ComputeKind, computeKinds } from '../graph/cost.js';
+import type { GuidancePart } from '../runtime/topology.js';
+import {
+  type Choice,
+  type ChoiceOptions,
+  type JudgedChoice,
+  judgeChoices,
+  type LegalChoice,
+} from './choices.js';
+import { type PlannedImage, RankProgram } from './rank-program.js';
+
+export type MacsByKind = Readonly<Record<ComputeKind, number>>;
+
+/** Multiply-accumulates of one rank. */
+export interface RankMacs {
+  readonly rank: number;
+  readonly guidance: GuidancePart;
+  /** Such as "latent rows 1 to 16 of 32". */
+  readonly share: string;
+  /** Of a step; the mean where steps alternate. */
+  readonly step: MacsByKind;
+  /** Of what is computed once per picture: keys and values of the text, and the like. */
+  readonly once: MacsByKind;
+}
+
+/** One way to share a picture. */
+export type ChoiceMacs = Choice & { readonly ranksMacs: readonly RankMacs[] };
+
+export interface MacsProfile {
+  readonly choices: readonly ChoiceMacs[];
+  readonly refused: readonly Extract<JudgedChoice, { legal: false }>[];
+}
+
+/** Counts in the graphs that each rank would run, built without weights. */
+export function profileMacs(
+  image: PlannedImage,
+  rankCounts: readonly number[],
+  options: ChoiceOptions,
+): MacsProfile {
+  const judged = judgeChoices(image, rankCounts, options);
+  return {
+    choices: judged.filter((choice) => choice.legal).map((choice) => choiceMacs(image, choice)),
+    refused: judged.filter((choice) => !choice.legal),
+  };
+}
+
+function choiceMacs(image: PlannedImage, { topology, options, ...choice }: LegalChoice): ChoiceMacs {
+  const { ranks, parallelism, splitBatch } = choice;
+  const ranksMacs = topology.roles.map((role) => {
+    const program = RankProgram.build(image, topology, role, options);
+    const { share, macs, macsOnce } = program;
+    return { rank: role.rank, guidance: role.guidance, share, step: macs, once: macsOnce };
+  });
+  return { ranks, parallelism, splitBatch, ranksMacs };
+}
+
+/** Of all kinds together. */
+export function totalMacs(macs: MacsByKind): number {
+  return computeKinds.reduce((sum, kind) => sum + macs[kind], 0);
+}
+
+/** Of a picture as it is drawn. */
+export function pictureMacs({ step, once }: RankMacs, steps: number): number {
+  return steps * totalMacs(step) + totalMacs(once);
+}
+
+/** Of a picture if everything were computed in every step: a profiled forward pass times the number of steps. */
+export function forwardMacs({ step, once }: RankMacs, steps: number): number {
+  return steps * (totalMacs(step) + totalMacs(once));
+}
