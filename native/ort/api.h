@@ -93,6 +93,8 @@ constexpr uint32_t kApiVersion = 20;
   SLOT(9, OrtStatus*, Run, OrtSession*, const OrtRunOptions*, const char* const* input_names, const OrtValue* const* inputs, size_t input_count, const char* const* output_names, size_t output_count, OrtValue** outputs) \
   SLOT(10, OrtStatus*, CreateSessionOptions, OrtSessionOptions**)                                                                \
   SLOT(14, OrtStatus*, EnableProfiling, OrtSessionOptions*, const char* file_prefix)                                             \
+  SLOT(17, OrtStatus*, DisableMemPattern, OrtSessionOptions*)                                                                    \
+  SLOT(19, OrtStatus*, DisableCpuMemArena, OrtSessionOptions*)                                                                   \
   SLOT(22, OrtStatus*, SetSessionLogSeverityLevel, OrtSessionOptions*, int level)                                                \
   SLOT(23, OrtStatus*, SetSessionGraphOptimizationLevel, OrtSessionOptions*, GraphOptimizationLevel)                             \
   SLOT(24, OrtStatus*, SetIntraOpNumThreads, OrtSessionOptions*, int threads)                                                    \

@@ -18,6 +18,8 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
     throw NativeError("ORT", "weights are shared or private, not " + weights);
   }
   config.share_weights = weights == "shared";
+  const Napi::Value memory = options.Get("memory");
+  if (!memory.IsUndefined()) config.keep_memory = memory.As<Napi::String>().Utf8Value() == "kept";
   const Napi::Value rank = options.Get("rank");
   if (!rank.IsUndefined()) config.rank = rank.As<Napi::Number>().Int32Value();
   const Napi::Value profile = options.Get("profile");

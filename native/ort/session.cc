@@ -21,6 +21,11 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
     set("session.disable_prepacking", "1");
     set("optimization.disable_specified_optimizers", "NchwcTransformer");
   }
+  if (!config.keep_memory) {
+    // The arena grows in powers of two and gives nothing back.
+    Check(api().DisableCpuMemArena(options.get()));
+    Check(api().DisableMemPattern(options.get()));
+  }
   if (!config.profile.empty()) Check(api().EnableProfiling(options.get(), config.profile.c_str()));
   Check(api().AddCustomOpDomain(options.get(), domain));
   return options;

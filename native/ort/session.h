@@ -27,6 +27,7 @@ struct TensorView {
 struct SessionConfig {
   int threads = 1;
   bool share_weights = true;
+  bool keep_memory = true;
   std::shared_ptr<Communicator> communicator;
   int rank = 0;
   std::string profile;

@@ -4,6 +4,7 @@ import type { Progress } from './terminal.js';
 
 const labels: Readonly<Record<Phase, string>> = {
   load: 'loading',
+  encode: 'encoding the picture',
   text: 'encoding the prompt',
   denoise: 'denoising',
   decode: 'decoding',

@@ -6,6 +6,8 @@ import { ConfigReader, limits, type RawConfig } from './config.js';
 
 /** What config.json says of an AutoencoderKL, checked. */
 export interface AutoencoderKLConfig {
+  /** Side in pixels of the pictures that it was made for. */
+  readonly sampleSize: number;
   readonly latentChannels: number;
   readonly inChannels: number;
   readonly outChannels: number;
@@ -35,6 +37,7 @@ export function readAutoencoderKLConfig(raw: RawConfig): AutoencoderKLConfig {
     reader.checkDivides('block_out_channels', width, 'norm_num_groups', groups);
   }
   return {
+    sampleSize: reader.integer('sample_size', 512),
     latentChannels,
     inChannels: reader.integer('in_channels', 3),
     outChannels: reader.integer('out_channels', 3),

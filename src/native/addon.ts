@@ -99,6 +99,11 @@ export interface SessionOptions {
    * `private` lets ONNX Runtime repack them: the fastest kernels, a copy per rank.
    */
   readonly weights: 'shared' | 'private';
+  /**
+   * What becomes of the memory of results that nobody reads any more: `kept` (by default) for the next run, which is fast, or `freed` at once:
+   * a run needs no more than what is live at its fullest moment.
+   */
+  readonly memory?: 'kept' | 'freed';
   /** Needed when the graph has exchanging operators. */
   readonly communicator?: Communicator;
   /** Rank named in error messages (default 0). */

@@ -9,7 +9,7 @@ import type { AttentionSpec, ConvSpec, GroupNormSpec } from './layers.js';
 import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from './parallelism.js';
 import { planBands, RowBands } from './row-bands.js';
 import { SingleDevice } from './single-device.js';
-import { SlotTable } from './slots.js';
+import { type SlotReserver, SlotTable } from './slots.js';
 
 /** Codes of PatchGroupNorm's attribute `statistics`. */
 const statisticsCode: Readonly<Record<SyncMode, number>> = {
@@ -44,17 +44,23 @@ export function displacedPatch(context: ParallelismContext): Parallelism {
   };
 }
 
-class DisplacedPatch extends SingleDevice {
-  readonly #context: ParallelismContext;
-  readonly #slots: SlotTable;
+/** Who exchanges with whom, and what of it may be stale. */
+export type PatchContext = Pick<ParallelismContext, 'topology' | 'role'> & {
+  readonly options: Pick<ParallelismContext['options'], 'syncMode'>;
+};
+
+/** Layers on a rank's band of rows. */
+export class DisplacedPatch extends SingleDevice {
+  readonly #context: PatchContext;
+  readonly #slots: SlotReserver;
   /** Rows of the whole image at the largest level. */
   readonly #bands: RowBands;
 
   constructor(
     kernels: Kernels,
     weights: WeightSource,
-    context: ParallelismContext,
-    slots: SlotTable,
+    context: PatchContext,
+    slots: SlotReserver,
     bands: RowBands,
   ) {
     super(kernels, weights);
@@ -78,7 +84,10 @@ class DisplacedPatch extends SingleDevice {
 
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {
     if (this.#alone || spec.kernel === 1) return super.conv2d(x, name, spec);
-    const result = this.convolve(this.#withHalo(x, name), name, spec, [0, 1, 0, 1]);
+    const band = this.#withHalo(x, name);
+    const after = spec.zeros === 'after';
+    const own = after ? this.kernels.slice(`${name}.halo/below`, band, 2, 1, band.shape[2] as number) : band;
+    const result = this.convolve(own, name, spec, [0, after ? 0 : 1, 0, 1]);
     return spec.stride === 2 ? this.kernels.graph.withRegion(result, this.#bandsOf(x).halved()) : result;
   }
 

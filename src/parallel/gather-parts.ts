@@ -1,7 +1,7 @@
 import { int, ints, type Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
-import type { SlotTable } from './slots.js';
+import type { SlotReserver } from './slots.js';
 
 /** A rectangle of an image. */
 export interface Area {
@@ -29,7 +29,7 @@ const bytesPerFloat = 4;
  */
 export function gatherParts(
   kernels: Kernels,
-  slots: SlotTable,
+  slots: SlotReserver,
   x: Value,
   name: string,
   { topology, role, participants, areaOf, size }: GatherOptions,

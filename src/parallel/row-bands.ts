@@ -52,8 +52,7 @@ export class RowBands {
 
 /** The bands of an image for a model that halves its rows so often, or why there can't be so many. */
 export function planBands(rows: number, halvings: number, bands: number): RowBands {
-  let smallest = rows;
-  for (let level = 0; level < halvings; level++) smallest = Math.ceil(smallest / 2);
+  const smallest = smallestRows(rows, halvings);
   if (bands > smallest) {
     throw new DistriError(
       'usage',
@@ -62,4 +61,11 @@ export function planBands(rows: number, halvings: number, bands: number): RowBan
     );
   }
   return RowBands.plan(rows, halvings, bands);
+}
+
+/** Rows of the smallest level of a model that halves them `halvings` times: no more bands than that are possible. */
+export function smallestRows(rows: number, halvings: number): number {
+  let smallest = rows;
+  for (let level = 0; level < halvings; level++) smallest = Math.ceil(smallest / 2);
+  return smallest;
 }

@@ -12,6 +12,7 @@ import {
 import type { Addon, Communicator } from '../native/addon.js';
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism } from '../parallel/parallelism.js';
+import type { SlotTable } from '../parallel/slots.js';
 import { Executable, floatResult } from '../runtime/executable.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
@@ -39,6 +40,9 @@ export interface DenoiserConditioning {
   /** `[batch, 6]`. */
   readonly timeIds: Tensor<'float32'>;
 }
+
+/** Lets other graphs that use the same communicator reserve their slots, before the ranks meet. */
+export type SlotReservation = (slots: SlotTable) => Promise<void>;
 
 /** One of the graphs that steps run. */
 interface StepGraph {
@@ -80,6 +84,7 @@ export class Denoiser {
     topology: Topology,
     parallel: ParallelOptions,
     shape: LatentShape,
+    reserve?: SlotReservation,
   ): Promise<Denoiser> {
     const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
     const { rows, columns } = shape;
@@ -87,6 +92,7 @@ export class Denoiser {
     const context = { topology, role, options: parallel, rows, columns, halvings: halvings(config) };
     const parallelism = createParallelism(context);
     const graphs = buildUNet(config, parallelism, await checkpoint.weights('unet'), shape);
+    await reserve?.(parallelism.slots);
     const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
     const programs = graphs.map(({ graph, output }) => ({ program: graph.compile(), output }));

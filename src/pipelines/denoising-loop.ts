@@ -6,7 +6,7 @@ import type { Scheduler } from '../schedulers/scheduler.js';
 import { createGenerator, type Generator } from '../tensor/random.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, ownRows, tileRows } from './conditioning.js';
-import { type ComponentSource, Denoiser } from './denoiser.js';
+import { type ComponentSource, Denoiser, type SlotReservation } from './denoiser.js';
 import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
 
 /** Keeps a tensor under this name where the request asks for a trace. */
@@ -28,6 +28,7 @@ export interface LoopOptions {
   readonly parallel: ParallelOptions;
   readonly latent: LatentSize;
   readonly textTokens: number;
+  readonly reserve?: SlotReservation;
 }
 
 /**
@@ -47,14 +48,14 @@ export class DenoisingLoop {
 
   /** Loads the UNet for requests of this one's number of images and guidance. Waits for the other ranks. */
   static async load(request: GenerationRequest, options: LoopOptions): Promise<DenoisingLoop> {
-    const { addon, source, load, ranks, parallel, latent, textTokens } = options;
+    const { addon, source, load, ranks, parallel, latent, textTokens, reserve } = options;
     const topology = planTopology({
       worldSize: ranks.worldSize,
       guided: request.guidanceScale > 1,
       splitBatch: parallel.splitBatch,
     });
     const shape = { batch: batchSize(imageCount(request), topology), ...latent, textTokens };
-    const denoiser = await Denoiser.load(addon, source, load, ranks, topology, parallel, shape);
+    const denoiser = await Denoiser.load(addon, source, load, ranks, topology, parallel, shape, reserve);
     return new DenoisingLoop(topology, options, denoiser);
   }
 

@@ -1,59 +1,82 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { Graph } from '../graph/graph.js';
-import { Kernels } from '../graph/kernels.js';
+import type { WeightSource } from '../checkpoint/weights.js';
 import {
   type AutoencoderKLConfig,
   AutoencoderKLDecoder,
   decoderNames,
+  vaeScaleFactor,
   withCurrentAttentionNames,
 } from '../models/autoencoder-kl.js';
 import type { Addon } from '../native/addon.js';
-import { SingleDevice } from '../parallel/single-device.js';
-import { Executable, type ExecutableOptions, floatResult } from '../runtime/executable.js';
+import type { ExecutableOptions } from '../runtime/executable.js';
 import { elementCount, float32, type Tensor, uint8 } from '../tensor/tensor.js';
+import { decoderTiling } from './tiling.js';
+import { type ImageSize, type TileListener, VaeHalf, type VaeHalfModel } from './vae-half.js';
+import { onlyRankPlacement, type VaePlacement } from './vae-placement.js';
+
+/** Where a VAE's weights come from. */
+export interface VaeSource {
+  weights(component: 'vae'): Promise<WeightSource>;
+}
 
 /** Latents to pictures, one image at a time so that memory does not grow with their number. */
 export class LatentDecoder {
   readonly #config: AutoencoderKLConfig;
-  readonly #model: Executable;
-  readonly #output: string;
+  readonly #half: VaeHalf;
 
-  private constructor(config: AutoencoderKLConfig, model: Executable, output: string) {
+  private constructor(config: AutoencoderKLConfig, half: VaeHalf) {
     this.#config = config;
-    this.#model = model;
-    this.#output = output;
+    this.#half = half;
   }
 
+  /** A decoder of latents of this size on this rank alone. */
   static async load(
     addon: Addon,
-    checkpoint: Checkpoint,
+    source: VaeSource,
     config: AutoencoderKLConfig,
-    size: { rows: number; columns: number },
+    size: ImageSize,
     options: ExecutableOptions,
   ): Promise<LatentDecoder> {
-    const kernels = new Kernels(new Graph());
-    const layers = new SingleDevice(kernels, withCurrentAttentionNames(await checkpoint.weights('vae')));
-    const output = new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size });
-    const model = await Executable.load(addon, kernels.graph.compile().step, options);
-    return new LatentDecoder(config, model, output.name);
+    const decoder = await LatentDecoder.prepare(source, config, size, onlyRankPlacement());
+    await decoder.load(addon, options);
+    return decoder;
   }
 
-  /** latents `[images, channels, rows, columns]` -> `[images, 3, height, width]`, about -1…1. */
-  async decode(latents: Tensor<'float32'>): Promise<Tensor<'float32'>> {
+  /** Builds this rank's part of a decoder, which reserves its slots; `load` makes it ready. */
+  static async prepare(
+    source: VaeSource,
+    config: AutoencoderKLConfig,
+    size: ImageSize,
+    placement: VaePlacement,
+  ): Promise<LatentDecoder> {
+    const weights = withCurrentAttentionNames(await source.weights('vae'));
+    return new LatentDecoder(config, decoderHalf(config, weights, size, placement));
+  }
+
+  /** `options.communicator` has the slots that `prepare` reserved. */
+  load(addon: Addon, options: ExecutableOptions): Promise<void> {
+    return this.#half.load(addon, options);
+  }
+
+  /**
+   * latents `[images, channels, rows, columns]`, on every rank -> `[images, 3, height, width]`, about -1…1, on the first rank; undefined on
+   * the others.
+   */
+  async decode(latents: Tensor<'float32'>, onTile?: TileListener): Promise<Tensor<'float32'> | undefined> {
     const [images, ...rest] = latents.shape as [number, number, number, number];
     const length = elementCount(rest);
     const decoded: Tensor<'float32'>[] = [];
     for (let image = 0; image < images; image++) {
       const scaled = this.#unscale(latents.data.subarray(image * length, (image + 1) * length), rest[0]);
-      const result = await this.#model.run({ [decoderNames.latents]: float32([1, ...rest], scaled) });
-      const { shape, data } = floatResult(result, this.#output);
-      decoded.push(float32(shape, data.slice()));
+      const result = await this.#half.run(float32([1, ...rest], scaled), (done, total) =>
+        onTile?.(image * total + done, images * total),
+      );
+      if (result) decoded.push(result);
     }
-    return concatImages(decoded);
+    return decoded.length === 0 ? undefined : concatImages(decoded);
   }
 
   release(): void {
-    this.#model.release();
+    this.#half.release();
   }
 
   /** Undoes the standardisation of latents, as diffusers' SDXL pipeline before vae.decode. */
@@ -66,6 +89,26 @@ export class LatentDecoder {
       return (value * std) / scalingFactor + (latentsMean?.[channel] ?? shiftFactor);
     });
   }
+}
+
+/** The decoder's graphs for latents of this size. */
+export function decoderHalf(
+  config: AutoencoderKLConfig,
+  weights: WeightSource,
+  size: ImageSize,
+  { place, slots, tilePixels }: VaePlacement,
+): VaeHalf {
+  const tiling = tilePixels === undefined ? undefined : decoderTiling(tilePixels, vaeScaleFactor(config));
+  return new VaeHalf(decoderModel(config), weights, size, { place, slots, tiling });
+}
+
+function decoderModel(config: AutoencoderKLConfig): VaeHalfModel {
+  return {
+    input: decoderNames.latents,
+    halvings: 0,
+    build: (layers, kernels, size) =>
+      new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size }),
+  };
 }
 
 /** `[images, 3, height, width]` in -1…1 -> `[images, height, width, 3]` in 0…255, as diffusers' VaeImageProcessor. */

@@ -1,6 +1,4 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { Graph } from '../graph/graph.js';
-import { Kernels } from '../graph/kernels.js';
+import type { WeightSource } from '../checkpoint/weights.js';
 import {
   type AutoencoderKLConfig,
   AutoencoderKLEncoder,
@@ -9,10 +7,13 @@ import {
   withCurrentAttentionNames,
 } from '../models/autoencoder-kl.js';
 import type { Addon } from '../native/addon.js';
-import { SingleDevice } from '../parallel/single-device.js';
 import { expected } from '../runtime/errors.js';
-import { Executable, type ExecutableOptions, floatResult } from '../runtime/executable.js';
+import type { ExecutableOptions } from '../runtime/executable.js';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import type { VaeSource } from './latent-decoder.js';
+import { encoderTiling } from './tiling.js';
+import { type ImageSize, type TileListener, VaeHalf, type VaeHalfModel } from './vae-half.js';
+import { onlyRankPlacement, type VaePlacement } from './vae-placement.js';
 
 /** A normal distribution per element of latents, as diffusers' DiagonalGaussianDistribution; not scaled. */
 export interface LatentDistribution {
@@ -22,57 +23,94 @@ export interface LatentDistribution {
   readonly logvar: Tensor<'float32'>;
 }
 
+/** A picture's size in pixels. */
+export interface PictureSize {
+  readonly height: number;
+  readonly width: number;
+}
+
 /** Pictures to latents, one image at a time so that memory does not grow with their number. */
 export class LatentEncoder {
   readonly #config: AutoencoderKLConfig;
-  readonly #model: Executable;
-  readonly #output: string;
+  readonly #half: VaeHalf;
 
-  private constructor(config: AutoencoderKLConfig, model: Executable, output: string) {
+  private constructor(config: AutoencoderKLConfig, half: VaeHalf) {
     this.#config = config;
-    this.#model = model;
-    this.#output = output;
+    this.#half = half;
   }
 
-  /** For pictures of this size in pixels, a multiple of `vaeScaleFactor(config)` both ways. */
+  /** An encoder on this rank alone, of pictures of this size: a multiple of `vaeScaleFactor(config)` both ways. */
   static async load(
     addon: Addon,
-    checkpoint: Checkpoint,
+    source: VaeSource,
     config: AutoencoderKLConfig,
-    size: { height: number; width: number },
+    size: PictureSize,
     options: ExecutableOptions,
+  ): Promise<LatentEncoder> {
+    const encoder = await LatentEncoder.prepare(source, config, size, onlyRankPlacement());
+    await encoder.load(addon, options);
+    return encoder;
+  }
+
+  /** Builds this rank's part of an encoder, which reserves its slots; `load` makes it ready. */
+  static async prepare(
+    source: VaeSource,
+    config: AutoencoderKLConfig,
+    size: PictureSize,
+    placement: VaePlacement,
   ): Promise<LatentEncoder> {
     const factor = vaeScaleFactor(config);
     for (const [name, length] of Object.entries(size)) {
       if (length % factor !== 0) throw expected(`a multiple of ${factor}`, `the picture's ${name}`, length);
     }
-    const kernels = new Kernels(new Graph());
-    const layers = new SingleDevice(kernels, withCurrentAttentionNames(await checkpoint.weights('vae')));
-    const output = new AutoencoderKLEncoder(config, layers, kernels).build({ batch: 1, ...size });
-    const model = await Executable.load(addon, kernels.graph.compile().step, options);
-    return new LatentEncoder(config, model, output.name);
+    const weights = withCurrentAttentionNames(await source.weights('vae'));
+    const rows = { rows: size.height, columns: size.width };
+    return new LatentEncoder(config, encoderHalf(config, weights, rows, placement));
   }
 
-  /** pixels `[images, 3, height, width]` in -1…1. */
-  async encode(pixels: Tensor<'float32'>): Promise<LatentDistribution> {
+  /** `options.communicator` has the slots that `prepare` reserved. */
+  load(addon: Addon, options: ExecutableOptions): Promise<void> {
+    return this.#half.load(addon, options);
+  }
+
+  /** pixels `[images, 3, height, width]` in -1…1, on every rank; the result is on the first rank and undefined on the others. */
+  async encode(pixels: Tensor<'float32'>, onTile?: TileListener): Promise<LatentDistribution | undefined> {
     const [images, ...rest] = pixels.shape as [number, number, number, number];
     const length = elementCount(rest);
-    const moments: Float32Array[] = [];
-    let shape: readonly number[] = [];
+    const moments: Tensor<'float32'>[] = [];
     for (let image = 0; image < images; image++) {
       const picture = pixels.data.subarray(image * length, (image + 1) * length);
-      const result = await this.#model.run({ [encoderNames.pixels]: float32([1, ...rest], picture) });
-      const output = floatResult(result, this.#output);
-      moments.push(output.data.slice());
-      shape = output.shape;
+      const result = await this.#half.run(float32([1, ...rest], picture), (done, total) =>
+        onTile?.(image * total + done, images * total),
+      );
+      if (result) moments.push(result);
     }
-    const [, , rows, columns] = shape as [number, number, number, number];
-    return splitMoments(moments, [images, this.#config.latentChannels, rows, columns]);
+    return moments.length === 0 ? undefined : splitMoments(moments, this.#config.latentChannels);
   }
 
   release(): void {
-    this.#model.release();
+    this.#half.release();
   }
+}
+
+/** The encoder's graphs for pictures of this size in pixels. */
+export function encoderHalf(
+  config: AutoencoderKLConfig,
+  weights: WeightSource,
+  size: ImageSize,
+  { place, slots, tilePixels }: VaePlacement,
+): VaeHalf {
+  const tiling = tilePixels === undefined ? undefined : encoderTiling(tilePixels, vaeScaleFactor(config));
+  return new VaeHalf(encoderModel(config), weights, size, { place, slots, tiling });
+}
+
+function encoderModel(config: AutoencoderKLConfig): VaeHalfModel {
+  return {
+    input: encoderNames.pixels,
+    halvings: config.blockOutChannels.length - 1,
+    build: (layers, kernels, { rows, columns }) =>
+      new AutoencoderKLEncoder(config, layers, kernels).build({ batch: 1, height: rows, width: columns }),
+  };
 }
 
 /** The latents that are `noise` (standard normal, of the same shape) standard deviations off the mean. */
@@ -99,15 +137,35 @@ export function scaleLatents(latents: Tensor<'float32'>, config: AutoencoderKLCo
   return float32(latents.shape, data);
 }
 
-/** `moments`: per image, the means of all channels and then their logarithms of variances. */
-function splitMoments(moments: readonly Float32Array[], shape: readonly number[]): LatentDistribution {
-  const length = elementCount(shape.slice(1));
+/** Moments `[1, 2 * channels, rows, columns]` of each image: the means of all channels and then their logarithms of variances. */
+function splitMoments(moments: readonly Tensor<'float32'>[], channels: number): LatentDistribution {
+  const [rows, columns] = (moments[0] as Tensor).shape.slice(2) as [number, number];
+  const shape = [moments.length, channels, rows, columns];
+  const length = channels * rows * columns;
   const mean = float32(shape);
   const logvar = float32(shape);
-  for (const [image, values] of moments.entries()) {
-    mean.data.set(values.subarray(0, length), image * length);
-    const clamped = values.subarray(length).map((value) => Math.min(Math.max(value, -30), 20));
+  for (const [image, { data }] of moments.entries()) {
+    mean.data.set(data.subarray(0, length), image * length);
+    const clamped = data.subarray(length).map((value) => Math.min(Math.max(value, -30), 20));
     logvar.data.set(clamped, image * length);
   }
   return { mean, logvar };
+}
+
+/** `[images, height, width, 3]` in 0…255 -> `[images, 3, height, width]` in -1…1, as diffusers' VaeImageProcessor. */
+export function fromPixels({ shape, data }: Tensor<'uint8'>): Tensor<'float32'> {
+  const [images, height, width, channels] = shape as [number, number, number, number];
+  const plane = height * width;
+  const pixels = float32([images, channels, height, width]);
+  for (let image = 0; image < images; image++) {
+    for (let channel = 0; channel < channels; channel++) {
+      const target = (image * channels + channel) * plane;
+      const source = image * channels * plane + channel;
+      for (let index = 0; index < plane; index++) {
+        const value = Math.fround((data[source + index * channels] as number) / 255);
+        pixels.data[target + index] = 2 * value - 1;
+      }
+    }
+  }
+  return pixels;
 }

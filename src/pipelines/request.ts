@@ -53,6 +53,14 @@ export interface GenerationRequest {
   readonly trace: boolean;
 }
 
+/** How the ranks share the VAE's work; see docs/vae.md. */
+export interface VaeSpread {
+  /** Every rank has a band of rows; otherwise the first rank does it all. */
+  readonly parallel: boolean;
+  /** Side of tiles in pixels, for pictures that are larger; undefined for whole pictures. */
+  readonly tilePixels: number | undefined;
+}
+
 /** How a checkpoint is loaded and on what. */
 export interface LoadOptions {
   /** Folder in diffusers' layout. */
@@ -61,6 +69,8 @@ export interface LoadOptions {
   readonly weights: 'shared' | 'private';
   /** Threads of this rank. */
   readonly threads: number;
+  /** By default the first rank does all that the VAE does, on whole pictures. */
+  readonly vae?: VaeSpread | undefined;
   /** Writes ONNX Runtime's profile of the UNet's steps to files that begin so, when the pipeline is closed. */
   readonly profile?: string | undefined;
   /** The folder holds a UNet with random weights and nothing else, see random-model.ts. */
@@ -77,7 +87,7 @@ export interface Generation {
   readonly trace?: Readonly<Record<string, Tensor>>;
 }
 
-export type Phase = 'load' | 'text' | 'denoise' | 'decode';
+export type Phase = 'load' | 'encode' | 'text' | 'denoise' | 'decode';
 
 /** How a rank reports where it is. */
 export interface ProgressListener {

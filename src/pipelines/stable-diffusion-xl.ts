@@ -5,10 +5,9 @@ import {
   vaeScaleFactor,
 } from '../models/autoencoder-kl.js';
 import { readCLIPTextConfig } from '../models/clip-text.js';
-import type { Addon, CommunicatorStatistics } from '../native/addon.js';
+import type { CommunicatorStatistics } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
 import { DistriError } from '../runtime/errors.js';
-import type { ExecutableOptions } from '../runtime/executable.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { type Conditioning, repeatRows, zerosLike } from './conditioning.js';
@@ -23,11 +22,11 @@ import type {
   ProgressListener,
 } from './request.js';
 import { type PromptEmbeds, SDXLTextEncoders } from './sdxl-text.js';
+import { placeVae } from './vae-placement.js';
 
-/** Parts that only the first rank loads: it encodes the text for all and decodes the picture. */
+/** Parts that only the first rank loads: it encodes the text for all. */
 interface FirstRankParts {
   readonly text: SDXLTextEncoders;
-  readonly decoder: LatentDecoder | undefined;
 }
 
 /** Sizes that a text embedding has in this checkpoint. */
@@ -45,17 +44,21 @@ export class StableDiffusionXLPipeline implements Pipeline {
   readonly #checkpoint: Checkpoint;
   readonly #loop: DenoisingLoop;
   readonly #first: FirstRankParts | undefined;
+  /** On ranks that take part in decoding. */
+  readonly #decoder: LatentDecoder | undefined;
   readonly #sizes: EmbedSizes;
 
   private constructor(
     checkpoint: Checkpoint,
     loop: DenoisingLoop,
     first: FirstRankParts | undefined,
+    decoder: LatentDecoder | undefined,
     sizes: EmbedSizes,
   ) {
     this.#checkpoint = checkpoint;
     this.#loop = loop;
     this.#first = first;
+    this.#decoder = decoder;
     this.#sizes = sizes;
   }
 
@@ -80,9 +83,8 @@ export class StableDiffusionXLPipeline implements Pipeline {
       communicator: undefined,
     };
     const first =
-      ranks.rank === 0
-        ? await loadFirstRankParts(addon, checkpoint, vae, request, latent, executable)
-        : undefined;
+      ranks.rank === 0 ? { text: await SDXLTextEncoders.load(addon, checkpoint, executable) } : undefined;
+    let decoder: LatentDecoder | undefined;
     const loop = await DenoisingLoop.load(request, {
       addon,
       source: checkpoint,
@@ -91,9 +93,15 @@ export class StableDiffusionXLPipeline implements Pipeline {
       parallel,
       latent,
       textTokens: sizes.tokens,
+      reserve: async (slots) => {
+        if (request.outputType === 'latent') return;
+        const placement = placeVae(options.vae, ranks, slots);
+        if (placement) decoder = await LatentDecoder.prepare(checkpoint, vae, latent, placement);
+      },
     });
+    await decoder?.load(addon, { ...executable, communicator: loop.communicator });
     listener.phase('load', 'end');
-    return new StableDiffusionXLPipeline(checkpoint, loop, first, sizes);
+    return new StableDiffusionXLPipeline(checkpoint, loop, first, decoder, sizes);
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
@@ -121,9 +129,9 @@ export class StableDiffusionXLPipeline implements Pipeline {
   }
 
   async close(): Promise<void> {
+    this.#decoder?.release();
     this.#loop.release();
     this.#first?.text.release();
-    this.#first?.decoder?.release();
   }
 
   /** The text encoders run on the first rank; the others are sent the embeddings. */
@@ -189,32 +197,17 @@ export class StableDiffusionXLPipeline implements Pipeline {
     listener: ProgressListener,
     record: Recorder,
   ): Promise<Tensor<'uint8'> | undefined> {
-    const decoder = this.#first?.decoder;
-    if (!decoder) return undefined;
+    if (!this.#decoder) return undefined;
     listener.phase('decode', 'start');
-    const decoded = await decoder.decode(latents);
-    record('decoded', () => decoded);
-    const images = toPixels(decoded);
-    record('image_uint8', () => images);
+    const decoded = await this.#decoder.decode(latents);
+    const images = decoded ? toPixels(decoded) : undefined;
+    if (decoded && images) {
+      record('decoded', () => decoded);
+      record('image_uint8', () => images);
+    }
     listener.phase('decode', 'end');
     return images;
   }
-}
-
-async function loadFirstRankParts(
-  addon: Addon,
-  checkpoint: Checkpoint,
-  vae: AutoencoderKLConfig,
-  request: GenerationRequest,
-  latent: LatentSize,
-  options: ExecutableOptions,
-): Promise<FirstRankParts> {
-  const text = await SDXLTextEncoders.load(addon, checkpoint, options);
-  const decoder =
-    request.outputType === 'latent'
-      ? undefined
-      : await LatentDecoder.load(addon, checkpoint, vae, latent, options);
-  return { text, decoder };
 }
 
 async function readEmbedSizes(checkpoint: Checkpoint): Promise<EmbedSizes> {

@@ -9,6 +9,8 @@ export interface ExecutableOptions {
   readonly weights: SessionOptions['weights'];
   readonly rank: number;
   readonly communicator: Communicator | undefined;
+  /** See SessionOptions.memory. */
+  readonly memory?: SessionOptions['memory'];
   /** See SessionOptions.profile. */
   readonly profile?: string | undefined;
 }
@@ -33,7 +35,7 @@ export class Executable {
   }
 
   static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
-    const { threads, weights, rank, communicator, profile } = options;
+    const { threads, weights, rank, communicator, memory, profile } = options;
     const slices = Object.fromEntries(graph.slices.map((slice) => [slice.name, readSlice(slice)]));
     const session = await addon.Session.create(graph.model, {
       threads,
@@ -41,6 +43,7 @@ export class Executable {
       rank,
       initializers: slices,
       ...(communicator ? { communicator } : {}),
+      ...(memory === undefined ? {} : { memory }),
       ...(profile === undefined ? {} : { profile }),
     });
     return new Executable(session, graph, slices);

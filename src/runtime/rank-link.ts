@@ -2,6 +2,7 @@ import type { FromRank, RankProgress, ToRank } from './messages.js';
 
 const phaseActivities = {
   load: 'while loading',
+  encode: 'while encoding the picture',
   text: 'while encoding the prompt',
   denoise: 'in the first step',
   decode: 'while decoding',

@@ -4,7 +4,12 @@ import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint
 import { readAutoencoderKLConfig } from '../../src/models/autoencoder-kl.js';
 import { loadAddon } from '../../src/native/load.js';
 import { LatentDecoder } from '../../src/pipelines/latent-decoder.js';
-import { LatentEncoder, sampleLatents, scaleLatents } from '../../src/pipelines/latent-encoder.js';
+import {
+  type LatentDistribution,
+  LatentEncoder,
+  sampleLatents,
+  scaleLatents,
+} from '../../src/pipelines/latent-encoder.js';
 import { TorchGenerator } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, openDiffusers, tinySdxl } from '../support/golden.js';
@@ -17,7 +22,7 @@ async function encode(checkpoint: Checkpoint, pixels: Tensor<'float32'>) {
   const [, , height, width] = pixels.shape as [number, number, number, number];
   const encoder = await LatentEncoder.load(loadAddon(), checkpoint, config, { height, width }, options);
   try {
-    return await encoder.encode(pixels);
+    return (await encoder.encode(pixels)) as LatentDistribution;
   } finally {
     encoder.release();
   }
@@ -28,7 +33,7 @@ async function decode(checkpoint: Checkpoint, latents: Tensor<'float32'>): Promi
   const [, , rows, columns] = latents.shape as [number, number, number, number];
   const decoder = await LatentDecoder.load(loadAddon(), checkpoint, config, { rows, columns }, options);
   try {
-    return await decoder.decode(latents);
+    return (await decoder.decode(latents)) as Tensor<'float32'>;
   } finally {
     decoder.release();
   }
