@@ -184,6 +184,19 @@ export class Kernels {
     );
   }
 
+  /** x `[..., features]` divided by the root of its mean square over the last dimension, times weight. */
+  rmsNorm(name: string, x: Value, weight: Value, epsilon: number): Value {
+    return this.graph.node(
+      {
+        op: 'SimplifiedLayerNormalization',
+        name,
+        inputs: [x, weight],
+        attributes: { axis: int(-1), epsilon: float(epsilon) },
+      },
+      x.shape,
+    );
+  }
+
   /** Over the last dimension. */
   softmax(name: string, x: Value): Value {
     return this.graph.node({ op: 'Softmax', name, inputs: [x], attributes: { axis: int(-1) } }, x.shape);
@@ -246,6 +259,11 @@ export class Kernels {
   /** Elementwise sum; `b` may be broadcast onto `a`. */
   add(name: string, a: Value, b: Value): Value {
     return this.graph.node({ op: 'Add', name, inputs: [a, b] }, a.shape);
+  }
+
+  /** Elementwise sum; dimensions of 1 are broadcast, in either operand. */
+  sum(name: string, a: Value, b: Value): Value {
+    return this.graph.node({ op: 'Add', name, inputs: [a, b] }, broadcastShape(a.shape, b.shape));
   }
 
   /** Elementwise product; the smaller operand is broadcast. */

@@ -51,7 +51,9 @@ export async function readTokenizerSettings(
   const legacy = isJsonObject(listed) ? {} : await readIfThere(join(directory, 'special_tokens_map.json'));
   const texts = { ...config, ...legacy };
   const tokens = new Map<string, AddedToken>();
-  for (const token of isJsonObject(listed) ? parseListed(listed, file) : await readLegacyTokens(directory)) {
+  for (const token of isJsonObject(listed)
+    ? parseListedTokens(listed, file)
+    : await readLegacyTokens(directory)) {
     tokens.set(token.content, token);
   }
   const add = (value: unknown, name: string) => {
@@ -70,7 +72,8 @@ async function readIfThere(file: string): Promise<JsonObject> {
   return existsSync(file) ? readJsonObject(file) : {};
 }
 
-function parseListed(listed: JsonObject, file: string): AddedToken[] {
+/** `added_tokens_decoder` of tokenizer_config.json. */
+export function parseListedTokens(listed: JsonObject, file: string): AddedToken[] {
   return Object.entries(listed).map(([id, value]) => {
     const token = parseToken(value, `added token ${id}`, file);
     return { ...token, id: checkId(/^\d+$/.test(id) ? Number(id) : id, token.content, file) };

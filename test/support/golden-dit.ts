@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { readJson } from '../../src/checkpoint/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
@@ -14,4 +15,8 @@ export const tinyPixArt = process.env.DISTRI_GOLDEN_DIT
 
 export function openDit(name: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(join(folder, `${name}.safetensors`));
+}
+
+export function readDitJson(name: string): Promise<unknown> {
+  return readJson(join(folder, `${name}.json`));
 }
