@@ -2,7 +2,7 @@
 import { loadWeights } from '../../src/checkpoint/weights.js';
 import { loadAddon } from '../../src/native/load.js';
 import { batchSize } from '../../src/pipelines/conditioning.js';
-import { Denoiser } from '../../src/pipelines/denoiser.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { planTopology } from '../../src/runtime/topology.js';
@@ -25,7 +25,7 @@ serveJobs<StepsJob, readonly number[]>(async ({ model, parallel, threads, weight
   const shape = { ...model.shape, batch: batchSize(1, topology) };
   const denoiser = await Denoiser.load(loadAddon(), source, load, ranks, topology, parallel, shape);
   const inputs = randomInputs({ ...model, shape });
-  await denoiser.begin(inputs);
+  await denoiser.begin(unetInputs(inputs));
   const times: number[] = [];
   for (let step = 0; step < steps; step++) {
     const start = performance.now();

@@ -1,7 +1,7 @@
 /** The program of a distri rank in the benchmark: loads the UNet once, then runs steps on demand. */
 import { loadWeights } from '../../src/checkpoint/weights.js';
 import { loadAddon } from '../../src/native/load.js';
-import { Denoiser } from '../../src/pipelines/denoiser.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { planTopology } from '../../src/runtime/topology.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
@@ -39,7 +39,7 @@ serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
     const options = { directory: model.directory, variant: undefined, threads, weights, profile };
     denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, benchParallel, model.shape);
     const inputs = randomInputs(model);
-    await denoiser.begin(inputs);
+    await denoiser.begin(unetInputs(inputs));
     sample = inputs.sample;
   }
   await denoiser.predictNoise(sample, 500);

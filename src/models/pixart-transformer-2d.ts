@@ -46,6 +46,8 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
   const normType = name === 'Transformer2DModel' ? undefined : 'ada_norm_single';
   reader.choice('norm_type', ['ada_norm_single'], normType);
   reader.refuseUnsupported(supportedValues);
+  const patchSize = reader.integer('patch_size', 2);
+  if (!Number.isInteger(Math.log2(patchSize))) throw reader.unsupported('patch_size', patchSize, [1, 2, 4]);
   const heads = reader.integer('num_attention_heads', 16);
   const features = heads * reader.integer('attention_head_dim', 72);
   const sampleSize = reader.integer('sample_size', 128);
@@ -61,7 +63,7 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
     inChannels: reader.integer('in_channels', 4),
     outChannels: reader.integer('out_channels', 8),
     sampleSize,
-    patchSize: reader.integer('patch_size', 2),
+    patchSize,
     layers: reader.integer('num_layers', 28, limits.layers),
     heads,
     features,

@@ -1,14 +1,7 @@
-import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { WeightSource } from '../checkpoint/weights.js';
 import { Graph } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels.js';
-import {
-  halvings,
-  readUNet2DConditionConfig,
-  type UNet2DConditionConfig,
-  UNet2DConditionModel,
-  unetNames,
-} from '../models/unet-2d-condition.js';
+import { unetNames } from '../models/unet-2d-condition.js';
 import type { Addon, Communicator } from '../native/addon.js';
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism } from '../parallel/parallelism.js';
@@ -17,19 +10,8 @@ import { Executable, floatResult } from '../runtime/executable.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
+import { type ComponentSource, type LatentShape, type NoiseModel, readNoiseModel } from './noise-model.js';
 import type { LoadOptions, ParallelOptions } from './request.js';
-
-/** Where the UNet's config and weights come from. */
-export type ComponentSource = Pick<Checkpoint, 'config' | 'weights'>;
-
-/** The latents of one request, as every rank holds them. */
-export interface LatentShape {
-  /** Images in this rank's batch, guidance included. */
-  readonly batch: number;
-  readonly rows: number;
-  readonly columns: number;
-  readonly textTokens: number;
-}
 
 /** What the UNet is told once per image: this rank's rows of the guidance batch. */
 export interface DenoiserConditioning {
@@ -44,15 +26,28 @@ export interface DenoiserConditioning {
 /** Lets other graphs that use the same communicator reserve their slots, before the ranks meet. */
 export type SlotReservation = (slots: SlotTable) => Promise<void>;
 
+/** The inputs of the image of a UNet. */
+export function unetInputs({
+  encoderHiddenStates,
+  textEmbeds,
+  timeIds,
+}: DenoiserConditioning): Readonly<Record<string, Tensor>> {
+  return {
+    [unetNames.encoderHiddenStates]: encoderHiddenStates,
+    [unetNames.textEmbeds]: textEmbeds,
+    [unetNames.timeIds]: timeIds,
+  };
+}
+
 /** One of the graphs that steps run. */
 interface StepGraph {
   readonly executable: Executable;
   readonly output: string;
 }
 
-/** The UNet spread over the ranks: each computes its share, each gets the whole prediction. */
+/** A noise model spread over the ranks: each computes its share, each gets the whole prediction. */
 export class Denoiser {
-  readonly config: UNet2DConditionConfig;
+  readonly model: NoiseModel;
   readonly communicator: Communicator | undefined;
   readonly #parallelism: Parallelism;
   readonly #image: Executable | undefined;
@@ -62,13 +57,13 @@ export class Denoiser {
   #calls = 0;
 
   private constructor(
-    config: UNet2DConditionConfig,
+    model: NoiseModel,
     parallelism: Parallelism,
     image: Executable | undefined,
     steps: readonly StepGraph[],
     communicator: Communicator | undefined,
   ) {
-    this.config = config;
+    this.model = model;
     this.#parallelism = parallelism;
     this.#image = image;
     this.#steps = steps;
@@ -78,7 +73,7 @@ export class Denoiser {
   /** Builds this rank's graphs, meets the other ranks and loads the graphs. */
   static async load(
     addon: Addon,
-    checkpoint: ComponentSource,
+    source: ComponentSource,
     options: LoadOptions,
     ranks: RankContext,
     topology: Topology,
@@ -86,12 +81,13 @@ export class Denoiser {
     shape: LatentShape,
     reserve?: SlotReservation,
   ): Promise<Denoiser> {
-    const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
+    const model = await readNoiseModel(source);
     const { rows, columns } = shape;
     const role = topology.roles[ranks.rank] as RankRole;
-    const context = { topology, role, options: parallel, rows, columns, halvings: halvings(config) };
+    const context = { topology, role, options: parallel, rows, columns, halvings: model.halvings };
     const parallelism = createParallelism(context);
-    const graphs = buildUNet(config, parallelism, await checkpoint.weights('unet'), shape);
+    const weights = await source.weights(model.component);
+    const graphs = buildNoiseModel(model, parallelism, weights, shape);
     await reserve?.(parallelism.slots);
     const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
@@ -103,18 +99,16 @@ export class Denoiser {
       const profiled = { ...executable, profile: options.profile };
       steps.push({ executable: await Executable.load(addon, program.step, profiled), output });
     }
-    return new Denoiser(config, parallelism, image, steps, communicator);
+    return new Denoiser(model, parallelism, image, steps, communicator);
   }
 
-  /** Starts an image: computes what all its steps share (keys and values of the text, size conditioning). */
-  async begin({ encoderHiddenStates, textEmbeds, timeIds }: DenoiserConditioning): Promise<void> {
+  /**
+   * Starts an image: computes what all its steps share (keys and values of the text, size conditioning). `given` are the model's inputs
+   * of the image by name.
+   */
+  async begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
     this.#firstTick += this.#calls;
     this.#calls = 0;
-    const given = {
-      [unetNames.encoderHiddenStates]: encoderHiddenStates,
-      [unetNames.textEmbeds]: textEmbeds,
-      [unetNames.timeIds]: timeIds,
-    };
     this.#conditioning = { ...given, ...(await this.#image?.run(given)) };
   }
 
@@ -141,9 +135,9 @@ export class Denoiser {
   }
 }
 
-/** The UNet's graphs on one rank and the names of their results, in the order of the strategy's variants. */
-export function buildUNet(
-  config: UNet2DConditionConfig,
+/** The model's graphs on one rank and the names of their results, in the order of the strategy's variants. */
+export function buildNoiseModel(
+  model: NoiseModel,
   parallelism: Parallelism,
   weights: WeightSource,
   shape: LatentShape,
@@ -151,7 +145,7 @@ export function buildUNet(
   return Array.from({ length: parallelism.variants }, (_, variant) => {
     const kernels = new Kernels(new Graph());
     const layers = parallelism.layers(variant, kernels, weights);
-    const output = new UNet2DConditionModel(config, layers, kernels).build(shape);
+    const output = model.build(layers, kernels, shape);
     return { graph: kernels.graph, output: output.name };
   });
 }

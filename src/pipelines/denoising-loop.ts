@@ -6,7 +6,8 @@ import type { Scheduler } from '../schedulers/scheduler.js';
 import { createGenerator, type Generator } from '../tensor/random.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, ownRows, tileRows } from './conditioning.js';
-import { type ComponentSource, Denoiser, type SlotReservation } from './denoiser.js';
+import { Denoiser, type SlotReservation, unetInputs } from './denoiser.js';
+import type { ComponentSource } from './noise-model.js';
 import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
 
 /** Keeps a tensor under this name where the request asks for a trace. */
@@ -21,7 +22,7 @@ export interface LatentSize {
 /** Where a loop runs and what it is made of. */
 export interface LoopOptions {
   readonly addon: Addon;
-  /** Of the UNet and the scheduler. */
+  /** Of the noise model and the scheduler. */
   readonly source: ComponentSource;
   readonly load: LoadOptions;
   readonly ranks: RankContext;
@@ -63,17 +64,24 @@ export class DenoisingLoop {
     return this.#denoiser.communicator;
   }
 
-  /** Tells the UNet what all steps of a request share. */
-  async begin(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
+  /** Tells the model what all steps of a request share: its inputs by name, of this rank's rows of the batch. */
+  begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
+    return this.#denoiser.begin(given);
+  }
+
+  /** `begin` with an SDXL UNet's inputs. */
+  async beginSdxl(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
     const { height, width } = request;
     const sizes = float32([1, 6], Float32Array.of(height, width, 0, 0, height, width));
     const batch = batchSize(imageCount(request), this.topology);
     record('add_time_ids', () => tileRows(sizes, imageCount(request) * (this.topology.guided ? 2 : 1)));
-    await this.#denoiser.begin({
-      encoderHiddenStates: ownRows(conditioning, 'embeds', this.#role),
-      textEmbeds: ownRows(conditioning, 'pooled', this.#role),
-      timeIds: tileRows(sizes, batch),
-    });
+    await this.begin(
+      unetInputs({
+        encoderHiddenStates: ownRows(conditioning, 'embeds', this.role),
+        textEmbeds: ownRows(conditioning, 'pooled', this.role),
+        timeIds: tileRows(sizes, batch),
+      }),
+    );
   }
 
   /** All steps of the request that was begun; returns its latents `[images, channels, rows, columns]`. */
@@ -109,7 +117,7 @@ export class DenoisingLoop {
     this.#denoiser.release();
   }
 
-  get #role(): RankRole {
+  get role(): RankRole {
     return this.topology.roles[this.#options.ranks.rank] as RankRole;
   }
 
@@ -120,7 +128,7 @@ export class DenoisingLoop {
     record: Recorder,
   ): Tensor<'float32'> {
     const { rows, columns } = this.#options.latent;
-    const noise = generator.randn([imageCount(request), this.#denoiser.config.inChannels, rows, columns]);
+    const noise = generator.randn([imageCount(request), this.#denoiser.model.inChannels, rows, columns]);
     const latents = float32(
       noise.shape,
       noise.data.map((value) => value * scheduler.initNoiseSigma),
@@ -149,13 +157,29 @@ export class DenoisingLoop {
       timestep,
     );
     record(`noise_pred_${index3(step)}`, () => float32(predicted.shape, predicted.data.slice()));
-    if (!this.topology.guided) return predicted.data.slice();
-    return guide(predicted.data, guidanceScale);
+    const guided = this.topology.guided ? guide(predicted.data, guidanceScale) : predicted.data.slice();
+    const [channels, wanted] = [predicted.shape[1] as number, latents.shape[1] as number];
+    return channels === wanted ? guided : firstChannels(guided, imageCountOf(latents), channels, wanted);
   }
 }
 
 export function imageCount(request: GenerationRequest): number {
   return request.prompt.length * request.numImagesPerPrompt;
+}
+
+function imageCountOf({ shape }: Tensor): number {
+  return shape[0] as number;
+}
+
+/** The first `wanted` of each image's channels: the others are a variance that samplers do not use. */
+function firstChannels(images: Float32Array, count: number, channels: number, wanted: number): Float32Array {
+  const plane = images.length / (count * channels);
+  const kept = new Float32Array(count * wanted * plane);
+  for (let image = 0; image < count; image++) {
+    const start = image * channels * plane;
+    kept.set(images.subarray(start, start + wanted * plane), image * wanted * plane);
+  }
+  return kept;
 }
 
 /** Classifier-free guidance: `[unconditional…, conditional…]` -> `u + scale * (c - u)`. */

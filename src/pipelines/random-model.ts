@@ -13,7 +13,7 @@ import { Kernels } from '../graph/kernels.js';
 import { halvings, readUNet2DConditionConfig, UNet2DConditionModel } from '../models/unet-2d-condition.js';
 import { SingleDevice } from '../parallel/single-device.js';
 import { DistriError } from '../runtime/errors.js';
-import type { ComponentSource } from './denoiser.js';
+import type { ComponentSource } from './noise-model.js';
 
 /** Raised when the numbers that are written change. */
 const GENERATOR = '1';

@@ -56,7 +56,7 @@ export class RandomWeightsPipeline implements Pipeline {
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
-    await this.#loop.begin(request, this.#randomConditioning(request), ignore);
+    await this.#loop.beginSdxl(request, this.#randomConditioning(request), ignore);
     listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, ignore);
     listener.phase('denoise', 'end');

@@ -112,7 +112,7 @@ export class StableDiffusionXLPipeline implements Pipeline {
 
     listener.phase('text', 'start');
     const conditioning = await this.#encodePrompt(request, record);
-    await this.#loop.begin(request, conditioning, record);
+    await this.#loop.beginSdxl(request, conditioning, record);
     listener.phase('text', 'end');
 
     listener.phase('denoise', 'start');

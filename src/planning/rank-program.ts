@@ -13,7 +13,8 @@ import { halvings, type UNet2DConditionConfig } from '../models/unet-2d-conditio
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism, ParallelismContext } from '../parallel/parallelism.js';
 import { batchSize } from '../pipelines/conditioning.js';
-import { buildUNet } from '../pipelines/denoiser.js';
+import { buildNoiseModel } from '../pipelines/denoiser.js';
+import { unetModel } from '../pipelines/noise-model.js';
 import type { ParallelOptions } from '../pipelines/request.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount } from '../tensor/tensor.js';
@@ -57,7 +58,7 @@ export class RankProgram {
     const parallelism = createParallelism(parallelismContext(image, topology, role, options));
     const { rows, columns, textTokens, unet } = image;
     const shape = { batch: batchSize(image.images, topology), rows, columns, textTokens };
-    const built = buildUNet(unet, parallelism, new WeightPlan(), shape);
+    const built = buildNoiseModel(unetModel(unet), parallelism, new WeightPlan(), shape);
     return new RankProgram(
       role,
       parallelism,

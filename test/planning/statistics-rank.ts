@@ -1,8 +1,9 @@
 /** The program of a rank that runs steps of a model and says what its communicator counted in each. */
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
 import { loadAddon } from '../../src/native/load.js';
 import { batchSize } from '../../src/pipelines/conditioning.js';
-import { Denoiser } from '../../src/pipelines/denoiser.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { planTopology } from '../../src/runtime/topology.js';
@@ -35,12 +36,16 @@ serveJobs<StatisticsJob, readonly StepBytes[]>(async (job, ranks) => {
   const load = { directory, variant: undefined, weights: 'shared', threads: 1 } as const;
   const checkpoint = await openCheckpoint(directory);
   const denoiser = await Denoiser.load(loadAddon(), checkpoint, load, ranks, topology, parallel, shape);
-  const { crossAttentionDim, inChannels, textTime } = denoiser.config;
-  await denoiser.begin({
-    encoderHiddenStates: float32([batch, TEXT_TOKENS, crossAttentionDim]),
-    textEmbeds: float32([batch, textTime ? textTime.inputDim - 6 * textTime.timeEmbedDim : 0]),
-    timeIds: float32([batch, 6]),
-  });
+  const { crossAttentionDim, inChannels, textTime } = readUNet2DConditionConfig(
+    await checkpoint.config('unet'),
+  );
+  await denoiser.begin(
+    unetInputs({
+      encoderHiddenStates: float32([batch, TEXT_TOKENS, crossAttentionDim]),
+      textEmbeds: float32([batch, textTime ? textTime.inputDim - 6 * textTime.timeEmbedDim : 0]),
+      timeIds: float32([batch, 6]),
+    }),
+  );
   const steps: StepBytes[] = [];
   let before = { bytesPublished: 0, bytesFetched: 0 };
   for (let step = 0; step < job.steps; step++) {
