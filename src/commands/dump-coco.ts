@@ -3,10 +3,10 @@ import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { fileError, writeAtomically } from '../checkpoint/file-io.js';
 import { choosePrompts, type ImageReader } from '../datasets/caption-dataset.js';
-import { EMBEDDED_DATASET, openCaptionDataset } from '../datasets/open.js';
+import { EMBEDDED_DATASET } from '../datasets/open.js';
 import { convertToPng } from '../images/convert.js';
+import { openDataset } from './dataset.js';
 import { datasetOption } from './generate-coco-options.js';
-import { embeddedDataset } from './package.js';
 import { integer, text } from './parsers.js';
 import { Terminal } from './terminal.js';
 
@@ -14,7 +14,8 @@ const examples = `
 Examples:
   distri dump-coco
   distri dump-coco --limit 64 --output_root shapes
-  distri dump-coco --dataset path/to/coco --limit 5000 --output_root coco`;
+  distri dump-coco --dataset HuggingFaceM4/COCO --limit 5000
+  distri dump-coco --dataset path/to/coco --output_root ground-truth`;
 
 interface DumpOptions {
   readonly dataset: string;
@@ -46,7 +47,7 @@ export function dumpCocoCommand(interruption: AbortSignal): Command {
 }
 
 async function dumpCoco(options: DumpOptions, terminal: Terminal, interruption: AbortSignal): Promise<void> {
-  const dataset = await openCaptionDataset(options.dataset, embeddedDataset);
+  const dataset = await openDataset(options.dataset, { terminal, interruption });
   const prompts = choosePrompts(dataset).slice(0, options.limit);
   const reader = await dataset.openImages();
   try {

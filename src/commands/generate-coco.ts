@@ -2,8 +2,9 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { type CaptionDataset, choosePrompts, promptsHash } from '../datasets/caption-dataset.js';
-import { EMBEDDED_DATASET, openCaptionDataset } from '../datasets/open.js';
+import { EMBEDDED_DATASET, REFERENCE_DATASET } from '../datasets/open.js';
 import { DistriError } from '../runtime/errors.js';
+import { openDataset } from './dataset.js';
 import { CocoDrawing, type CocoTask } from './generate-coco-draw.js';
 import { PictureFolder } from './generate-coco-folder.js';
 import {
@@ -16,7 +17,7 @@ import {
 } from './generate-coco-options.js';
 import type { Settings } from './generate-coco-settings.js';
 import { launchedRanks } from './launched-ranks.js';
-import { embeddedDataset, embeddedModel, packageVersion } from './package.js';
+import { embeddedModel, packageVersion } from './package.js';
 import { chooseSubject, type SdxlPlan, type Subject } from './sdxl-plan.js';
 import { describeRun, prepareSdxl, type RunContext, type SdxlMeeting } from './sdxl-ranks.js';
 import { Terminal } from './terminal.js';
@@ -28,7 +29,7 @@ Examples:
   distri generate-coco --limit 64
   distri generate-coco -n 4 --data_parallel 2 --sync_mode full_sync --output_root results/coco/full_sync
   distri generate-coco --split 0 2
-  distri generate-coco -n 8 --model stabilityai/stable-diffusion-xl-base-1.0 --dataset coco --rng philox`;
+  distri generate-coco -n 8 --model stabilityai/stable-diffusion-xl-base-1.0 --rng philox`;
 
 /** `distri generate-coco`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
 export function generateCocoCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
@@ -56,7 +57,7 @@ async function generateCoco(options: CocoOptions, context: RunContext): Promise<
     throw new DistriError('usage', `--data_parallel needs ranks that distri starts, not ${meeting.launcher}`);
   }
   const sdxl = sdxlOptions(options);
-  const dataset = await openCaptionDataset(chooseDataset(options), embeddedDataset);
+  const dataset = await openDataset(chooseDataset(options), context);
   const prompts = choosePrompts(dataset);
   const subject = { ...chooseSubject(sdxl), prompts: prompts.slice(0, 1) };
   const preparation = await prepareSdxl(sdxl, subject, context);
@@ -83,10 +84,7 @@ async function generateCoco(options: CocoOptions, context: RunContext): Promise<
 function chooseDataset({ dataset, pretrained_model_name_or_path: model }: CocoOptions): string {
   if (dataset !== undefined) return dataset;
   if (model === undefined || resolve(model) === resolve(embeddedModel)) return EMBEDDED_DATASET;
-  throw new DistriError(
-    'usage',
-    'Expected --dataset, the folder with captions_val2014.json, because this model is not the embedded one',
-  );
+  return REFERENCE_DATASET;
 }
 
 /** What is to be drawn and not there yet. */

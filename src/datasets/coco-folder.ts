@@ -1,73 +1,57 @@
-import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { fileError } from '../checkpoint/file-io.js';
-import { type CaptionDataset, type CaptionedImage, datasetError } from './caption-dataset.js';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  ANNOTATION_ARCHIVE,
+  type AnnotationFile,
+  findAnnotations,
+  KARPATHY,
+  splitOf,
+} from './annotation-file.js';
+import type { CaptionDataset, CaptionedImage, ImageReader } from './caption-dataset.js';
 import { readCocoCaptions, readKarpathyCaptions } from './coco-annotations.js';
-import { readAnnotations } from './fields.js';
+import { parseAnnotations } from './fields.js';
 import { ImageFiles } from './image-files.js';
-
-const KARPATHY = 'dataset_coco.json';
-const CAPTIONS = /^captions_(\w+)\.json$/;
-/** Which one is meant where COCO's archive of annotations was unpacked, which has those for training as well. */
-const PREFERRED = ['captions_val2014.json', 'captions_val2017.json'];
 
 /**
  * A data set on disk as COCO comes: `captions_val2014.json` (also below `annotations/`) with images in `images/`, `val2014/` or next to it; or
- * Karpathy's `dataset_coco.json` instead of it. `path` is the folder, or the file with the annotations.
+ * Karpathy's `dataset_coco.json` instead of it. Annotations and images may be in the archives that they are distributed in. `path` is the folder, or
+ * the file with the annotations.
  */
 export async function openCocoFolder(path: string, name: string): Promise<CaptionDataset> {
-  const file = (await isFolder(path)) ? await findAnnotations(path) : path;
-  const folder = folderOf(file);
-  const annotations = await readAnnotations(file);
-  const images =
-    basename(file) === KARPATHY
-      ? readKarpathyCaptions(annotations, file)
-      : readCocoCaptions(annotations, file);
-  return { name, images, openImages: async () => openImages(images, folder, file) };
+  const file = await findAnnotations(path);
+  const annotations = parseAnnotations(await file.text(), file.path);
+  const read = file.name === KARPATHY ? readKarpathyCaptions : readCocoCaptions;
+  const images = read(annotations, file.path);
+  return { name, images, openImages: () => openImages(images, file) };
 }
 
-/** The data set's folder: that of the annotations, or the one above. */
-function folderOf(file: string): string {
-  const folder = dirname(file);
-  return basename(folder) === 'annotations' ? dirname(folder) : folder;
-}
-
-function openImages(images: readonly CaptionedImage[], folder: string, file: string): ImageFiles {
-  const [, split] = CAPTIONS.exec(basename(file)) ?? [];
-  const folders = ['images', ...(split === undefined ? [] : [split, join('images', split)]), '.'];
-  return new ImageFiles(
+async function openImages(images: readonly CaptionedImage[], file: AnnotationFile): Promise<ImageReader> {
+  const split = splitOf(file);
+  const places = ['images', ...(split === undefined ? [] : [split, join('images', split)]), '.'];
+  const files = new ImageFiles(
     images,
-    folders.map((name) => join(folder, name)),
+    places.map((place) => join(file.folder, place)),
   );
+  if (files.has(0)) return files;
+  return (await openArchives(images, file.folder)) ?? files;
 }
 
-async function findAnnotations(folder: string): Promise<string> {
-  const found: string[] = [];
-  for (const place of [folder, join(folder, 'annotations')]) {
-    const names = await readdir(place).catch(() => []);
-    found.push(
-      ...names.filter((name) => name === KARPATHY || CAPTIONS.test(name)).map((name) => join(place, name)),
-    );
-  }
-  const [only, ...others] = found;
-  if (only === undefined) {
-    throw datasetError(
-      folder,
-      `not a data set: no captions_val2014.json (here or in annotations/), no ${KARPATHY}, no .parquet files`,
-    );
-  }
-  if (others.length === 0) return only;
-  for (const preferred of [KARPATHY, ...PREFERRED]) {
-    const match = found.find((path) => basename(path) === preferred);
-    if (match !== undefined) return match;
-  }
-  const names = found.map((path) => basename(path)).join(', ');
-  throw datasetError(folder, `has several files of captions (${names}); give the path of one of them`);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  const stats = await stat(path).catch((error) => {
-    throw fileError(error, path, 'dataset');
-  });
-  return stats.isDirectory();
+/** The archives next to the annotations, when the first image is in one of them. */
+async function openArchives(
+  images: readonly CaptionedImage[],
+  folder: string,
+): Promise<ImageReader | undefined> {
+  const names = (await readdir(folder)).filter(
+    (name) => /\.zip$/i.test(name) && !ANNOTATION_ARCHIVE.test(name),
+  );
+  if (names.length === 0) return undefined;
+  const [{ Archive }, { ImageArchives }] = await Promise.all([
+    import('./archive.js'),
+    import('./image-archives.js'),
+  ]);
+  const archives = await Promise.all(names.map((name) => Archive.open(join(folder, name))));
+  const reader = new ImageArchives(images, archives);
+  if (reader.has(0)) return reader;
+  await reader.close();
+  return undefined;
 }

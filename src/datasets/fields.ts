@@ -1,18 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { fileError } from '../checkpoint/file-io.js';
 import { isJsonObject, type JsonObject } from '../checkpoint/json.js';
 import { quote } from '../checkpoint/quote.js';
 import { toError } from '../runtime/errors.js';
 import { datasetError } from './caption-dataset.js';
 
-/** Reads the JSON object in the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them. */
-export async function readAnnotations(path: string): Promise<JsonObject> {
-  const text = await readFile(path, 'utf8').catch((error) => {
-    throw fileError(error, path, 'dataset');
-  });
-  return parseAnnotations(text, path);
-}
-
+/** The JSON object in the text of the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them. */
 export function parseAnnotations(text: string, path: string): JsonObject {
   let value: unknown;
   try {

@@ -23,6 +23,10 @@ export class ImageFiles implements ImageReader {
     this.paths = images.map(({ name }) => (locate ?? fallback)(name));
   }
 
+  has(index: number): boolean {
+    return existsSync(this.paths[index] ?? '');
+  }
+
   async check(count: number): Promise<void> {
     const missing = this.paths.slice(0, count).filter((path) => !existsSync(path));
     const [first] = missing;

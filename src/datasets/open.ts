@@ -1,15 +1,53 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { isHubId } from '../checkpoint/hub/id.js';
+import type { OnProgress } from '../checkpoint/hub/snapshot.js';
 import { expected } from '../runtime/errors.js';
 import type { CaptionDataset } from './caption-dataset.js';
 import { openCocoFolder } from './coco-folder.js';
+import { chooseParquetFiles } from './parquet-files.js';
 
 /** The data set that comes with the package: 512 pictures of shapes that the embedded model was not trained on. */
 export const EMBEDDED_DATASET = 'shapes-val';
+/** The one that distrifuser's scripts use. */
+export const REFERENCE_DATASET = 'HuggingFaceM4/COCO';
 
-/** Opens `shapes-val` (which lies at `embedded`), a folder or a file with annotations. */
-export async function openCaptionDataset(name: string, embedded: string): Promise<CaptionDataset> {
+/**
+ * Opens `shapes-val` (which lies at `embedded`), a folder, a file with annotations, or a data set of the hub. `onProgress` is called
+ * while that is downloaded.
+ */
+export async function openCaptionDataset(
+  name: string,
+  embedded: string,
+  onProgress?: OnProgress,
+): Promise<CaptionDataset> {
   if (name === EMBEDDED_DATASET) return openCocoFolder(embedded, name);
-  if (existsSync(name)) return openCocoFolder(resolve(name), resolve(name));
-  throw expected(`${EMBEDDED_DATASET} or a folder with captions and images`, '--dataset', name);
+  if (existsSync(name)) return openPath(resolve(name));
+  if (!isHubId(name)) {
+    throw expected(
+      `${EMBEDDED_DATASET}, a folder with captions and images, or a data set of the hub`,
+      '--dataset',
+      name,
+    );
+  }
+  // Most runs need neither the hub nor Parquet.
+  const { resolveHubDataset } = await import('./hub-dataset.js');
+  return openTables(await resolveHubDataset(name, onProgress), name);
+}
+
+async function openPath(path: string): Promise<CaptionDataset> {
+  if (path.endsWith('.parquet')) return openTables([path], path);
+  const names = await readdir(path, { recursive: true }).catch(() => []);
+  const tables = chooseParquetFiles(names, path);
+  if (tables.length === 0) return openCocoFolder(path, path);
+  return openTables(
+    tables.map((table) => join(path, table)),
+    path,
+  );
+}
+
+async function openTables(paths: readonly string[], name: string): Promise<CaptionDataset> {
+  const { openParquet } = await import('./parquet.js');
+  return openParquet(paths, name);
 }

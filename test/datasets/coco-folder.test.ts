@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import sharp from 'sharp';
+import { ZipFile } from 'yazl';
 import { embeddedDataset } from '../../src/commands/package.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
@@ -127,6 +130,64 @@ describe('a folder in the format of COCO', () => {
     assert.equal(
       await failure(reader.check(2)),
       'images/COCO_val2014_000000000003.jpg: no such image, but the annotations name it',
+    );
+  });
+});
+
+describe('the archives that COCO comes in', () => {
+  async function zip(path: string, files: Readonly<Record<string, string>>): Promise<void> {
+    const archive = new ZipFile();
+    for (const [name, content] of Object.entries(files)) archive.addBuffer(Buffer.from(content), name);
+    archive.end();
+    await writeFile(join(folder, path), await buffer(archive.outputStream as Readable));
+  }
+
+  beforeEach(async () => {
+    await zip('annotations_trainval2014.zip', {
+      'annotations/captions_train2014.json': '{}',
+      'annotations/instances_val2014.json': '{}',
+      'annotations/captions_val2014.json': JSON.stringify(annotations),
+    });
+    await zip('val2014.zip', {
+      'val2014/COCO_val2014_000000000003.jpg': 'three '.repeat(100),
+      'val2014/COCO_val2014_000000000007.jpg': 'seven',
+    });
+  });
+
+  it('are read without unpacking them', async () => {
+    const dataset = await open(folder);
+    assert.deepEqual(choosePrompts(dataset), ['seven, first', 'three, second']);
+    const reader = await dataset.openImages();
+    await reader.check(2);
+    assert.equal(Buffer.from((await reader.read(1)).bytes).toString(), 'three '.repeat(100));
+    await reader.close();
+  });
+
+  it('are refused without an image, when they are damaged, or cut short', async () => {
+    const path = join(folder, 'val2014.zip');
+    const whole = await readFile(path);
+    const damaged = Buffer.from(whole);
+    // The first file's compressed data.
+    damaged.fill(0x55, 80, 84);
+    await writeFile(path, damaged);
+    const reader = await (await open(folder)).openImages();
+    assert.match(
+      await failure(reader.read(1)),
+      /^val2014\.zip: val2014\/COCO_val2014_0{11}3\.jpg: cannot be read from the archive: /,
+    );
+    await reader.close();
+
+    await writeFile(path, whole.subarray(0, whole.length - 40));
+    assert.match(
+      await failure((await open(folder)).openImages()),
+      /^val2014\.zip: cannot be read from the archive: /,
+    );
+
+    await zip('val2014.zip', { 'val2014/COCO_val2014_000000000007.jpg': 'seven' });
+    const short = await (await open(folder)).openImages();
+    assert.equal(
+      await failure(short.check(2)),
+      'val2014.zip: no image COCO_val2014_000000000003.jpg, but the annotations name it',
     );
   });
 });

@@ -10,15 +10,18 @@ export function isCommit(revision: string): boolean {
   return COMMIT.test(revision);
 }
 
+/** What the hub keeps; its names for them. */
+export type RepositoryKind = 'model' | 'dataset';
+
 /**
- * One model in the cache that all Hugging Face libraries share: contents are in `blobs/` under their hash,
+ * One model or data set in the cache that all Hugging Face libraries share: contents are in `blobs/` under their hash,
  * `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the commit of a branch.
  */
 export class CachedModel {
   readonly folder: string;
 
-  constructor(cacheDir: string, id: string) {
-    this.folder = join(cacheDir, ['models', ...id.split('/')].join('--'));
+  constructor(cacheDir: string, id: string, kind: RepositoryKind = 'model') {
+    this.folder = join(cacheDir, [`${kind}s`, ...id.split('/')].join('--'));
   }
 
   snapshot(commit: string): string {

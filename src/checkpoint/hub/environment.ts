@@ -14,6 +14,8 @@ export interface HubEnvironment {
   readonly token: string | undefined;
   readonly offline: boolean;
   readonly cacheDir: string;
+  /** Where Python's `datasets` keeps what it prepared. */
+  readonly datasetsCacheDir: string;
 }
 
 export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Promise<HubEnvironment> {
@@ -22,6 +24,7 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
     token: isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : await findToken(env),
     offline: isTrue(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
     cacheDir: expandHome(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(hubHome(env), 'hub')),
+    datasetsCacheDir: expandHome(env.HF_DATASETS_CACHE || join(hubHome(env), 'datasets')),
   };
 }
 

@@ -1,12 +1,14 @@
 import { HubApiError } from '@huggingface/hub';
 import { DistriError, toError } from '../../runtime/errors.js';
 import { abbreviate } from '../quote.js';
+import type { RepositoryKind } from './cache-layout.js';
 
 /** What was asked of the hub. */
 export interface HubQuestion {
   readonly id: string;
   readonly revision: string;
   readonly endpoint: string;
+  readonly kind?: RepositoryKind;
 }
 
 /** A failed request as one line that says what to do. DistriErrors pass. */
@@ -22,15 +24,19 @@ export function isPassing(error: unknown): boolean {
   return !(error instanceof HubApiError) || error.statusCode >= 500 || error.statusCode === 429;
 }
 
-function refusal({ statusCode, message }: HubApiError, { id, revision, endpoint }: HubQuestion): string {
-  const page = `${endpoint}/${id}`;
+function refusal(
+  { statusCode, message }: HubApiError,
+  { id, revision, endpoint, kind }: HubQuestion,
+): string {
+  const what = kind === 'dataset' ? 'data set' : 'model';
+  const page = `${endpoint}/${kind === 'dataset' ? 'datasets/' : ''}${id}`;
   switch (statusCode) {
     case 401:
-      return `no such folder, and ${endpoint} gives it to nobody unknown (401): check the name, or set HF_TOKEN if the model is private or gated (its licence is accepted at ${page})`;
+      return `no such folder, and ${endpoint} gives it to nobody unknown (401): check the name, or set HF_TOKEN if the ${what} is private or gated (its licence is accepted at ${page})`;
     case 403:
       return `${endpoint} refuses access (403): accept the licence at ${page} and set HF_TOKEN to a token of that account`;
     case 404:
-      return `no such folder, and no such model with a revision ${JSON.stringify(revision)} at ${endpoint} (404)`;
+      return `no such folder, and no such ${what} with a revision ${JSON.stringify(revision)} at ${endpoint} (404)`;
     default:
       return `${endpoint} answers ${statusCode}: ${abbreviate(message.replaceAll(/\s+/g, ' '))}`;
   }

@@ -1,9 +1,9 @@
-import { HubApiError, listFiles, modelInfo } from '@huggingface/hub';
+import { datasetInfo, HubApiError, listFiles, modelInfo } from '@huggingface/hub';
 import { DistriError } from '../../runtime/errors.js';
 import { quote } from '../quote.js';
-import { isCommit } from './cache-layout.js';
+import { isCommit, type RepositoryKind } from './cache-layout.js';
 
-/** A file of a model on the hub. */
+/** A file on the hub. */
 export interface RemoteFile {
   /** Relative to the repository's root. */
   readonly path: string;
@@ -23,7 +23,7 @@ const ANSWER_TIMEOUT_MS = 30_000;
 
 const ETAG = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
-/** What the hub says of one model. Requests fail with HubApiError, or what `fetch` throws. */
+/** What the hub says of one model or data set. Requests fail with HubApiError, or what `fetch` throws. */
 export class Repository {
   private readonly fetch: typeof fetch;
 
@@ -31,6 +31,7 @@ export class Repository {
     readonly id: string,
     readonly endpoint: string,
     token: string | undefined,
+    private readonly kind: RepositoryKind = 'model',
   ) {
     this.fetch = authorized(endpoint, token);
   }
@@ -42,13 +43,14 @@ export class Repository {
   }
 
   private async commitOf(revision: string): Promise<string> {
-    const { sha } = await modelInfo({
+    const question = {
       name: this.id,
       revision,
-      additionalFields: ['sha'],
+      additionalFields: ['sha' as const],
       hubUrl: this.endpoint,
       fetch: impatient(this.fetch),
-    });
+    };
+    const { sha } = await (this.kind === 'model' ? modelInfo(question) : datasetInfo(question));
     if (!isCommit(sha)) throw this.nonsense(`the commit ${quote(sha)}`);
     return sha;
   }
@@ -56,7 +58,7 @@ export class Repository {
   private async files(commit: string): Promise<RemoteFile[]> {
     const files: RemoteFile[] = [];
     const entries = listFiles({
-      repo: { type: 'model', name: this.id },
+      repo: { type: this.kind, name: this.id },
       revision: commit,
       recursive: true,
       hubUrl: this.endpoint,
@@ -74,7 +76,8 @@ export class Repository {
 
   /** Asks for the bytes of a file from `start` on. */
   async content(commit: string, path: string, start: number, signal: AbortSignal): Promise<Response> {
-    const url = `${this.endpoint}/${this.id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
+    const prefix = this.kind === 'model' ? '' : 'datasets/';
+    const url = `${this.endpoint}/${prefix}${this.id}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`;
     const range = start === 0 ? {} : { Range: `bytes=${start}-` };
     // Compression would hide the length and make ranges meaningless.
     const response = await this.fetch(url, { headers: { 'Accept-Encoding': 'identity', ...range }, signal });

@@ -56,7 +56,8 @@ export class SnapshotDownload {
     return [path, ...[...shards].map((shard) => `${component}/${shard}`)];
   }
 
-  private async get(paths: readonly string[], onProgress?: OnProgress): Promise<void> {
+  /** Downloads the files called `paths`. */
+  async get(paths: readonly string[], onProgress?: OnProgress): Promise<void> {
     const missing: RemoteFile[] = [];
     for (const path of paths) {
       const file = this.remote(path);

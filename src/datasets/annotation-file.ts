@@ -1,0 +1,93 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fileError } from '../checkpoint/file-io.js';
+import { datasetError } from './caption-dataset.js';
+
+/** Karpathy's split. */
+export const KARPATHY = 'dataset_coco.json';
+const CAPTIONS = /^captions_(\w+)\.json$/;
+/** Which one is meant where there are several, as in COCO's archive of annotations, which has those for training as well. */
+const PREFERRED = [KARPATHY, 'captions_val2014.json', 'captions_val2017.json'];
+/** The archives that COCO's and Karpathy's annotations come in. */
+export const ANNOTATION_ARCHIVE = /^(?:annotations_\w+|caption_datasets)\.zip$/;
+
+/** A file with annotations, which may be in an archive. */
+export interface AnnotationFile {
+  /** For messages. */
+  readonly path: string;
+  /** The folder of the data set. */
+  readonly folder: string;
+  readonly name: string;
+  text(): Promise<string>;
+}
+
+/** The annotations at `path`, which is the folder of a data set or a file. */
+export async function findAnnotations(path: string): Promise<AnnotationFile> {
+  const stats = await stat(path).catch((error) => {
+    throw fileError(error, path, 'dataset');
+  });
+  if (!stats.isDirectory()) return plainFile(path);
+  const found = await unpacked(path);
+  return preferred(found.length > 0 ? found : await archived(path), path);
+}
+
+/** The part of COCO that the file is about, such as val2014. */
+export function splitOf({ name }: AnnotationFile): string | undefined {
+  return CAPTIONS.exec(name)?.[1];
+}
+
+function isAnnotations(name: string): boolean {
+  return name === KARPATHY || CAPTIONS.test(name);
+}
+
+function plainFile(path: string): AnnotationFile {
+  const above = dirname(path);
+  return {
+    path,
+    folder: basename(above) === 'annotations' ? dirname(above) : above,
+    name: basename(path),
+    text: () =>
+      readFile(path, 'utf8').catch((error) => {
+        throw fileError(error, path, 'dataset');
+      }),
+  };
+}
+
+async function unpacked(folder: string): Promise<AnnotationFile[]> {
+  const found: AnnotationFile[] = [];
+  for (const place of [folder, join(folder, 'annotations')]) {
+    const names = await readdir(place).catch(() => []);
+    found.push(...names.filter(isAnnotations).map((name) => plainFile(join(place, name))));
+  }
+  return found;
+}
+
+async function archived(folder: string): Promise<AnnotationFile[]> {
+  const found: AnnotationFile[] = [];
+  for (const file of (await readdir(folder)).filter((name) => ANNOTATION_ARCHIVE.test(name))) {
+    const { Archive } = await import('./archive.js');
+    const archive = await Archive.open(join(folder, file));
+    for (const name of archive.names.filter((candidate) => isAnnotations(basename(candidate)))) {
+      const text = async () => (await archive.read(name)).toString('utf8');
+      found.push({ path: `${archive.path}: ${name}`, folder, name: basename(name), text });
+    }
+  }
+  return found;
+}
+
+function preferred(found: readonly AnnotationFile[], folder: string): AnnotationFile {
+  const [only, ...others] = found;
+  if (only === undefined) {
+    throw datasetError(
+      folder,
+      `not a data set: no captions_val2014.json (here or in annotations/), no ${KARPATHY}, no .parquet files`,
+    );
+  }
+  if (others.length === 0) return only;
+  for (const name of PREFERRED) {
+    const match = found.find((file) => file.name === name);
+    if (match !== undefined) return match;
+  }
+  const names = found.map(({ name }) => name).join(', ');
+  throw datasetError(folder, `has several files of captions (${names}); give the path of one of them`);
+}
