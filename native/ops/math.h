@@ -11,8 +11,8 @@ namespace distri::ops {
 
 #define DISTRI_INLINE inline __attribute__((always_inline))
 
-// exp(x) for |x| up to 87, clamped beyond; a NaN stays one.
-DISTRI_INLINE float Exp(float x) {
+// exp(x + rest) for |x| up to 87, clamped beyond, and |rest| far below 1; a NaN stays one.
+DISTRI_INLINE float ExpOfSum(float x, float rest) {
   constexpr float kLimit = 87.0f;
   constexpr float kLog2E = 1.44269504f;
   // ln 2 in two parts, the first exact in products with small integers.
@@ -25,7 +25,7 @@ DISTRI_INLINE float Exp(float x) {
   x = x < -kLimit ? -kLimit : x;
   const float shifted = x * kLog2E + kRound;
   const float n = shifted - kRound;
-  const float r = (x - n * kLn2High) - n * kLn2Low;
+  const float r = ((x - n * kLn2High) - n * kLn2Low) + rest;
 
   // (exp(r) - 1 - r) / r^2 on [-ln2/2, ln2/2], error 1.1e-8.
   float p = 1.3926184e-3f;
@@ -41,6 +41,21 @@ DISTRI_INLINE float Exp(float x) {
   float power;
   std::memcpy(&power, &bits, sizeof power);
   return p * power;
+}
+
+DISTRI_INLINE float Exp(float x) { return ExpOfSum(x, 0.0f); }
+
+// exp(-x^2 / 2) for x from 0 to 13, that of 13 beyond. Rounding the square would cost the tail x^2 / 2 units
+// in the last place, so it is taken in two parts: of the upper 12 bits of x, which is exact, and of what is
+// left.
+DISTRI_INLINE float NormalDensity(float x) {
+  x = x > 13.0f ? 13.0f : x;
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits &= 0xfffff000u;
+  float upper;
+  std::memcpy(&upper, &bits, sizeof upper);
+  return ExpOfSum(-0.5f * upper * upper, -0.5f * (x - upper) * (x + upper));
 }
 
 // x * sigmoid(x).
@@ -62,7 +77,7 @@ DISTRI_INLINE float NormalCdf(float x) {
   p = p * t + 9.61508647e-2f;
   p = p * t + 9.94166231e-2f;
   p = p * t + 9.97517922e-2f;
-  const float tail = p * t * Exp(-0.5f * magnitude * magnitude);
+  const float tail = p * t * NormalDensity(magnitude);
   return x < 0.0f ? tail : 1.0f - tail;
 }
 
