@@ -65,7 +65,21 @@ export class StandardKernels extends Kernels {
     return this.reshape(name, this.transpose(`${name}/tokens`, mixed, [0, 2, 1, 3]), [batch, tokens, inner]);
   }
 
-  override geglu(name: string, x: Value): Value {
+  override linear(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
+    const outer = x.shape.slice(0, -1);
+    const [out, inner] = weight.shape as [number, number];
+    const tokens = outer.reduce((product, size) => product * size, 1);
+    const rows = this.reshape(`${name}/rows`, x, [tokens, inner]);
+    const inputs = bias ? [rows, weight, bias] : [rows, weight];
+    const result = this.graph.node(
+      { op: 'Gemm', name: `${name}/gemm`, inputs, attributes: { transB: int(1) } },
+      [tokens, out],
+    );
+    return this.reshape(name, result, [...outer, out]);
+  }
+
+  override linearGeglu(name: string, tokens: Value, weight: Value, bias: Value | undefined): Value {
+    const x = this.linear(`${name}/both`, tokens, weight, bias);
     const axis = x.shape.length - 1;
     const width = x.shape[axis] as number;
     const value = this.slice(`${name}/value`, x, axis, 0, width / 2);

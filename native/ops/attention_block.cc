@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/math.h"
+#include "ops/vectors.h"
 
 // Everything is kept transposed: a row of 64 queries per element of a head or per key. So both products have
 // the same form, nothing of keys and values has to be repacked, and the softmax of 64 queries is done in 64
@@ -47,19 +48,18 @@ struct Strided {
 // c[i][q] (+)= sum over j of a(i, j) * b[j][q], for R rows i and V vectors of W lanes q.
 template <int W, int V, int R>
 DISTRI_INLINE void MultiplyTile(const Strided& a, size_t inner, const float* b, float* c, bool accumulate) {
-  typedef float Vector __attribute__((vector_size(W * sizeof(float)), aligned(sizeof(float))));
-  Vector total[R][V];
+  Vector<W> total[R][V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) {
-      total[r][v] = Vector{};
-      if (accumulate) total[r][v] = *reinterpret_cast<const Vector*>(c + r * kQueryBlock + v * W);
+      total[r][v] = Vector<W>{};
+      if (accumulate) total[r][v] = *reinterpret_cast<const Vector<W>*>(c + r * kQueryBlock + v * W);
     }
   for (size_t j = 0; j < inner; ++j) {
-    Vector row[V];
+    Vector<W> row[V];
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const Vector*>(b + j * kQueryBlock + v * W);
+    for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const Vector<W>*>(b + j * kQueryBlock + v * W);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const float factor = a.data[r * a.row + j * a.column];
@@ -70,27 +70,7 @@ DISTRI_INLINE void MultiplyTile(const Strided& a, size_t inner, const float* b, 
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) *reinterpret_cast<Vector*>(c + r * kQueryBlock + v * W) = total[r][v];
-}
-
-template <int W, int V>
-DISTRI_INLINE void MultiplyRows(size_t rows, const Strided& a, size_t inner, const float* b, float* c,
-                                bool accumulate) {
-  size_t row = 0;
-  for (; row + kRows <= rows; row += kRows)
-    MultiplyTile<W, V, kRows>({a.data + row * a.row, a.row, a.column}, inner, b, c + row * kQueryBlock,
-                              accumulate);
-  for (; row < rows; ++row)
-    MultiplyTile<W, V, 1>({a.data + row * a.row, a.row, a.column}, inner, b, c + row * kQueryBlock,
-                          accumulate);
-}
-
-// c (+)= a * b for all 64 queries.
-template <int W, int V>
-DISTRI_INLINE void Multiply(size_t rows, const Strided& a, size_t inner, const float* b, float* c,
-                            bool accumulate) {
-  for (size_t first = 0; first < kQueryBlock; first += W * V)
-    MultiplyRows<W, V>(rows, a, inner, b + first, c + first, accumulate);
+    for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<W>*>(c + r * kQueryBlock + v * W) = total[r][v];
 }
 
 // Scores [keys][64] become weights relative to the largest so far; what was summed before is to be multiplied
@@ -128,25 +108,130 @@ DISTRI_INLINE void Decay(size_t width, Scratch& s) {
   }
 }
 
-DISTRI_INLINE void LoadQueries(const AttentionHead& head, const float* queries, size_t count, Scratch& s) {
-  std::fill(s.queries, s.queries + head.width * kQueryBlock, 0.0f);
-  for (size_t q = 0; q < count; ++q)
-    for (size_t d = 0; d < head.width; ++d)
-      s.queries[d * kQueryBlock + q] = head.scale * queries[q * head.stride + d];
-}
+constexpr size_t kWidest = 16;
+constexpr float kZeros[kWidest] = {};
 
-DISTRI_INLINE void StoreOut(const AttentionHead& head, const Scratch& s, size_t count, float* out) {
-  for (size_t q = 0; q < count; ++q) {
-    const float inverse = 1.0f / s.sum[q];
-    for (size_t d = 0; d < head.width; ++d) out[q * head.stride + d] = s.out[d * kQueryBlock + q] * inverse;
+// queries[d][q] = scale * source[q][d]; zeros where there is no query.
+template <int W>
+DISTRI_INLINE void LoadQueries(const AttentionHead& head, const float* source, size_t count, float* queries) {
+  for (size_t q = 0; q < kQueryBlock; q += W) {
+    size_t d = 0;
+    for (; d + W <= head.width; d += W) {
+      Vector<W> block[W];
+#pragma GCC unroll 16
+      for (size_t i = 0; i < W; ++i)
+        block[i] =
+            *reinterpret_cast<const Vector<W>*>(q + i < count ? source + (q + i) * head.stride + d : kZeros);
+      Transpose<W>(block);
+#pragma GCC unroll 16
+      for (size_t i = 0; i < W; ++i)
+        *reinterpret_cast<Vector<W>*>(queries + (d + i) * kQueryBlock + q) = head.scale * block[i];
+    }
+    for (; d < head.width; ++d)
+      for (size_t i = q; i < q + W; ++i)
+        queries[d * kQueryBlock + i] = i < count ? head.scale * source[i * head.stride + d] : 0.0f;
   }
 }
 
-template <int W, int V>
-DISTRI_INLINE void Attend(const AttentionHead& head, const float* queries, size_t count, float* out) {
+// out[q][d] = sums[d][q] / sum[q].
+template <int W>
+DISTRI_INLINE void StoreOut(const AttentionHead& head, const Scratch& s, size_t count, float* out) {
+  for (size_t q = 0; q < count; q += W) {
+    const size_t rows = std::min<size_t>(W, count - q);
+    const Vector<W> inverse = 1.0f / *reinterpret_cast<const Vector<W>*>(s.sum + q);
+    size_t d = 0;
+    for (; d + W <= head.width; d += W) {
+      Vector<W> block[W];
+#pragma GCC unroll 16
+      for (size_t i = 0; i < W; ++i)
+        block[i] = inverse * *reinterpret_cast<const Vector<W>*>(s.out + (d + i) * kQueryBlock + q);
+      Transpose<W>(block);
+      for (size_t i = 0; i < rows; ++i)
+        *reinterpret_cast<Vector<W>*>(out + (q + i) * head.stride + d) = block[i];
+    }
+    for (; d < head.width; ++d)
+      for (size_t i = 0; i < rows; ++i)
+        out[(q + i) * head.stride + d] = s.out[d * kQueryBlock + q + i] * inverse[i];
+  }
+}
+
+// The loops compiled for one instruction set. Each is a function of its own: inlined into one another they
+// would have too few registers.
+struct Loops {
+  // Queries that a tile is wide.
+  size_t lanes;
+  // For 1 to kRows rows.
+  void (*multiply[kRows])(const Strided& a, size_t inner, const float* b, float* c, bool accumulate);
+  void (*softmax)(size_t keys, Scratch& s);
+  void (*decay)(size_t width, Scratch& s);
+  void (*load)(const AttentionHead& head, const float* source, size_t count, float* queries);
+  void (*store)(const AttentionHead& head, const Scratch& s, size_t count, float* out);
+};
+
+#define DISTRI_ATTENTION_LOOPS(Name, TARGET, W, V)                                                           \
+  struct Name {                                                                                              \
+    template <int R>                                                                                         \
+    TARGET static void Multiply(const Strided& a, size_t inner, const float* b, float* c, bool accumulate) { \
+      MultiplyTile<W, V, R>(a, inner, b, c, accumulate);                                                     \
+    }                                                                                                        \
+    TARGET static void SoftmaxOf(size_t keys, Scratch& s) { Softmax(keys, s); }                              \
+    TARGET static void DecayOf(size_t width, Scratch& s) { Decay(width, s); }                                \
+    TARGET static void Load(const AttentionHead& head, const float* source, size_t count, float* queries) {  \
+      LoadQueries<W>(head, source, count, queries);                                                          \
+    }                                                                                                        \
+    TARGET static void Store(const AttentionHead& head, const Scratch& s, size_t count, float* out) {        \
+      StoreOut<W>(head, s, count, out);                                                                      \
+    }                                                                                                        \
+    static constexpr Loops kLoops{                                                                           \
+        W * V,     {Multiply<1>, Multiply<2>, Multiply<3>, Multiply<4>, Multiply<5>, Multiply<6>},           \
+        SoftmaxOf, DecayOf,                                                                                  \
+        Load,      Store};                                                                                   \
+  };
+
+// Vectors of four floats: SSE2, NEON.
+DISTRI_ATTENTION_LOOPS(Narrow, , 4, 2)
+
+#if defined(__x86_64__) && defined(DISTRI_CLONES)
+
+DISTRI_ATTENTION_LOOPS(V3, __attribute__((target("arch=x86-64-v3"))), 8, 2)
+DISTRI_ATTENTION_LOOPS(V4, __attribute__((target("arch=x86-64-v4"))), 16, 4)
+
+const Loops& Choose() {
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return V4::kLoops;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return V3::kLoops;
+  return Narrow::kLoops;
+}
+
+#else
+
+const Loops& Choose() { return Narrow::kLoops; }
+
+#endif
+
+const Loops& ChosenLoops() {
+  static const Loops& loops = Choose();
+  return loops;
+}
+
+// c (+)= a * b for all 64 queries.
+void Multiply(size_t rows, const Strided& a, size_t inner, const float* b, float* c, bool accumulate) {
+  const Loops& loops = ChosenLoops();
+  for (size_t first = 0; first < kQueryBlock; first += loops.lanes) {
+    for (size_t row = 0; row < rows; row += kRows) {
+      const Strided part{a.data + row * a.row, a.row, a.column};
+      const size_t count = std::min<size_t>(kRows, rows - row);
+      loops.multiply[count - 1](part, inner, b + first, c + row * kQueryBlock + first, accumulate);
+    }
+  }
+}
+
+}  // namespace
+
+void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out) {
+  const Loops& loops = ChosenLoops();
   thread_local Scratch s;
   s.Resize(head.width);
-  LoadQueries(head, queries, count, s);
+  loops.load(head, queries, count, s.queries);
   std::fill(s.out, s.out + head.width * kQueryBlock, 0.0f);
   std::fill(s.maximum, s.maximum + kQueryBlock, kLowest);
   std::fill(s.sum, s.sum + kQueryBlock, 0.0f);
@@ -155,51 +240,13 @@ DISTRI_INLINE void Attend(const AttentionHead& head, const float* queries, size_
       const size_t keys = std::min(kKeyBlock, segment.tokens - first);
       const Strided k{segment.keys + first * head.stride, head.stride, 1};
       const Strided v{segment.values + first * head.stride, 1, head.stride};
-      Multiply<W, V>(keys, k, head.width, s.queries, s.scores, false);
-      Softmax(keys, s);
-      Decay(head.width, s);
-      Multiply<W, V>(head.width, v, keys, s.scores, s.out, true);
+      Multiply(keys, k, head.width, s.queries, s.scores, false);
+      loops.softmax(keys, s);
+      loops.decay(head.width, s);
+      Multiply(head.width, v, keys, s.scores, s.out, true);
     }
   }
-  StoreOut(head, s, count, out);
-}
-
-using Function = void (*)(const AttentionHead&, const float*, size_t, float*);
-
-// Vectors of four floats: SSE2, NEON.
-void AttendNarrow(const AttentionHead& head, const float* queries, size_t count, float* out) {
-  Attend<4, 2>(head, queries, count, out);
-}
-
-#if defined(__x86_64__) && defined(DISTRI_CLONES)
-
-__attribute__((target("arch=x86-64-v3"))) void AttendV3(const AttentionHead& head, const float* queries,
-                                                        size_t count, float* out) {
-  Attend<8, 2>(head, queries, count, out);
-}
-
-__attribute__((target("arch=x86-64-v4"))) void AttendV4(const AttentionHead& head, const float* queries,
-                                                        size_t count, float* out) {
-  Attend<16, 4>(head, queries, count, out);
-}
-
-Function Choose() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return AttendV4;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return AttendV3;
-  return AttendNarrow;
-}
-
-#else
-
-Function Choose() { return AttendNarrow; }
-
-#endif
-
-}  // namespace
-
-void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out) {
-  static const Function function = Choose();
-  function(head, queries, count, out);
+  loops.store(head, s, count, out);
 }
 
 }  // namespace distri::ops

@@ -24,6 +24,8 @@ struct OpTraits {
   size_t outputs;
   // Whether output 0 may overwrite input 0.
   bool in_place;
+  // The last inputs that may be left out.
+  size_t optional_inputs = 0;
 };
 
 template <class Function>
@@ -101,8 +103,10 @@ class CustomOp : public OrtCustomOp {
     GetOutputTypeCount = [](const OrtCustomOp*) { return kTraits.outputs; };
     GetInputType =
         GetOutputType = [](const OrtCustomOp*, size_t) { return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT; };
-    GetInputCharacteristic =
-        GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_REQUIRED; };
+    GetInputCharacteristic = [](const OrtCustomOp*, size_t index) {
+      return index + kTraits.optional_inputs < kTraits.inputs ? INPUT_OUTPUT_REQUIRED : INPUT_OUTPUT_OPTIONAL;
+    };
+    GetOutputCharacteristic = [](const OrtCustomOp*, size_t) { return INPUT_OUTPUT_REQUIRED; };
     GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
     GetVariadicInputMinArity = GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
     GetVariadicInputHomogeneity = GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };

@@ -4,9 +4,9 @@
 #include "ops/all_reduce_sum.h"
 #include "ops/attention.h"
 #include "ops/gather_bands.h"
-#include "ops/geglu.h"
 #include "ops/group_norm.h"
 #include "ops/halo_exchange.h"
+#include "ops/linear.h"
 #include "ops/patch_group_norm.h"
 
 namespace distri::ops {
@@ -21,9 +21,9 @@ class Domain {
   CustomOp<AllReduceSum> all_reduce_sum_;
   CustomOp<Attention> attention_;
   CustomOp<GatherBands> gather_bands_;
-  CustomOp<GegluOp> geglu_;
   CustomOp<GroupNorm> group_norm_;
   CustomOp<HaloExchange> halo_exchange_;
+  CustomOp<Linear> linear_;
   CustomOp<PatchAttention> patch_attention_;
   CustomOp<PatchGroupNorm> patch_group_norm_;
   CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;

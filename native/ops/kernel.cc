@@ -32,6 +32,14 @@ Shape ReadShape(const OrtTensorTypeAndShapeInfo* info) {
   return shape;
 }
 
+Input ReadInput(const OrtValue* value) {
+  const auto info = ort::Make<ort::ShapeInfoHandle>(api().GetTensorTypeAndShape, value);
+  void* data = nullptr;
+  // The C API has no accessor for const data; an input is only read.
+  Check(api().GetTensorMutableData(const_cast<OrtValue*>(value), &data));
+  return {ReadShape(info.get()), static_cast<const float*>(data)};
+}
+
 }  // namespace
 
 std::string KernelInfo::NodeName() const {
@@ -63,14 +71,18 @@ std::vector<int64_t> KernelInfo::Ints(const char* attribute) const {
   return values;
 }
 
+std::optional<Input> KernelInfo::ConstantInput(size_t index) const {
+  int is_constant = 0;
+  const OrtValue* value = nullptr;
+  Check(api().KernelInfoGetConstantInput_tensor(info_, index, &is_constant, &value));
+  if (!is_constant) return std::nullopt;
+  return ReadInput(value);
+}
+
 Input KernelContext::GetInput(size_t index) const {
   const OrtValue* value = nullptr;
   Check(api().KernelContext_GetInput(context_, index, &value));
-  const auto info = ort::Make<ort::ShapeInfoHandle>(api().GetTensorTypeAndShape, value);
-  void* data = nullptr;
-  // The C API has no accessor for const data; an input is only read.
-  Check(api().GetTensorMutableData(const_cast<OrtValue*>(value), &data));
-  return {ReadShape(info.get()), static_cast<const float*>(data)};
+  return ReadInput(value);
 }
 
 float* KernelContext::GetOutput(size_t index, const Shape& shape) {

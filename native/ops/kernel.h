@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,12 @@ int64_t Count(const Shape& shape, size_t begin, size_t end);
 int64_t Count(const Shape& shape);
 std::string ToString(const Shape& shape);
 
-// The attributes of a node. Throws ort::OrtError for one that is missing.
+struct Input {
+  Shape shape;
+  const float* data;
+};
+
+// The attributes and weights of a node. Throws ort::OrtError for an attribute that is missing.
 class KernelInfo {
  public:
   explicit KernelInfo(const OrtKernelInfo* info) : info_(info) {}
@@ -26,14 +32,11 @@ class KernelInfo {
   int64_t Int(const char* attribute) const;
   float Float(const char* attribute) const;
   std::vector<int64_t> Ints(const char* attribute) const;
+  // An input that is a weight; nothing if it is computed.
+  std::optional<Input> ConstantInput(size_t index) const;
 
  private:
   const OrtKernelInfo* info_;
-};
-
-struct Input {
-  Shape shape;
-  const float* data;
 };
 
 // The tensors of one call.

@@ -38,9 +38,4 @@ DISTRI_CLONES void AddTo(const float* x, float* y, size_t count) {
   for (size_t i = 0; i < count; ++i) y[i] += x[i];
 }
 
-DISTRI_CLONES void Geglu(const float* x, const float* gate, float* y, size_t count) {
-#pragma omp simd
-  for (size_t i = 0; i < count; ++i) y[i] = x[i] * Gelu(gate[i]);
-}
-
 }  // namespace distri::ops

@@ -22,7 +22,4 @@ void AffineSilu(const float* x, float* y, size_t count, float scale, float shift
 // y += x.
 void AddTo(const float* x, float* y, size_t count);
 
-// y = x * gelu(gate).
-void Geglu(const float* x, const float* gate, float* y, size_t count);
-
 }  // namespace distri::ops

@@ -13,6 +13,10 @@ namespace distri::ops {
 struct SessionContext {
   std::shared_ptr<Communicator> communicator;
   int rank = 0;
+  // Threads that work on one operator.
+  int threads = 1;
+  // Whether operators keep copies of their weights in the layout that suits them best.
+  bool private_weights = false;
   // Set when the graph turned out to have operators that exchange.
   bool exchanges = false;
   std::optional<Step> step;

@@ -34,7 +34,7 @@ enum OrtOpAttrType { ORT_OP_ATTR_INT = 1, ORT_OP_ATTR_INTS = 2 };
 enum GraphOptimizationLevel { ORT_ENABLE_ALL = 99 };
 enum OrtAllocatorType { OrtDeviceAllocator = 0 };
 enum OrtMemType { OrtMemTypeDefault = 0 };
-enum OrtCustomOpInputOutputCharacteristic { INPUT_OUTPUT_REQUIRED = 0 };
+enum OrtCustomOpInputOutputCharacteristic { INPUT_OUTPUT_REQUIRED = 0, INPUT_OUTPUT_OPTIONAL = 1 };
 enum ONNXTensorElementDataType {
   ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED = 0,
   ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT = 1,
@@ -141,6 +141,7 @@ constexpr uint32_t kApiVersion = 20;
   SLOT(163, OrtStatus*, KernelInfoGetAttributeArray_int64, const OrtKernelInfo*, const char* name, int64_t*, size_t* count)      \
   SLOT(210, OrtStatus*, AddExternalInitializers, OrtSessionOptions*, const char* const* names, const OrtValue* const* values, size_t count) \
   SLOT(244, OrtStatus*, KernelInfo_GetNodeName, const OrtKernelInfo*, char* name, size_t* bytes)                                 \
+  SLOT(249, OrtStatus*, KernelInfoGetConstantInput_tensor, const OrtKernelInfo*, size_t index, int* is_constant, const OrtValue**) \
   SLOT(268, OrtStatus*, ShapeInferContext_GetInputTypeShape, const OrtShapeInferContext*, size_t index, OrtTensorTypeAndShapeInfo**) \
   SLOT(269, OrtStatus*, ShapeInferContext_GetAttribute, const OrtShapeInferContext*, const char* name, const OrtOpAttr**)        \
   SLOT(270, OrtStatus*, ShapeInferContext_SetOutputTypeShape, const OrtShapeInferContext*, size_t index, const OrtTensorTypeAndShapeInfo*) \

@@ -99,6 +99,8 @@ Session::Session(const void* model, size_t bytes, const SessionConfig& config)
     : domain_(context_), profiles_(!config.profile.empty()) {
   context_.communicator = config.communicator;
   context_.rank = config.rank;
+  context_.threads = config.threads;
+  context_.private_weights = !config.share_weights;
   try {
     Create(model, bytes, config);
     ReadSignatures();

@@ -48,7 +48,7 @@ export function macsByKind(operations: readonly Operation[]): Record<ComputeKind
 
 const kinds: Readonly<Record<string, ComputeKind>> = {
   Conv: 'conv',
-  Gemm: 'linear',
+  Linear: 'linear',
   MatMul: 'attention',
   Attention: 'attention',
   PatchAttention: 'attention',
@@ -68,7 +68,8 @@ function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
       // Weight [out, in, k, k]: each result is a sum over all but the first.
       return results * elementCount(second.slice(1));
     case 'linear':
-      return results * (first[1] as number);
+      // Weight [out, in] for every token of x [..., in].
+      return elementCount(first.slice(0, -1)) * elementCount(second);
     case 'attention':
       if (spec.op === 'MatMul') return results * (first.at(-1) as number);
       // Query [batch, tokens, inner] against key [batch, others, inner], then the same against the values.

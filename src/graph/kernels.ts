@@ -6,6 +6,9 @@ export type Padding = readonly [number, number, number, number];
 
 export type Activation = 'none' | 'silu' | 'gelu' | 'gelu_tanh' | 'quick_gelu';
 
+/** What Linear in native/ops calls them. */
+const linearActivations = { none: 0, geglu: 1 } as const;
+
 export interface NormSpec {
   readonly groups: number;
   readonly epsilon: number;
@@ -57,20 +60,32 @@ export class Kernels {
 
   /** x `[..., in]`, weight `[out, in]` as torch keeps it (never transposed: that would copy it) -> `[..., out]`. */
   linear(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
-    const outer = x.shape.slice(0, -1);
-    const [out, inner] = weight.shape as [number, number];
-    const flat = outer.length === 1;
-    const rows = flat ? x : this.reshape(`${name}/rows`, x, [product(outer), inner]);
-    const result = this.graph.node(
+    return this.#linear(name, x, weight, bias, 'none');
+  }
+
+  /** linear to `[..., 2 * inner]`, then its first half times the exact GELU of the second -> `[..., inner]`. */
+  linearGeglu(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
+    return this.#linear(name, x, weight, bias, 'geglu');
+  }
+
+  #linear(
+    name: string,
+    x: Value,
+    weight: Value,
+    bias: Value | undefined,
+    activation: keyof typeof linearActivations,
+  ): Value {
+    const [features] = weight.shape as [number, number];
+    return this.graph.node(
       {
-        op: 'Gemm',
-        name: flat ? name : `${name}/gemm`,
-        inputs: bias ? [rows, weight, bias] : [rows, weight],
-        attributes: { transB: int(1) },
+        op: 'Linear',
+        domain: 'distri',
+        name,
+        inputs: bias ? [x, weight, bias] : [x, weight],
+        attributes: { bias: int(bias ? 1 : 0), activation: int(linearActivations[activation]) },
       },
-      [product(outer), out],
+      [...x.shape.slice(0, -1), activation === 'geglu' ? features / 2 : features],
     );
-    return flat ? result : this.reshape(name, result, [...outer, out]);
   }
 
   /** query `[batch, tokens, inner]`, key and value `[batch, others, inner]` -> `[batch, tokens, inner]`; scale 1 / sqrt(inner / heads). */
@@ -234,12 +249,6 @@ export class Kernels {
     return this.graph.constant(`${name}/number`, float32([], Float32Array.of(number)));
   }
 
-  /** x `[..., 2 * inner]` -> `[..., inner]`: first half times the exact GELU of the second. */
-  geglu(name: string, x: Value): Value {
-    const shape = [...x.shape.slice(0, -1), lastDim(x) / 2];
-    return this.graph.node({ op: 'Geglu', domain: 'distri', name, inputs: [x] }, shape);
-  }
-
   activation(name: string, x: Value, kind: Activation): Value {
     switch (kind) {
       case 'none':
@@ -369,10 +378,6 @@ export function activationCode(activation: NormSpec['activation']): number {
 
 function lastDim(value: Value): number {
   return value.shape.at(-1) as number;
-}
-
-function product(dims: Shape): number {
-  return dims.reduce((total, dim) => total * dim, 1);
 }
 
 function broadcastShape(a: Shape, b: Shape): Shape {

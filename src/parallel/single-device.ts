@@ -112,12 +112,10 @@ export class SingleDevice implements Layers {
   }
 
   feedForward(x: Value, name: string, { features, innerFeatures, activation }: FeedForwardSpec): Value {
-    const wide = this.linear(x, `${name}.net.0.proj`, {
-      inFeatures: features,
-      outFeatures: activation === 'geglu' ? 2 * innerFeatures : innerFeatures,
-      bias: true,
-    });
-    const active = this.feedForwardActivation(wide, name, activation);
+    const wide = activation === 'geglu' ? 2 * innerFeatures : innerFeatures;
+    const weight = this.parameter(`${name}.net.0.proj.weight`, [wide, features]);
+    const bias = this.parameter(`${name}.net.0.proj.bias`, [wide]);
+    const active = this.activeLinear(x, name, weight, bias, activation);
     return this.linear(active, `${name}.net.2`, {
       inFeatures: innerFeatures,
       outFeatures: features,
@@ -249,10 +247,17 @@ export class SingleDevice implements Layers {
     };
   }
 
-  /** What is between the two layers of a feed-forward module. */
-  protected feedForwardActivation(x: Value, name: string, kind: FeedForwardSpec['activation']): Value {
+  /** The first layer of a feed-forward module, with its activation. */
+  protected activeLinear(
+    x: Value,
+    name: string,
+    weight: Value,
+    bias: Value,
+    kind: FeedForwardSpec['activation'],
+  ): Value {
     const result = `${name}.net.0`;
-    return kind === 'geglu' ? this.kernels.geglu(result, x) : this.kernels.activation(result, x, kind);
+    if (kind === 'geglu') return this.kernels.linearGeglu(result, x, weight, bias);
+    return this.kernels.activation(result, this.kernels.linear(`${result}.proj`, x, weight, bias), kind);
   }
 
   /** Keys and values of tokens, `[batch, tokens, innerFeatures]` each. */

@@ -105,9 +105,10 @@ class TensorParallel extends SingleDevice {
       // GEGLU has values and, in the second half of the rows, their gates.
       const halves = activation === 'geglu' ? [0, innerFeatures] : [0];
       const own = halves.map((from): Range => [from + start, from + end]);
-      const shape = [halves.length * innerFeatures, features];
-      const wide = this.#linearRows(x, `${name}.net.0.proj`, shape, own, true);
-      const active = this.feedForwardActivation(wide, name, activation);
+      const rows = halves.length * innerFeatures;
+      const weight = this.parameterSlice(`${name}.net.0.proj.weight`, [rows, features], 0, own);
+      const bias = this.parameterSlice(`${name}.net.0.proj.bias`, [rows], 0, own);
+      const active = this.activeLinear(x, name, weight, bias, activation);
       return this.#linearColumns(active, partial, `${name}.net.2`, [features, innerFeatures], [start, end]);
     });
   }

@@ -149,24 +149,84 @@ function erf(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * sum;
 }
 
-for (const shape of [[2, 3, 10], [1, 1000, 34], [6], [1, 2, 3, 40000]] as Shape[]) {
-  test(`Geglu of [${shape}] gates the first half by the GELU of the second`, async () => {
-    const x = ramp(shape, 1.5, -0.7);
-    const width = (shape.at(-1) as number) / 2;
-    const outShape = [...shape.slice(0, -1), width];
-    const session = await create(singleNode('Geglu', { x: shape }, { y: outShape }), { threads: 2 });
-    const y = float32(outShape);
-    await session.run({ x }, { y });
-    session.release();
-    const expected = Array.from(y.data, (_, i) => {
-      const row = Math.floor(i / width) * 2 * width;
-      const value = x.data[row + (i % width)] as number;
-      const gate = x.data[row + width + (i % width)] as number;
-      return value * gate * 0.5 * (1 + erf(gate / Math.SQRT2));
-    });
-    assertClose(y.data, expected, 3e-6);
+/** `[tokens, inner]` times weight `[features, inner]` transposed, plus bias, in double precision. */
+function multiply(x: Tensor<'float32'>, weight: Tensor<'float32'>, bias: Tensor<'float32'> | undefined) {
+  const [features, inner] = weight.shape as [number, number];
+  const tokens = x.data.length / inner;
+  return Array.from({ length: tokens * features }, (_, i) => {
+    const [token, feature] = [Math.floor(i / features), i % features];
+    let sum = bias?.data[feature] ?? 0;
+    for (let k = 0; k < inner; k++) {
+      sum += (x.data[token * inner + k] as number) * (weight.data[feature * inner + k] as number);
+    }
+    return sum;
   });
 }
+
+/** The first half of each row of `width` times the exact GELU of the second. */
+function geglu(rows: readonly number[], width: number): number[] {
+  return Array.from({ length: rows.length / 2 }, (_, i) => {
+    const value = Math.floor(i / (width / 2)) * width + (i % (width / 2));
+    const gate = rows[value + width / 2] as number;
+    return (rows[value] as number) * gate * 0.5 * (1 + erf(gate / Math.SQRT2));
+  });
+}
+
+// Panels of features that are full and not, tokens that fill a tile and do not, more than one chunk of the inner dimension.
+for (const [shape, features] of [
+  [[1], 2],
+  [[7, 16], 64],
+  [[2, 3, 10], 6],
+  [[1, 100, 34], 200],
+  [[250, 40], 30],
+  [[2, 13, 1281], 130],
+  [[5, 2600], 66],
+] as const) {
+  test(`Linear of [${shape}] to ${features} features, plain, with bias and gated`, async () => {
+    const inner = shape.at(-1) as number;
+    const x = ramp(shape, 0.9, -0.7);
+    const weight = ramp([features, inner], 2 / inner);
+    const bias = ramp([features], 0.3, 1);
+    for (const [withBias, activation] of [
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [0, 1],
+    ]) {
+      const plain = multiply(x, weight, withBias ? bias : undefined);
+      const expected = activation ? geglu(plain, features) : plain;
+      const outShape = [...shape.slice(0, -1), activation ? features / 2 : features];
+      const inputs = withBias ? { x, weight, bias } : { x, weight };
+      const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
+      const attributes = { bias: int(withBias as number), activation: int(activation as number) };
+      const session = await create(singleNode('Linear', shapes, { y: outShape }, attributes), { threads: 2 });
+      const y = float32(outShape);
+      await session.run(inputs, { y });
+      session.release();
+      // Roundings of a sum of `inner` terms walk at random; the gate multiplies those of its value.
+      const largest = Math.max(1, ...plain.map(Math.abs));
+      const roundings = 2 ** -24 * Math.max(8, Math.sqrt(inner)) * largest;
+      assertClose(y.data, expected, activation ? 2 * largest * roundings : roundings);
+    }
+  });
+}
+
+test('Linear gives a token the same result, to the bit, whatever other tokens there are', async () => {
+  const [inner, features] = [300, 70];
+  const x = ramp([23, inner], 0.9, -0.7);
+  const weight = ramp([features, inner], 0.1, 0.1);
+  const attributes = { bias: int(0), activation: int(0) };
+  const results: Float32Array[] = [];
+  for (const tokens of [23, 5]) {
+    const shapes = { x: [tokens, inner], weight: weight.shape };
+    const session = await create(singleNode('Linear', shapes, { y: [tokens, features] }, attributes));
+    const y = float32([tokens, features]);
+    await session.run({ x: float32([tokens, inner], x.data.slice(-tokens * inner)), weight }, { y });
+    session.release();
+    results.push(y.data);
+  }
+  assert.deepEqual(results[1], results[0]?.slice(-5 * features));
+});
 
 test('attention of any number of queries, keys and channels per head is exact softmax attention', async () => {
   for (const [queries, keys, channels, heads] of [

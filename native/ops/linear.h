@@ -1,0 +1,26 @@
+// Linear layers of tokens, with the weights where they lie; see ops/README.md.
+#pragma once
+
+#include <optional>
+
+#include "ops/custom_op.h"
+#include "ops/linear_block.h"
+
+namespace distri::ops {
+
+class Linear {
+ public:
+  static constexpr OpTraits kTraits{"Linear", 3, 1, false, 1};
+  static void InferShapes(ShapeInference& infer);
+
+  Linear(const KernelInfo& info, SessionContext& session);
+  void Compute(KernelContext& context);
+
+ private:
+  bool has_bias_;
+  LinearActivation activation_;
+  size_t threads_;
+  std::optional<PackedWeights> packed_;
+};
+
+}  // namespace distri::ops
