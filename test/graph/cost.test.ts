@@ -42,12 +42,20 @@ test('a strided convolution counts the results that there are', () => {
 });
 
 test('a linear layer multiplies tokens x in x out; reshaping moves nothing', () => {
-  const graph = build([2, 7, 5], (kernels, x) =>
-    kernels.linear('linear', x, weight(kernels, 'w', [11, 5]), undefined),
-  );
+  const graph = build([2, 7, 5], (kernels, x) => {
+    const rows = kernels.reshape('rows', x, [14, 5]);
+    return kernels.linear('linear', rows, weight(kernels, 'w', [11, 5]), undefined);
+  });
   assert.deepEqual(macsByKind(graph.operations), { conv: 0, linear: 2 * 7 * 5 * 11, attention: 0, other: 0 });
   const moved = graph.operations.map((operation) => operationCost(operation).bytes);
-  assert.deepEqual(moved, [0, 4 * (14 * 5 + 11 * 5 + 14 * 11), 0]);
+  assert.deepEqual(moved, [0, 4 * (14 * 5 + 11 * 5 + 14 * 11)]);
+});
+
+test('a gated linear layer multiplies values and gates', () => {
+  const graph = build([2, 7, 5], (kernels, x) =>
+    kernels.linearGeglu('gated', x, weight(kernels, 'w', [22, 5]), undefined),
+  );
+  assert.equal(macsByKind(graph.operations).linear, 2 * 7 * 5 * 22);
 });
 
 test('attention multiplies queries by keys and weights by values', () => {
