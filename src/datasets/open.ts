@@ -31,7 +31,13 @@ export async function openCaptionDataset(
       name,
     );
   }
-  // Most runs need neither the hub nor Parquet.
+  // Most runs need neither the hub nor tables.
+  const { findPreparedDataset } = await import('./prepared-dataset.js');
+  const prepared = await findPreparedDataset(name);
+  if (prepared !== undefined) {
+    const { openArrow } = await import('./arrow.js');
+    return openArrow(prepared, name);
+  }
   const { resolveHubDataset } = await import('./hub-dataset.js');
   return openTables(await resolveHubDataset(name, onProgress), name);
 }

@@ -6,7 +6,6 @@ import {
   parquetReadObjects,
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { quote } from '../checkpoint/quote.js';
 import { toError } from '../runtime/errors.js';
 import {
   type CaptionDataset,
@@ -16,10 +15,7 @@ import {
   type StoredImage,
 } from './caption-dataset.js';
 import { checkCaptioned } from './coco-annotations.js';
-
-/** The first of them that a table has. HuggingFaceM4/COCO has `sentences_raw`. */
-const CAPTION_COLUMNS = ['sentences_raw', 'captions', 'caption', 'text'];
-const IMAGE_COLUMN = 'image';
+import { captionColumn, captionsOf, IMAGE_COLUMN, imageBytes } from './table.js';
 
 /** Some rows that are read together. Numbers of rows count from the beginning of the file. */
 interface RowGroup {
@@ -62,22 +58,11 @@ class ParquetFile {
   }
 
   async captions(): Promise<CaptionedImage[]> {
-    const columns = this.columns();
-    const column = CAPTION_COLUMNS.find((candidate) => columns.includes(candidate));
-    if (column === undefined) {
-      throw datasetError(
-        this.path,
-        `has no column ${CAPTION_COLUMNS.join(', ')} of captions, but ${columns.join(', ')}`,
-      );
-    }
+    const column = captionColumn(this.columns(), this.path);
     const rows = await this.read(column);
-    return rows.map((value, row) => {
-      const captions: unknown = typeof value === 'string' ? [value] : value;
+    return rows.map((cell, row) => {
       const name = `${this.path}: row ${row}`;
-      if (!Array.isArray(captions) || !captions.every((caption) => typeof caption === 'string')) {
-        throw datasetError(name, `expected texts in column ${column} but found ${quote(value)}`);
-      }
-      return { name, captions };
+      return { name, captions: captionsOf(cell, column, name) };
     });
   }
 
@@ -129,12 +114,6 @@ function behind(elements: FileMetaData['schema'], index: number): number {
   let next = index + 1;
   for (let child = 0; child < (elements[index]?.num_children ?? 0); child++) next = behind(elements, next);
   return next;
-}
-
-function imageBytes(value: unknown): Uint8Array | undefined {
-  if (value instanceof Uint8Array) return value;
-  if (typeof value !== 'object' || value === null || !('bytes' in value)) return undefined;
-  return value.bytes instanceof Uint8Array ? value.bytes : undefined;
 }
 
 async function reading<T>(path: string, work: () => Promise<T>): Promise<T> {
