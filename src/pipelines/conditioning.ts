@@ -1,5 +1,7 @@
+import { DistriError } from '../runtime/errors.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import type { GenerationRequest } from './request.js';
 import type { PromptEmbeds } from './sdxl-text.js';
 
 /** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
@@ -14,9 +16,30 @@ export function ownRows<T extends 'embeds' | 'pooled'>(
   part: T,
   role: RankRole,
 ): Tensor<'float32'> {
-  if (!negative || role.guidance === 'conditional') return positive[part];
-  if (role.guidance === 'unconditional') return negative[part];
-  return joinRows(negative[part], positive[part]);
+  return guidanceRows(positive[part], negative?.[part], role);
+}
+
+/** The same of one tensor, `[images, …]`; `negative` is there only with guidance. */
+export function guidanceRows(
+  positive: Tensor<'float32'>,
+  negative: Tensor<'float32'> | undefined,
+  { guidance }: RankRole,
+): Tensor<'float32'> {
+  if (!negative || guidance === 'conditional') return positive;
+  return guidance === 'unconditional' ? negative : joinRows(negative, positive);
+}
+
+/** One negative text per prompt; a single one goes for all, none means the empty text. */
+export function negativePrompts({
+  prompt,
+  negativePrompt,
+}: Pick<GenerationRequest, 'prompt' | 'negativePrompt'>): readonly string[] {
+  if (negativePrompt.length === prompt.length) return negativePrompt;
+  if (negativePrompt.length <= 1) return prompt.map(() => negativePrompt[0] ?? '');
+  throw new DistriError(
+    'usage',
+    `${negativePrompt.length} negative prompts do not fit ${prompt.length} prompts: give one for all, or one for each`,
+  );
 }
 
 /** Images in a rank's batch: twice the pictures when it computes both halves of the guidance. */

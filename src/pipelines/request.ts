@@ -49,6 +49,8 @@ export interface GenerationRequest {
   readonly seed: bigint;
   readonly rng: RngName;
   readonly outputType: 'pil' | 'latent';
+  /** PixArt: draw at the nearest size that the model was trained at, and resize the picture. */
+  readonly useResolutionBinning?: boolean | undefined;
   /** Keep every step's tensors (see Generation.trace). */
   readonly trace: boolean;
 }

@@ -10,7 +10,7 @@ import { loadAddon } from '../native/load.js';
 import { DistriError } from '../runtime/errors.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-import { type Conditioning, repeatRows, zerosLike } from './conditioning.js';
+import { type Conditioning, negativePrompts, repeatRows, zerosLike } from './conditioning.js';
 import { DenoisingLoop, type LatentSize, type Recorder } from './denoising-loop.js';
 import { LatentDecoder, toPixels } from './latent-decoder.js';
 import type {
@@ -229,14 +229,4 @@ async function readEmbedSizes(checkpoint: Checkpoint): Promise<EmbedSizes> {
 function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): LatentSize {
   const factor = vaeScaleFactor(vae);
   return { rows: Math.floor(height / factor), columns: Math.floor(width / factor) };
-}
-
-/** One negative text per prompt; a single one goes for all, none means the empty text. */
-function negativePrompts({ prompt, negativePrompt }: GenerationRequest): readonly string[] {
-  if (negativePrompt.length === prompt.length) return negativePrompt;
-  if (negativePrompt.length <= 1) return prompt.map(() => negativePrompt[0] ?? '');
-  throw new DistriError(
-    'usage',
-    `${negativePrompt.length} negative prompts do not fit ${prompt.length} prompts: give one for all, or one for each`,
-  );
 }

@@ -95,10 +95,7 @@ describe('PixArtTransformer2DModel', () => {
     const file = await openDit('trace_transformer_pixart');
     const checkpoint = await openCheckpoint(tinyPixArt);
     const config = readPixArtTransformer2DConfig(await checkpoint.config('transformer'));
-    for (const [rows, columns] of [
-      [12, 16],
-      [24, 40],
-    ] as const) {
+    for (const [rows, columns] of [[12, 16]] as const) {
       const positions = gridPositions(config, rows / 2, columns / 2);
       const { features } = config;
       const table = Float32Array.from({ length: (rows * columns * features) / 4 }, (_, index) => {

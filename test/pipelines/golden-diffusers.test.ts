@@ -8,8 +8,8 @@ import type { Tensor } from '../../src/tensor/tensor.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
 import {
   assertClose,
+  comparePictures,
   type DiffusersCase,
-  difference,
   diffusersCases,
   diffusersRequest,
   openDiffusers,
@@ -60,17 +60,6 @@ function bound(name: string, allowed: Tolerances): { absolute: number } | { rela
 function compare(name: string, actual: Tensor | undefined, wanted: Tensor, allowed: Tolerances): void {
   if (name === 'image_uint8') comparePictures(actual as Tensor, wanted, allowed.levels);
   else assertClose(actual, wanted, bound(name, allowed), name);
-}
-
-function comparePictures(actual: Tensor, wanted: Tensor, levels: number): void {
-  assert.ok(difference(actual, wanted).worst <= 1, 'the picture differs by more than one level');
-  const differing = Array.from(wanted.data as Uint8Array).filter(
-    (value, i) => value !== actual.data[i],
-  ).length;
-  assert.ok(
-    differing <= levels * wanted.data.length,
-    `${differing} of ${wanted.data.length} values differ by one level`,
-  );
 }
 
 describe('one rank computes what diffusers computes', async () => {

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/checkpoint/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url));
@@ -12,6 +14,50 @@ const folder = process.env.DISTRI_GOLDEN_DIT ?? kept;
 export const tinyPixArt = process.env.DISTRI_GOLDEN_DIT
   ? join(folder, 'tiny-pixart')
   : await seededCheckpoint('tiny-pixart');
+
+export interface DitCase {
+  readonly name: string;
+  readonly file: string;
+  readonly scheduler: SchedulerName;
+  readonly scheduler_config: Readonly<Record<string, unknown>>;
+  readonly prompt: string | readonly string[];
+  readonly negative_prompt: string | readonly string[];
+  readonly steps: number;
+  readonly guidance_scale: number;
+  readonly height: number;
+  readonly width: number;
+  readonly seed: number;
+  readonly num_images: number;
+  readonly eta: number;
+  readonly use_resolution_binning: boolean;
+}
+
+/** The runs of PixArt whose results are there. */
+export async function pixArtCases(): Promise<readonly DitCase[]> {
+  const { cases } = (await readDitJson('cases')) as { cases: readonly (DitCase & { checkpoint: string })[] };
+  return cases.filter(
+    ({ checkpoint, file }) => checkpoint === 'tiny-pixart' && existsSync(join(folder, file)),
+  );
+}
+
+export function pixArtRequest(golden: DitCase): GenerationRequest {
+  return {
+    prompt: [golden.prompt].flat(),
+    negativePrompt: [golden.negative_prompt].flat(),
+    height: golden.height,
+    width: golden.width,
+    numInferenceSteps: golden.steps,
+    guidanceScale: golden.guidance_scale,
+    eta: golden.eta,
+    numImagesPerPrompt: golden.num_images,
+    scheduler: golden.scheduler,
+    seed: BigInt(golden.seed),
+    rng: 'cpu',
+    outputType: 'pil',
+    useResolutionBinning: golden.use_resolution_binning,
+    trace: true,
+  };
+}
 
 export function openDit(name: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(join(folder, `${name}.safetensors`));

@@ -193,3 +193,15 @@ export function assertClose(
   const bound = 'absolute' in tolerance ? tolerance.absolute : tolerance.relative * magnitude;
   assert.ok(worst <= bound, `${name} differs by ${worst} (largest magnitude ${magnitude}, allowed ${bound})`);
 }
+
+/** Fails when a value differs by more than one level, or more than the share `levels` of them by one. */
+export function comparePictures(actual: Tensor, wanted: Tensor, levels: number): void {
+  assert.ok(difference(actual, wanted).worst <= 1, 'the picture differs by more than one level');
+  const differing = Array.from(wanted.data as Uint8Array).filter(
+    (value, i) => value !== actual.data[i],
+  ).length;
+  assert.ok(
+    differing <= levels * wanted.data.length,
+    `${differing} of ${wanted.data.length} values differ by one level`,
+  );
+}

@@ -1,3 +1,4 @@
+import type { PixArtAlphaPipeline } from '../../src/pipelines/pixart-alpha.js';
 import type {
   Generation,
   GenerationRequest,
@@ -14,6 +15,8 @@ export const onlyRank: RankContext = {
   connect: () => Promise.reject(new Error('a single rank has nobody to connect to')),
 };
 
+type PipelineKind = Pick<typeof StableDiffusionXLPipeline | typeof PixArtAlphaPipeline, 'load'>;
+
 export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 
 export const noParallelism: ParallelOptions = {
@@ -24,14 +27,14 @@ export const noParallelism: ParallelOptions = {
   warmupSteps: 4,
 };
 
-/** Draws a request on one rank in this process. */
+/** Draws a request on one rank in this process, by default with SDXL. */
 export async function generateHere(
   directory: string,
   request: GenerationRequest,
-  variant?: string,
+  { variant, kind = StableDiffusionXLPipeline }: { variant?: string; kind?: PipelineKind } = {},
 ): Promise<Generation> {
   const options = { directory, variant, weights: 'private', threads: 1 } as const;
-  const pipeline = await StableDiffusionXLPipeline.load(options, onlyRank, request, noParallelism, silent);
+  const pipeline = await kind.load(options, onlyRank, request, noParallelism, silent);
   try {
     return await pipeline.generate(request, silent);
   } finally {
