@@ -4,7 +4,7 @@ const betaSchedules = ['linear', 'scaled_linear', 'squaredcos_cap_v2'] as const;
 type BetaSchedule = (typeof betaSchedules)[number];
 
 /** Public models have 1000; the limit keeps a damaged file from asking for all memory. */
-const MAX_TRAIN_TIMESTEPS = 1_000_000;
+const MAX_TRAIN_TIMESTEPS = 10_000;
 
 /** The noise that a model was trained with. */
 export interface NoiseSchedule {
