@@ -91,7 +91,8 @@ export class CocoDrawing {
     try {
       await ranks.run({ load: this.preparation.load, request, parallel, files }, this.listener);
       await this.folder.finish(index);
-    } catch (error) {
+    } catch (thrown) {
+      const error = this.folder.explain(index, thrown);
       if (error instanceof DistriError && error.code === 'output') this.stop.abort(error);
       throw error;
     }

@@ -37,6 +37,13 @@ export class PictureFolder {
     return join(this.unfinished, `${index}.png`);
   }
 
+  /** `error` as people understand it, who do not know the draft. */
+  explain(index: number, error: unknown): unknown {
+    if (!(error instanceof DistriError)) return error;
+    const message = error.message.replaceAll(this.draft(index), this.picture(index));
+    return new DistriError(error.code, message, { cause: error });
+  }
+
   async finish(index: number): Promise<void> {
     await rename(this.draft(index), this.picture(index)).catch((error) => {
       throw fileError(error, this.picture(index), 'output');

@@ -77,11 +77,11 @@ export function sdxlOptions(options: CocoOptions): SdxlOptions {
 }
 
 export function checkCocoOptions(options: CocoOptions): void {
-  checkSdxlOptions(sdxlOptions(options));
   const { split, negative_prompt = [] } = options;
   if (negative_prompt.length > 1) {
     throw new DistriError('usage', 'Expected one --negative_prompt, which goes for all captions');
   }
+  checkSdxlOptions(sdxlOptions(options));
   if (split === undefined) return;
   const [part = 0, parts = 0, ...more] = split;
   if (split.length !== 2 || more.length > 0 || part >= parts) {

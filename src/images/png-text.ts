@@ -1,49 +1,62 @@
-import { readFile } from 'node:fs/promises';
-import { fileError } from '../checkpoint/file-io.js';
+import { type FileHandle, open } from 'node:fs/promises';
+import { fileError, readExactly } from '../checkpoint/file-io.js';
 
 const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+/** The last chunk, which is empty, with its checksum. */
+const END = Buffer.from('\0\0\0\0IEND\xae\x42\x60\x82', 'latin1');
 /** Length and type before, checksum after the data of a chunk. */
 const BEFORE_DATA = 8;
 const AFTER_DATA = 4;
 
 /**
- * The uncompressed texts (tEXt, iTXt) of the PNG at `path` by their keywords; undefined when the file is not a PNG, or not a whole one.
- * Pixels are not looked at. A file that cannot be read is an `output` error.
+ * The uncompressed texts (tEXt, iTXt) before the pixels of the PNG at `path`, by their keywords; undefined when the file is not a PNG, or its end is
+ * missing. Pixels are not looked at. A file that cannot be read is an `output` error.
  */
 export async function readPngTexts(path: string): Promise<ReadonlyMap<string, string> | undefined> {
-  const bytes = await readFile(path).catch((error) => {
+  try {
+    const handle = await open(path);
+    try {
+      return await readTexts(handle, (await handle.stat()).size);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
     throw fileError(error, path, 'output');
-  });
-  if (!bytes.subarray(0, SIGNATURE.length).equals(SIGNATURE)) return undefined;
+  }
+}
+
+async function readTexts(handle: FileHandle, size: number): Promise<ReadonlyMap<string, string> | undefined> {
+  if (size < SIGNATURE.length + END.length) return undefined;
+  if (!(await read(handle, 0, SIGNATURE.length)).equals(SIGNATURE)) return undefined;
+  if (!(await read(handle, size - END.length, END.length)).equals(END)) return undefined;
   const texts = new Map<string, string>();
-  for (let position = SIGNATURE.length; position + BEFORE_DATA + AFTER_DATA <= bytes.length; ) {
-    const type = bytes.toString('latin1', position + 4, position + BEFORE_DATA);
-    const end = position + BEFORE_DATA + bytes.readUInt32BE(position);
-    if (type === 'IEND') return texts;
-    if (end + AFTER_DATA > bytes.length) return undefined;
-    addText(texts, type, bytes.subarray(position + BEFORE_DATA, end));
-    position = end + AFTER_DATA;
+  for (let position = SIGNATURE.length; position < size; ) {
+    const before = await read(handle, position, BEFORE_DATA);
+    const length = before.readUInt32BE(0);
+    const type = before.toString('latin1', 4);
+    if (type === 'IDAT' || type === 'IEND') return texts;
+    const data = position + BEFORE_DATA;
+    if (data + length + AFTER_DATA > size) return undefined;
+    if (type === 'tEXt' || type === 'iTXt') addText(texts, type, await read(handle, data, length));
+    position = data + length + AFTER_DATA;
   }
   return undefined;
 }
 
+async function read(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  await readExactly(handle, bytes, position);
+  return bytes;
+}
+
 function addText(texts: Map<string, string>, type: string, data: Buffer): void {
-  const [keywordEnd] = zeros(data, 1);
-  if (keywordEnd === undefined) return;
+  const keywordEnd = data.indexOf(0);
+  if (keywordEnd < 0) return;
   const keyword = data.toString('latin1', 0, keywordEnd);
   if (type === 'tEXt') texts.set(keyword, data.toString('latin1', keywordEnd + 1));
   if (type !== 'iTXt' || data[keywordEnd + 1] !== 0) return;
-  // Behind two bytes that tell of compression come the language and the translated keyword.
-  const [, translatedEnd] = zeros(data.subarray(keywordEnd + 3), 2);
-  if (translatedEnd !== undefined)
-    texts.set(keyword, data.toString('utf8', keywordEnd + 3 + translatedEnd + 1));
-}
-
-/** Where the first `count` zero bytes are. */
-function zeros(data: Buffer, count: number): number[] {
-  const places: number[] = [];
-  for (let place = data.indexOf(0); place >= 0 && places.length < count; place = data.indexOf(0, place + 1)) {
-    places.push(place);
-  }
-  return places;
+  // Behind two bytes that tell of compression come the language and the translated keyword, each with a zero at its end.
+  const languageEnd = data.indexOf(0, keywordEnd + 3);
+  const translatedEnd = data.indexOf(0, languageEnd + 1);
+  if (languageEnd >= 0 && translatedEnd >= 0) texts.set(keyword, data.toString('utf8', translatedEnd + 1));
 }

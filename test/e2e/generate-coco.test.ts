@@ -139,6 +139,19 @@ test('a folder is continued only with its own settings and pictures', () =>
     );
   }));
 
+test('a full disk ends the run at once, and leaves nothing torn', () =>
+  inNewFolder(async (folder) => {
+    await draw(folder, ...one, '--output_root', 'p', '--limit', '1');
+    const args = ['generate-coco', ...one, '--output_root', 'p'];
+    // 8 blocks of 512 bytes.
+    const { status, stderr } = await new Cli(args, folder, 'ulimit -f 8').ended;
+    assert.equal(status, 8, stderr);
+    const [error, ...others] = stderr.trimEnd().split('\n').reverse();
+    assert.match(error ?? '', /^distri: .*\/p\/0001\.png: EFBIG/);
+    assert.ok(!others.some((line) => line.startsWith('image 2')), stderr);
+    assert.deepEqual([...(await pictures(join(folder, 'p'))).keys()], names(0, 1));
+  }));
+
 test('a data set that is malformed is refused in one line before anything is loaded', () =>
   inNewFolder(async (folder) => {
     await writeFile(join(folder, 'captions_val2014.json'), '{"images": [');
