@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
+import { computeMetricsCommand } from './commands/compute-metrics.js';
 import { dumpCocoCommand } from './commands/dump-coco.js';
 import { exportHtmlCommand } from './commands/export-html.js';
 import { generateCocoCommand } from './commands/generate-coco.js';
@@ -95,6 +96,7 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .addCommand(planCommand(interruption))
     .addCommand(profileMacsCommand())
     .addCommand(exportHtmlCommand(interruption))
+    .addCommand(computeMetricsCommand(interruption))
     .addCommand(inspectCommand(interruption));
   for (const command of [program, ...program.commands]) {
     // Errors come back to `main`, which prints them in one line.

@@ -1,0 +1,177 @@
+import { access, constants } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { Command, Option } from 'commander';
+import { fileError } from '../checkpoint/file-io.js';
+import {
+  computeMetrics,
+  type MetricName,
+  type MetricsObserver,
+  type MetricsRequest,
+  metricNames,
+  type NetworkLoaders,
+} from '../metrics/compute.js';
+import { DistriError } from '../runtime/errors.js';
+import { printMetrics, writeHtml, writeJson } from './compute-metrics-output.js';
+import { integer, oneOf, type Parser, text } from './parsers.js';
+import { type Progress, Terminal, type Verbosity } from './terminal.js';
+
+const examples = `
+PSNR and LPIPS compare images of the same name (extensions may differ), FID and KID all images of both folders.
+
+Examples:
+  distri compute-metrics --input_root0 results/one --input_root1 results/two
+  distri compute-metrics --input_root0 coco/images --input_root1 results/coco/images --is_gt
+  distri compute-metrics --input_root0 a --input_root1 b --json metrics.json --html metrics.html`;
+
+export interface MetricsOptions {
+  readonly input_root0: string;
+  readonly input_root1: string;
+  readonly is_gt?: true;
+  readonly batch_size: number;
+  readonly num_workers: number;
+  readonly metrics: readonly MetricName[];
+  readonly strict_reference?: true;
+  readonly json?: string;
+  readonly html?: string;
+}
+
+/** `distri compute-metrics`. `interruption` is aborted when the user wants it to end. */
+export function computeMetricsCommand(interruption: AbortSignal): Command {
+  const command = new Command('compute-metrics')
+    .description('Compare the images of two folders: PSNR, LPIPS, FID and KID.')
+    .addOption(
+      new Option('--input_root0 <folder>', 'images of one side; ground truth with --is_gt')
+        .argParser(text('--input_root0'))
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--input_root1 <folder>', 'images of the other side')
+        .argParser(text('--input_root1'))
+        .makeOptionMandatory(),
+    )
+    .addOption(new Option('--is_gt', 'resize the images of --input_root0 to 1024x1024 for PSNR and LPIPS'))
+    .addOption(
+      new Option('--metrics <names>', `some of ${metricNames.join(',')}`)
+        .argParser(listOf('--metrics', metricNames))
+        .default(['psnr'], 'psnr'),
+    );
+  return addRunOptions(command)
+    .addHelpText('after', examples)
+    .action((options: MetricsOptions, command: Command) =>
+      runMetrics(options, verbosity(command), interruption),
+    );
+}
+
+function addRunOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--batch_size <n>', 'images that go through Inception together, at most 16')
+        .argParser(integer('--batch_size', 1))
+        .default(64),
+    )
+    .addOption(
+      new Option('--num_workers <n>', 'images that are decoded at a time')
+        .argParser(integer('--num_workers', 0))
+        .default(8),
+    )
+    .addOption(
+      new Option(
+        '--strict_reference',
+        "do as distrifuser's compute_metrics.py does: pair by position, stored values of palettes, infinite means, all or nothing",
+      ),
+    )
+    .addOption(new Option('--json <file>', 'write all figures').argParser(text('--json')))
+    .addOption(new Option('--html <file>', 'write a table of all pairs').argParser(text('--html')));
+}
+
+/** Names divided by commas, each once. */
+function listOf<T extends string>(option: string, values: readonly T[]): Parser<readonly T[]> {
+  const parse = oneOf(option, values);
+  return (names) => [...new Set(names.split(',').map((name) => parse(name.trim())))];
+}
+
+function verbosity(command: Command): Verbosity {
+  const { quiet, verbose } = command.optsWithGlobals<{ quiet?: true; verbose?: true }>();
+  if (quiet) return 'quiet';
+  return verbose ? 'verbose' : 'normal';
+}
+
+/** Images whose activations are in memory at once. */
+const MOST_IN_BATCH = 16;
+
+async function runMetrics(
+  options: MetricsOptions,
+  verbosity: Verbosity,
+  interruption: AbortSignal,
+): Promise<void> {
+  const strict = options.strict_reference === true;
+  const request: MetricsRequest = {
+    folders: [options.input_root0, options.input_root1],
+    metrics: options.metrics,
+    groundTruth: options.is_gt === true,
+    strict,
+    pairsPerBatch: options.batch_size,
+    imagesPerBatch: Math.min(options.batch_size, MOST_IN_BATCH),
+    workers: Math.max(options.num_workers, 1),
+  };
+  for (const file of [options.json, options.html]) if (file !== undefined) await checkWritable(file);
+  const terminal = new Terminal(verbosity);
+  const observer = new TerminalObserver(terminal);
+  const metrics = await computeMetrics(request, loaders, observer, interruption).finally(() =>
+    observer.stop(),
+  );
+  printMetrics(metrics, terminal);
+  if (options.json !== undefined) await writeJson(options.json, request, metrics);
+  if (options.html !== undefined) await writeHtml(options.html, request, metrics);
+  const [first, ...others] = metrics.problems;
+  if (first === undefined) return;
+  const more = others.length === 0 ? '' : ` (and ${others.length} more, above)`;
+  throw new DistriError(first.code, `${first.message}${more}`, { cause: first });
+}
+
+async function checkWritable(file: string): Promise<void> {
+  const folder = dirname(resolve(file));
+  await access(folder, constants.W_OK).catch((error) => {
+    throw fileError(error, folder, 'output');
+  });
+}
+
+const loaders: NetworkLoaders = {
+  lpips: () => notThere('LPIPS'),
+  inception: () => notThere('FID and KID'),
+};
+
+async function notThere(metric: string): Promise<never> {
+  throw new DistriError(
+    'unsupported',
+    `${metric}: this version has no network for it; --metrics psnr needs none`,
+  );
+}
+
+/** A bar for each thing that is gone through. */
+class TerminalObserver implements MetricsObserver {
+  private shown: { readonly label: string; readonly progress: Progress } | undefined;
+
+  constructor(private readonly terminal: Terminal) {}
+
+  progress(label: string, done: number, total: number): void {
+    if (this.shown?.label !== label) {
+      this.stop();
+      this.shown = { label, progress: this.terminal.progress(total, 'images') };
+    }
+    this.shown.progress.update(done, label);
+  }
+
+  stop(): void {
+    this.shown?.progress.stop();
+    this.shown = undefined;
+  }
+
+  report(line: string): void {
+    this.terminal.report(line);
+  }
+
+  note(line: string): void {
+    this.terminal.note(line);
+  }
+}
