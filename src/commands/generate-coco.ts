@@ -17,6 +17,7 @@ import {
 } from './generate-coco-options.js';
 import type { Settings } from './generate-coco-settings.js';
 import { launchedRanks } from './launched-ranks.js';
+import { sdxlFamily } from './model-family.js';
 import { embeddedModel, packageVersion } from './package.js';
 import { chooseSubject, type SdxlPlan, type Subject } from './sdxl-plan.js';
 import { describeRun, prepareSdxl, type RunContext, type SdxlMeeting } from './sdxl-ranks.js';
@@ -44,7 +45,7 @@ export function generateCocoCommand(interruption: AbortSignal, meeting?: SdxlMee
     const ranks = launchedRanks(command, meeting);
     await generateCoco(
       { ...options, ...ranks },
-      { terminal: new Terminal(verbosity), interruption, meeting },
+      { terminal: new Terminal(verbosity), interruption, meeting, family: sdxlFamily },
     );
   });
 }
@@ -59,7 +60,7 @@ async function generateCoco(options: CocoOptions, context: RunContext): Promise<
   const sdxl = sdxlOptions(options);
   const dataset = await openDataset(chooseDataset(options), context);
   const prompts = choosePrompts(dataset);
-  const subject = { ...chooseSubject(sdxl), prompts: prompts.slice(0, 1) };
+  const subject = { ...chooseSubject(sdxl, context.family), prompts: prompts.slice(0, 1) };
   const preparation = await prepareSdxl(sdxl, subject, context);
   const { plan, load } = preparation;
   const settings = describeSettings(subject, load.directory, plan, dataset, prompts, options);

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { launchedRanks } from './launched-ranks.js';
+import { sdxlFamily } from './model-family.js';
 import { benchmarkSdxl } from './sdxl-benchmark.js';
 import { drawBatch } from './sdxl-draw.js';
 import { addSdxlOptions, checkSdxlOptions, drawsPromptsSingly, type SdxlOptions } from './sdxl-options.js';
@@ -26,11 +27,13 @@ export function runSdxlCommand(interruption: AbortSignal, meeting?: SdxlMeeting)
     const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
     const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
     const ranks = launchedRanks(command, meeting);
-    await runSdxl({ ...options, ...ranks }, { terminal: new Terminal(verbosity), interruption, meeting });
+    const terminal = new Terminal(verbosity);
+    await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: sdxlFamily });
   });
 }
 
-async function runSdxl(options: SdxlOptions, context: RunContext): Promise<void> {
+/** Draws, or measures drawing, with a model of `context.family`. */
+export async function runFamily(options: SdxlOptions, context: RunContext): Promise<void> {
   checkSdxlOptions(options);
   if (options.no_cuda_graph) context.terminal.note('--no_cuda_graph has no effect on a CPU');
   await chooseRun(options)(options, context);

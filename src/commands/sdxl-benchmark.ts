@@ -17,7 +17,7 @@ export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): 
   const { terminal } = context;
   if (options.output_path !== undefined)
     terminal.note('--output_path has no effect: a benchmark writes no picture');
-  const subject = chooseSubject(options);
+  const subject = chooseSubject(options, context.family);
   const file = options.json === undefined ? undefined : await RecordFile.prepare(options.json);
   try {
     const preparation = await prepareSdxl(options, subject, context);

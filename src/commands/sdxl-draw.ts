@@ -10,7 +10,7 @@ import type { Terminal } from './terminal.js';
 
 /** One call of the pipeline: all prompts in one batch. */
 export async function drawBatch(options: SdxlOptions, context: RunContext): Promise<void> {
-  const subject = chooseSubject(options);
+  const subject = chooseSubject(options, context.family);
   const output = await SdxlOutput.prepare(options, subject);
   try {
     const preparation = await prepareSdxl(options, subject, context);

@@ -14,13 +14,14 @@ import {
 import { availableCpus } from '../runtime/cpus.js';
 import { DistriError, expected } from '../runtime/errors.js';
 import type { WeightsMode } from '../runtime/memory.js';
-import { integer, number, oneOf, repeated, seed, side, text } from './parsers.js';
+import { type ModelFamily, sdxlFamily } from './model-family.js';
+import { integer, number, oneOf, repeated, seed, text } from './parsers.js';
 
 const modes = ['generation', 'benchmark'] as const;
 const outputTypes = ['pil', 'latent'] as const;
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
-/** The options of `run-sdxl` as commander collects them. What has no default is undefined when it is not given. */
+/** The options of `run-sdxl` and `run-pixart` as commander collects them. What has no default is undefined when it is not given. */
 export interface SdxlOptions {
   readonly mode: (typeof modes)[number];
   readonly pretrained_model_name_or_path?: string;
@@ -50,6 +51,8 @@ export interface SdxlOptions {
   readonly warmup_steps: number;
   readonly no_split_batch?: true;
   readonly split_scheme: SplitScheme;
+  /** Of `run-pixart` only. */
+  readonly no_resolution_binning?: true;
   readonly no_cuda_graph?: true;
   readonly warmup_times: number;
   readonly test_times: number;
@@ -59,13 +62,13 @@ export interface SdxlOptions {
 }
 
 /** Names and defaults of distrifuser's scripts/run_sdxl.py, of diffusers' pipeline and of torchrun; the rest is distri's. */
-export function addSdxlOptions(command: Command): Command {
+export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamily): Command {
   return command
     .optionsGroup('Model:')
     .addOption(
       value(
         '--model, --pretrained_model_name_or_path <model>',
-        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
+        `folder in diffusers' layout or hub id${family.embedded ? ' (default: the embedded tiny-shapes)' : ''}`,
         text,
       ),
     )
@@ -93,20 +96,20 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(
       list(
         '--image_size <pixels...>',
-        "side of a square, or height and width; multiples of 8 (default: the model's own)",
-        side,
+        `side of a square, or height and width; ${family.sizes} (default: the model's own)`,
+        family.parseSide,
       ),
     )
-    .addOption(withDefault('--num_inference_steps <n>', 'denoising steps', 50, atLeast(1)))
+    .addOption(withDefault('--num_inference_steps <n>', 'denoising steps', family.steps, atLeast(1)))
     .addOption(
       withDefault(
         '--guidance_scale <number>',
         'strength of classifier-free guidance; off at 1 or less',
-        5,
+        family.guidanceScale,
         (name) => number(name, 0),
       ),
     )
-    .addOption(choice('--scheduler <name>', 'scheduler', schedulerNames, 'ddim'))
+    .addOption(choice('--scheduler <name>', 'scheduler', schedulerNames, family.scheduler))
     .addOption(
       withDefault('--eta <number>', 'noise that ddim adds at each step, 0 to 1', 0, (name) =>
         number(name, 0, 1),
@@ -151,8 +154,8 @@ export function addSdxlOptions(command: Command): Command {
     .addOption(
       choice(
         '--parallelism <name>',
-        'how ranks share a picture, see docs/modes.md; auto: as distri plan recommends',
-        [...parallelismNames, 'auto'],
+        `how ranks share a picture, see docs/modes.md${family.planned ? '; auto: as distri plan recommends' : ''}`,
+        family.planned ? [...parallelismNames, 'auto' as const] : parallelismNames,
         'patch',
       ),
     )

@@ -5,7 +5,9 @@ import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
+import { DistriError, expected } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
+import type { ModelFamily } from './model-family.js';
 import { embeddedModel } from './package.js';
 import type { SettledOptions } from './sdxl-auto.js';
 import type { SdxlOptions } from './sdxl-options.js';
@@ -34,11 +36,20 @@ export interface SdxlPlan {
   readonly parallelism: Parallelism;
 }
 
-export function chooseSubject(options: SdxlOptions): Subject {
+export function chooseSubject(options: SdxlOptions, family: ModelFamily): Subject {
   const { random_weights: architecture, pretrained_model_name_or_path: given } = options;
   const prompts = options.prompt;
   if (architecture !== undefined) {
+    if (!family.planned) {
+      throw new DistriError(
+        'unsupported',
+        `there are no architectures of a ${family.pipelineClass}; --model would work`,
+      );
+    }
     return { model: architecture, name: architecture, randomWeights: true, prompts: prompts ?? [''] };
+  }
+  if (given === undefined && !family.embedded) {
+    throw expected(`a folder or hub id of a ${family.pipelineClass}`, '--model', given);
   }
   const embedded = given === undefined || resolve(given) === resolve(embeddedModel);
   const model = given ?? embeddedModel;
@@ -60,6 +71,24 @@ export async function planSdxl(
   const factor = vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae')));
   const native = unet.sampleSize === undefined ? REFERENCE_SIZE : unet.sampleSize * factor;
   const [height = native, width = height] = options.image_size ?? [];
+  const { parallel, topology } = parallelOptions(options);
+  return {
+    request: plannedRequest(options, subject, { height, width }),
+    parallel,
+    topology,
+    parallelism: createParallelism({
+      topology,
+      role: topology.roles[0] as RankRole,
+      options: parallel,
+      rows: Math.floor(height / factor),
+      columns: Math.floor(width / factor),
+      halvings: halvings(unet),
+    }),
+  };
+}
+
+/** Who the ranks are and how they share a picture. */
+export function parallelOptions(options: SettledOptions): Pick<SdxlPlan, 'parallel' | 'topology'> {
   const topology = planTopology({
     worldSize: options.nproc_per_node / (options.data_parallel ?? 1),
     guided: options.guidance_scale > 1,
@@ -72,32 +101,29 @@ export async function planSdxl(
     syncMode: options.sync_mode,
     warmupSteps: options.warmup_steps,
   };
+  return { parallel, topology };
+}
+
+/** What the options ask for, at this size. */
+export function plannedRequest(
+  options: SettledOptions,
+  subject: Subject,
+  { height, width }: { height: number; width: number },
+): GenerationRequest {
   return {
-    request: {
-      prompt: subject.prompts,
-      negativePrompt: options.negative_prompt ?? [],
-      height,
-      width,
-      numInferenceSteps: options.num_inference_steps,
-      guidanceScale: options.guidance_scale,
-      eta: options.eta,
-      numImagesPerPrompt: options.num_images_per_prompt,
-      scheduler: options.scheduler,
-      seed: options.seed,
-      rng: options.rng,
-      // Random weights have no VAE.
-      outputType: subject.randomWeights ? 'latent' : options.output_type,
-      trace: options.trace !== undefined,
-    },
-    parallel,
-    topology,
-    parallelism: createParallelism({
-      topology,
-      role: topology.roles[0] as RankRole,
-      options: parallel,
-      rows: Math.floor(height / factor),
-      columns: Math.floor(width / factor),
-      halvings: halvings(unet),
-    }),
+    prompt: subject.prompts,
+    negativePrompt: options.negative_prompt ?? [],
+    height,
+    width,
+    numInferenceSteps: options.num_inference_steps,
+    guidanceScale: options.guidance_scale,
+    eta: options.eta,
+    numImagesPerPrompt: options.num_images_per_prompt,
+    scheduler: options.scheduler,
+    seed: options.seed,
+    rng: options.rng,
+    // Random weights have no VAE.
+    outputType: subject.randomWeights ? 'latent' : options.output_type,
+    trace: options.trace !== undefined,
   };
 }

@@ -41,7 +41,7 @@ export async function drawPrompts(options: SdxlOptions, context: RunContext): Pr
   if (meeting !== undefined && groups > 1) {
     throw new DistriError('usage', `--data_parallel needs ranks that distri starts, not ${meeting.launcher}`);
   }
-  const { subject, prompts } = await choosePrompts(options);
+  const { subject, prompts } = await choosePrompts(options, context);
   const folder = chooseOutputFolder(options.output_path, subject.prompts[0] ?? '');
   const tasks = planTasks(options, prompts, folder);
   const reserved = new Staging();
@@ -59,8 +59,11 @@ export async function drawPrompts(options: SdxlOptions, context: RunContext): Pr
   }
 }
 
-async function choosePrompts(options: SdxlOptions): Promise<{ subject: Subject; prompts: SinglePrompt[] }> {
-  const subject = chooseSubject(options);
+async function choosePrompts(
+  options: SdxlOptions,
+  { family }: RunContext,
+): Promise<{ subject: Subject; prompts: SinglePrompt[] }> {
+  const subject = chooseSubject(options, family);
   const prompts =
     options.prompts === undefined ? numberPrompts(subject.prompts) : await readPromptsFile(options.prompts);
   checkNegativePrompts(options.negative_prompt ?? [], prompts.length);

@@ -9,6 +9,8 @@ import { RankGroup } from '../runtime/launcher.js';
 import type { Meeting } from '../runtime/meeting.js';
 import { planWeights } from '../runtime/memory.js';
 import { readArchitecture } from './architectures.js';
+import { type ModelFamily, pixArtFamily } from './model-family.js';
+import { planPixArt } from './pixart-plan.js';
 import { architectureSubject, checkpointSubject } from './plan-subject.js';
 import { float32Bytes, prepareWeights, withByteProgress } from './prepare-weights.js';
 import { settleParallelism } from './sdxl-auto.js';
@@ -32,6 +34,8 @@ export type SdxlMeeting = Meeting<GenerationJob, JobReport>;
 
 /** Where a command runs. */
 export interface RunContext {
+  /** The kind of model that it draws with. */
+  readonly family: ModelFamily;
   readonly terminal: Terminal;
   /** Aborted when the user wants it to end. */
   readonly interruption: AbortSignal;
@@ -96,38 +100,40 @@ async function prepare(
   const { version, library } = await probeAddon();
   terminal.detail(`ONNX Runtime ${version} (${library})`);
   const prepareModel = subject.randomWeights ? prepareRandomWeights : prepareCheckpoint;
-  const { plan, source, unet } = await prepareModel(options, subject, context);
+  const { plan, source, denoiser } = await prepareModel(options, subject, context);
   const cpus = (await meeting?.cpus()) ?? availableCpus();
-  return { plan, load: { ...source, ...holding(options, unet, cpus, terminal) }, onnxRuntime: version };
+  return { plan, load: { ...source, ...holding(options, denoiser, cpus, terminal) }, onnxRuntime: version };
 }
 
 interface PreparedModel {
   readonly plan: SdxlPlan;
-  readonly source: Pick<LoadOptions, 'directory' | 'variant' | 'randomWeights'>;
-  /** Bytes of the UNet's weights in float32. */
-  readonly unet: number;
+  readonly source: Pick<LoadOptions, 'directory' | 'variant' | 'pipelineClass' | 'randomWeights'>;
+  /** Bytes of the weights of the model that predicts noise, in float32. */
+  readonly denoiser: number;
 }
 
 async function prepareCheckpoint(
   options: SdxlOptions,
   subject: Subject,
-  { terminal, interruption }: RunContext,
+  { terminal, interruption, family }: RunContext,
 ): Promise<PreparedModel> {
   const { variant, revision } = options;
   const checkpoint = await withByteProgress(terminal, `downloading ${subject.name}`, (onProgress) =>
     openCheckpoint(subject.model, { variant, revision, onProgress }),
   );
-  requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
+  requirePipelineClass(checkpoint, family.pipelineClass);
   const model = () => checkpointSubject(checkpoint);
   const settled = await settleParallelism(options, model, terminal, interruption);
-  const plan = await planSdxl(settled, subject, checkpoint);
-  await prepareWeights(checkpoint, neededComponents(plan), terminal);
-  const unet = await float32Bytes(checkpoint, 'unet', variant);
-  return { plan, source: { directory: checkpoint.directory, variant }, unet };
+  const planned = family === pixArtFamily ? planPixArt : planSdxl;
+  const plan = await planned(settled, subject, checkpoint);
+  await prepareWeights(checkpoint, neededComponents(plan, family), terminal);
+  const denoiser = await float32Bytes(checkpoint, family.denoiser, variant);
+  const { directory, pipelineClass } = checkpoint;
+  return { plan, source: { directory, variant, pipelineClass }, denoiser };
 }
 
-function neededComponents({ request }: SdxlPlan): string[] {
-  const components = ['unet', 'text_encoder', 'text_encoder_2'];
+function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: ModelFamily): readonly string[] {
+  const components = [denoiser, ...textEncoders];
   return request.outputType === 'pil' ? [...components, 'vae'] : components;
 }
 
@@ -146,20 +152,20 @@ async function prepareRandomWeights(
     (onProgress) => prepareRandomModel(subject.name, config, { onProgress }),
   );
   const source = { directory, variant: undefined, randomWeights: true };
-  return { plan, source, unet: unetBytes(config) };
+  return { plan, source, denoiser: unetBytes(config) };
 }
 
-/** How each rank holds its weights and with how many threads it computes. `unet` are bytes of one copy in float32. */
+/** How each rank holds its weights and with how many threads it computes. `denoiser` are bytes of one copy in float32. */
 function holding(
   options: SdxlOptions,
-  unet: number,
+  denoiser: number,
   cpus: Cpus,
   terminal: Terminal,
 ): Pick<LoadOptions, 'weights' | 'threads'> {
   const ranks = options.nproc_per_node;
   const threads = options.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
   if (options.weights !== 'auto') return { weights: options.weights, threads };
-  const { mode, reason } = planWeights(unet * ranks);
+  const { mode, reason } = planWeights(denoiser * ranks);
   terminal.detail(`weights ${mode}: ${reason}`);
   return { weights: mode, threads };
 }

@@ -1,3 +1,4 @@
+import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import type { CommunicatorStatistics } from '../native/addon.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -75,6 +76,8 @@ export interface LoadOptions {
   readonly vae?: VaeSpread | undefined;
   /** Writes ONNX Runtime's profile of the UNet's steps to files that begin so, when the pipeline is closed. */
   readonly profile?: string | undefined;
+  /** What model_index.json says; by default SDXL's. */
+  readonly pipelineClass?: PipelineClass | undefined;
   /** The folder holds a UNet with random weights and nothing else, see random-model.ts. */
   readonly randomWeights?: boolean | undefined;
 }

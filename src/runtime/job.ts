@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { type PngText, writePng } from '../images/png.js';
 import type { CommunicatorStatistics } from '../native/addon.js';
+import { PixArtAlphaPipeline } from '../pipelines/pixart-alpha.js';
 import { RandomWeightsPipeline } from '../pipelines/random-weights-pipeline.js';
 import type {
   Generation,
@@ -70,18 +71,32 @@ export class JobRunner {
     const key = pipelineKey(job);
     if (this.#loaded?.key === key) return this.#loaded.pipeline;
     await this.close();
-    const kind = load.randomWeights ? RandomWeightsPipeline : StableDiffusionXLPipeline;
-    const pipeline = await kind.load(load, context, request, parallel, listener);
+    const pipeline = await pipelineKind(load).load(load, context, request, parallel, listener);
     this.#loaded = { key, pipeline };
     return pipeline;
   }
 }
 
+function pipelineKind({ randomWeights, pipelineClass }: LoadOptions) {
+  if (randomWeights) return RandomWeightsPipeline;
+  return pipelineClass === 'PixArtAlphaPipeline' ? PixArtAlphaPipeline : StableDiffusionXLPipeline;
+}
+
 /** Equal for jobs that one loaded pipeline can do. */
 function pipelineKey({ load, request, parallel }: GenerationJob): string {
   const { height, width, prompt, numImagesPerPrompt, guidanceScale, outputType } = request;
+  const { useResolutionBinning } = request;
   const images = prompt.length * numImagesPerPrompt;
-  return JSON.stringify([load, parallel, height, width, images, guidanceScale > 1, outputType]);
+  return JSON.stringify([
+    load,
+    parallel,
+    height,
+    width,
+    images,
+    guidanceScale > 1,
+    outputType,
+    useResolutionBinning,
+  ]);
 }
 
 async function writeFiles(generation: Generation, files: JobFiles): Promise<void> {

@@ -1,0 +1,48 @@
+import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
+import type { SchedulerName } from '../pipelines/request.js';
+import { integer, type Parser, side } from './parsers.js';
+
+/** What the commands that draw have to know of a kind of model. */
+export interface ModelFamily {
+  readonly pipelineClass: PipelineClass;
+  /** The component that predicts noise. */
+  readonly denoiser: 'unet' | 'transformer';
+  readonly textEncoders: readonly string[];
+  /** The checkpoint that comes with distri, if one does. */
+  readonly embedded: boolean;
+  /** Whether `distri plan` knows it, and so `--parallelism auto`. */
+  readonly planned: boolean;
+  /** Defaults of options, as the public scripts and pipelines have them. */
+  readonly steps: number;
+  readonly guidanceScale: number;
+  readonly scheduler: SchedulerName;
+  /** What sizes there can be. */
+  readonly sizes: string;
+  readonly parseSide: (option: string) => Parser<number>;
+}
+
+export const sdxlFamily: ModelFamily = {
+  pipelineClass: 'StableDiffusionXLPipeline',
+  denoiser: 'unet',
+  textEncoders: ['text_encoder', 'text_encoder_2'],
+  embedded: true,
+  planned: true,
+  steps: 50,
+  guidanceScale: 5,
+  scheduler: 'ddim',
+  sizes: 'multiples of 8',
+  parseSide: side,
+};
+
+export const pixArtFamily: ModelFamily = {
+  pipelineClass: 'PixArtAlphaPipeline',
+  denoiser: 'transformer',
+  textEncoders: ['text_encoder'],
+  embedded: false,
+  planned: false,
+  steps: 20,
+  guidanceScale: 4.5,
+  scheduler: 'dpm-solver',
+  sizes: 'multiples of 16 without resolution binning',
+  parseSide: (option) => integer(option, 1),
+};

@@ -1,0 +1,51 @@
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
+import { readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
+import { createParallelism } from '../parallel/create.js';
+import { pixArtModel } from '../pipelines/noise-model.js';
+import { readGeometry } from '../pipelines/pixart-alpha.js';
+import type { ParallelismName } from '../pipelines/request.js';
+import { DistriError } from '../runtime/errors.js';
+import type { RankRole, Topology } from '../runtime/topology.js';
+import type { SettledOptions } from './sdxl-auto.js';
+import { parallelOptions, plannedRequest, type SdxlPlan, type Subject } from './sdxl-plan.js';
+
+/** Strategies that know how to share the tokens or weights of a transformer. */
+const transformerStrategies: readonly ParallelismName[] = ['tensor'];
+
+/** Fits the options to a PixArt checkpoint; what it can't do is refused here, before anything expensive. */
+export async function planPixArt(
+  options: SettledOptions,
+  subject: Subject,
+  checkpoint: Pick<Checkpoint, 'config'>,
+): Promise<SdxlPlan> {
+  const transformer = readPixArtTransformer2DConfig(await checkpoint.config('transformer'));
+  const factor = vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae')));
+  const native = transformer.sampleSize * factor;
+  const [height = native, width = height] = options.image_size ?? [];
+  const useResolutionBinning = options.no_resolution_binning !== true;
+  const { latent } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
+  const { parallel, topology } = parallelOptions(options);
+  refuseStrategy(options.parallelism, topology);
+  return {
+    request: { ...plannedRequest(options, subject, { height, width }), useResolutionBinning },
+    parallel,
+    topology,
+    parallelism: createParallelism({
+      topology,
+      role: topology.roles[0] as RankRole,
+      options: parallel,
+      ...latent,
+      halvings: pixArtModel(transformer).halvings,
+    }),
+  };
+}
+
+function refuseStrategy(parallelism: ParallelismName, { patches, splitBatch }: Topology): void {
+  if (patches === 1 || transformerStrategies.includes(parallelism)) return;
+  const works = splitBatch ? '' : ' two ranks that share the guidance batch, or';
+  throw new DistriError(
+    'unsupported',
+    `--parallelism ${parallelism} does not know transformers;${works} --parallelism ${transformerStrategies.join(' or ')} would work`,
+  );
+}

@@ -1,0 +1,39 @@
+import { Command, Option } from 'commander';
+import { launchedRanks } from './launched-ranks.js';
+import { pixArtFamily } from './model-family.js';
+import { runFamily } from './run-sdxl.js';
+import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
+import type { SdxlMeeting } from './sdxl-ranks.js';
+import { Terminal } from './terminal.js';
+
+const examples = `
+Examples:
+  distri run-pixart --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a small cactus with a happy face in the Sahara desert"
+  distri run-pixart --model ./PixArt-XL-2-512x512 --image_size 512 --seed 7 --output_path cactus.png
+  distri run-pixart -n 4 --parallelism tensor --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
+  distri run-pixart --model ./PixArt-XL-2-1024-MS --image_size 768 1344 --no_resolution_binning --output_type latent
+  distri run-pixart --mode benchmark --model ./PixArt-XL-2-1024-MS --json benchmark.json`;
+
+/** `distri run-pixart`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
+export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
+  const command = new Command('run-pixart')
+    .description(
+      'Draw a picture with a PixArt-alpha checkpoint, its denoising spread over several processes.',
+    )
+    .addHelpText('after', examples);
+  addSdxlOptions(command, pixArtFamily)
+    .optionsGroup('Picture:')
+    .addOption(
+      new Option(
+        '--no_resolution_binning',
+        'draw at the size itself, not at the nearest one the model was trained at',
+      ),
+    );
+  return command.action(async (_options, { optsWithGlobals }: Command) => {
+    const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+    const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
+    const ranks = launchedRanks(command, meeting);
+    const terminal = new Terminal(verbosity);
+    await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: pixArtFamily });
+  });
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import sharp from 'sharp';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { assertClose, tinySdxl } from '../support/golden.js';
+import { openDit, tinyPixArt } from '../support/golden-dit.js';
+import { Cli, inNewFolder } from './cli.js';
+
+const model = ['--model', tinyPixArt];
+
+test('run-pixart draws what diffusers draws, on one rank and on several', () =>
+  inNewFolder(async (folder) => {
+    const negative = ['--negative_prompt', 'low quality, blurry, watermark', '--seed', '1'];
+    const common = ['--num_inference_steps', '6', '--no_resolution_binning', '--output_type', 'latent'];
+    const picture = [
+      '--prompt',
+      'an oil painting of a mountain lake in the snow',
+      '--image_size',
+      '192',
+      '320',
+    ];
+    const wanted = await (await openDit('pixart_dpm_192x320_negative')).read('final_latents');
+    for (const [index, ranks] of [
+      ['-n', '1'],
+      ['-n', '2'],
+      ['-n', '3', '--parallelism', 'tensor'],
+      ['-n', '4', '--parallelism', 'tensor'],
+    ].entries()) {
+      const path = join(folder, `${index}.safetensors`);
+      const args = [
+        'run-pixart',
+        ...model,
+        ...picture,
+        ...negative,
+        ...common,
+        ...ranks,
+        '--output_path',
+        path,
+      ];
+      const { status, stderr } = await new Cli(args, folder).ended;
+      assert.equal(status, 0, stderr);
+      const latents = await (await SafetensorsFile.open(path)).read('latents');
+      assertClose(latents, wanted, { relative: 1e-5 }, ranks.join(' '));
+    }
+  }));
+
+test('run-pixart resizes what it draws at a bin to the size asked for', () =>
+  inNewFolder(async (folder) => {
+    const args = [
+      'run-pixart',
+      ...model,
+      '-n',
+      '1',
+      '--image_size',
+      '90',
+      '350',
+      '--num_inference_steps',
+      '2',
+    ];
+    const { status, stderr } = await new Cli([...args, '--output_path', 'picture.png'], folder).ended;
+    assert.equal(status, 0, stderr);
+    const { width, height } = await sharp(join(folder, 'picture.png')).metadata();
+    assert.deepEqual([width, height], [350, 90]);
+  }));
+
+test('run-pixart refuses what it cannot do before it starts ranks', () =>
+  inNewFolder(async (folder) => {
+    for (const [args, status, message] of [
+      [[], 2, /Expected a folder or hub id of a PixArtAlphaPipeline for --model/],
+      [[...model, '--image_size', '200', '--no_resolution_binning'], 2, /multiples of 16/],
+      [[...model, '-n', '4', '--parallelism', 'naive_patch'], 4, /does not know transformers/],
+      [['--model', tinySdxl], 3, /expected a checkpoint of PixArtAlphaPipeline/],
+    ] as const) {
+      const ended = await new Cli(['run-pixart', ...args], folder).ended;
+      assert.equal(ended.status, status, ended.stderr);
+      assert.match(ended.stderr, message);
+    }
+  }));
