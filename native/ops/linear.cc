@@ -30,6 +30,7 @@ void Linear::InferShapes(ShapeInference& infer) {
 // Weights of the wrong shape are reported when the operator is run.
 Linear::Linear(const KernelInfo& info, SessionContext& session)
     : has_bias_(info.Int("bias") == 1),
+      has_residual_(info.Int("residual") == 1),
       activation_(static_cast<LinearActivation>(info.Int("activation"))),
       threads_(static_cast<size_t>(session.threads)) {
   if (!session.private_weights) return;
@@ -53,11 +54,19 @@ void Linear::Compute(KernelContext& context) {
     }
     bias = input.data;
   }
+  const float* residual = nullptr;
+  if (has_residual_) {
+    const Input input = context.GetInput(3);
+    if (input.shape != shape) {
+      throw std::invalid_argument("residuals " + ToString(input.shape) + " do not fit " + ToString(shape));
+    }
+    residual = input.data;
+  }
   const size_t inner = static_cast<size_t>(weight.shape[1]);
   const size_t features = static_cast<size_t>(weight.shape[0]);
   float* y = context.GetOutput(0, shape);
   const float* packed = packed_ ? packed_->data() : nullptr;
-  const LinearLayer layer{x.data, weight.data, packed, bias, y, inner, features, activation_};
+  const LinearLayer layer{x.data, weight.data, packed, bias, residual, y, inner, features, activation_};
   const size_t tokens = static_cast<size_t>(Count(x.shape, 0, x.shape.size() - 1));
   const size_t panels = layer.Panels();
   const size_t wanted = threads_ == 1 ? 1 : (threads_ * kTasksPerThread + panels - 1) / panels;

@@ -10,7 +10,7 @@ namespace distri::ops {
 
 class Linear {
  public:
-  static constexpr OpTraits kTraits{"Linear", 3, 1, false, 1};
+  static constexpr OpTraits kTraits{"Linear", 4, 1, false, 2};
   static void InferShapes(ShapeInference& infer);
 
   Linear(const KernelInfo& info, SessionContext& session);
@@ -18,6 +18,7 @@ class Linear {
 
  private:
   bool has_bias_;
+  bool has_residual_;
   LinearActivation activation_;
   size_t threads_;
   std::optional<PackedWeights> packed_;

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/loops.h"
 #include "ops/math.h"
 #include "ops/vectors.h"
 
@@ -245,8 +246,8 @@ struct Block {
   }
 };
 
-// The sums of one token, as what the layer gives of a panel.
-void Finish(const LinearLayer& layer, const Panel& panel, const float* sums, float* y) {
+// The sums of one token to the panel's columns.
+void StoreSums(const LinearLayer& layer, const Panel& panel, const float* sums, float* y) {
   float gated[kPanel / 2];
   if (layer.activation == LinearActivation::kGeglu) {
     ChosenLoops().gate(sums, gated);
@@ -300,18 +301,25 @@ class PanelTask {
       const Sums sums = SumsOf(token, block.begin == 0, kept);
       ChosenLoops().multiply[tokens - 1](x, layer_.inner, block.chunk, packed, sums);
       prefetcher.Advance();
-      if (direct_ || !last) continue;
-      for (size_t i = 0; i < tokens; ++i)
-        Finish(layer_, panel_, sums.data + i * sums.stride, Result(token + i));
+      if (last) Finish(token, tokens, sums);
     }
   }
 
-  float* Result(size_t token) const { return layer_.y + token * layer_.OutFeatures() + panel_.column; }
+  size_t ResultOffset(size_t token) const { return token * layer_.OutFeatures() + panel_.column; }
+
+  // Makes of sums what the layer gives.
+  void Finish(size_t first, size_t tokens, const Sums& sums) const {
+    for (size_t i = 0; i < tokens; ++i) {
+      const size_t offset = ResultOffset(first + i);
+      if (!direct_) StoreSums(layer_, panel_, sums.data + i * sums.stride, layer_.y + offset);
+      if (layer_.residual) AddTo(layer_.residual + offset, layer_.y + offset, panel_.columns);
+    }
+  }
 
   // Those of one token after the other lie in the result itself where nothing is left to do with them.
   Sums SumsOf(size_t token, bool begins, float* kept) const {
     const float* bias = begins ? panel_.bias : nullptr;
-    if (direct_) return {Result(token), layer_.OutFeatures(), bias};
+    if (direct_) return {layer_.y + ResultOffset(token), layer_.OutFeatures(), bias};
     return {kept + (OneChunk() ? 0 : (token - first_) * kPanel), kPanel, bias};
   }
 
@@ -334,7 +342,7 @@ size_t LinearLayer::Panels() const {
 
 PackedWeights::PackedWeights(const float* weight, size_t inner, size_t features,
                              LinearActivation activation) {
-  const LinearLayer layer{nullptr, weight, nullptr, nullptr, nullptr, inner, features, activation};
+  const LinearLayer layer{nullptr, weight, nullptr, nullptr, nullptr, nullptr, inner, features, activation};
   const size_t panels = layer.Panels();
   data_.reset(static_cast<float*>(std::aligned_alloc(kAlignment, panels * kPanel * inner * sizeof(float))));
   if (!data_) throw std::bad_alloc();

@@ -27,11 +27,12 @@ class PackedWeights {
 
 // A linear layer of tokens that lie one behind the other.
 struct LinearLayer {
-  const float* x;       // [tokens, inner]
-  const float* weight;  // [features, inner], as torch keeps it
-  const float* packed;  // the same as PackedWeights has them, or null
-  const float* bias;    // [features], or null
-  float* y;             // [tokens, features], half as many features with kGeglu
+  const float* x;         // [tokens, inner]
+  const float* weight;    // [features, inner], as torch keeps it
+  const float* packed;    // the same as PackedWeights has them, or null
+  const float* bias;      // [features], or null
+  const float* residual;  // like y, added to the result, or null
+  float* y;               // [tokens, features], half as many features with kGeglu
   size_t inner;
   size_t features;
   LinearActivation activation;

@@ -1,6 +1,7 @@
 import type { TensorEntry } from '../checkpoint/safetensors.js';
 import type { TensorSlice } from '../checkpoint/slices.js';
 import type { DType, Shape, Tensor } from '../tensor/tensor.js';
+import { fuseResiduals } from './fuse.js';
 import { attributeType, elementType, encodeModel, externalLocation } from './onnx-schema.js';
 
 /** How often a value changes: never (weights), once per image (text, sizes), or at every denoising step. */
@@ -185,7 +186,10 @@ export class Graph {
   }
 
   compile(): CompiledProgram {
-    const stepNodes = this.#nodes.filter((node) => node.phase === 'step');
+    const stepNodes = fuseResiduals(
+      this.#nodes.filter((node) => node.phase === 'step'),
+      this.#outputs,
+    );
     const imageNodes = this.#nodes.filter((node) => node.phase !== 'step');
     const consumed = new Set(stepNodes.flatMap((node) => operandNames(node)));
     const handedOver = imageNodes.flatMap((node) => node.outputs).filter((value) => consumed.has(value.name));

@@ -82,7 +82,11 @@ export class Kernels {
         domain: 'distri',
         name,
         inputs: bias ? [x, weight, bias] : [x, weight],
-        attributes: { bias: int(bias ? 1 : 0), activation: int(linearActivations[activation]) },
+        attributes: {
+          bias: int(bias ? 1 : 0),
+          residual: int(0),
+          activation: int(linearActivations[activation]),
+        },
       },
       [...x.shape.slice(0, -1), activation === 'geglu' ? features / 2 : features],
     );

@@ -198,7 +198,11 @@ for (const [shape, features] of [
       const outShape = [...shape.slice(0, -1), activation ? features / 2 : features];
       const inputs = withBias ? { x, weight, bias } : { x, weight };
       const shapes = Object.fromEntries(Object.entries(inputs).map(([name, { shape }]) => [name, shape]));
-      const attributes = { bias: int(withBias as number), activation: int(activation as number) };
+      const attributes = {
+        bias: int(withBias as number),
+        residual: int(0),
+        activation: int(activation as number),
+      };
       const session = await create(singleNode('Linear', shapes, { y: outShape }, attributes), { threads: 2 });
       const y = float32(outShape);
       await session.run(inputs, { y });
@@ -215,7 +219,7 @@ test('Linear gives a token the same result, to the bit, whatever other tokens th
   const [inner, features] = [300, 70];
   const x = ramp([23, inner], 0.9, -0.7);
   const weight = ramp([features, inner], 0.1, 0.1);
-  const attributes = { bias: int(0), activation: int(0) };
+  const attributes = { bias: int(0), residual: int(0), activation: int(0) };
   const results: Float32Array[] = [];
   for (const tokens of [23, 5]) {
     const shapes = { x: [tokens, inner], weight: weight.shape };
