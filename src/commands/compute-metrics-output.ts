@@ -104,7 +104,8 @@ ${metrics.pairs.map(htmlRow).join('\n')}
 
 function htmlRow({ names, psnr, lpips, problem }: PairResult): string {
   const name = escapeHtml(names[0] === names[1] ? names[0] : names.join(' / '));
-  if (problem) return `<tr><td>${name}</td><td colspan="2">${escapeHtml(problem.message)}</td></tr>`;
+  if (problem && psnr === undefined)
+    return `<tr><td>${name}</td><td colspan="2">${escapeHtml(problem.message)}</td></tr>`;
   const ratio = psnr === undefined ? '' : Number.isFinite(psnr) ? psnr.toFixed(3) : 'identical';
   return `<tr><td>${name}</td><td>${ratio}</td><td>${lpips?.toFixed(6) ?? ''}</td></tr>`;
 }

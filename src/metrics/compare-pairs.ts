@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError, toError } from '../runtime/errors.js';
 import { loadAhead } from './ahead.js';
 import type { Image } from './image.js';
 import type { LpipsNetwork } from './networks/types.js';
@@ -10,7 +10,7 @@ import { resizeBilinear } from './resample.js';
 /** The side that `--is_gt` resizes ground truth to. */
 const GROUND_TRUTH_SIDE = 1024;
 
-/** Figures of a pair, or why there are none. */
+/** Figures of a pair, and why some are missing. */
 export interface PairResult {
   readonly names: Pair;
   /** In dB; Infinity for identical images. */
@@ -43,15 +43,29 @@ export async function* comparePairs(
     }
     if (loaded instanceof Error) throw loaded;
     const [a, b] = loaded;
-    yield {
-      names,
-      images: loaded,
-      ...(comparison.psnr ? { psnr: psnr(a.pixels, b.pixels) } : {}),
-      ...(comparison.lpips
-        ? { lpips: await comparison.lpips.distance(planes(a), planes(b), a.height, a.width) }
-        : {}),
-    };
+    const ratio = comparison.psnr ? { psnr: psnr(a.pixels, b.pixels) } : {};
+    const distance = comparison.lpips ? await lpipsOf(names, loaded, comparison.lpips) : {};
+    yield { names, images: loaded, ...ratio, ...distance };
   }
+}
+
+async function lpipsOf(
+  [name]: Pair,
+  [a, b]: readonly [Image, Image],
+  network: LpipsNetwork,
+): Promise<Pick<PairResult, 'lpips' | 'problem'>> {
+  try {
+    return { lpips: await network.distance(planes(a), planes(b), a.height, a.width) };
+  } catch (error) {
+    const { code, message } = asProblem(error);
+    return { problem: new DistriError(code, `LPIPS of ${name}: ${message}`, { cause: error }) };
+  }
+}
+
+/** An error that may be printed beside the results; what is none for users is `internal`. */
+export function asProblem(error: unknown): DistriError {
+  if (error instanceof DistriError) return error;
+  return new DistriError('internal', toError(error).message, { cause: error });
 }
 
 async function readPair(

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { DistriError } from '../runtime/errors.js';
-import { comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
+import { asProblem, comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
 import { featureDistance } from './distances.js';
 import { type FolderFeatures, folderFeatures } from './folder-features.js';
 import { type Listing, referenceListing, sensibleListing } from './folders.js';
@@ -111,25 +111,8 @@ class MetricsRun {
   async compareFolders(): Promise<Pick<Metrics, 'images' | 'fid' | 'kid'>> {
     const wanted = (['fid', 'kid'] as const).filter((name) => this.wants(name));
     if (wanted.length === 0) return {};
-    const network = await this.attempt(() => this.loaders.inception());
-    if (network === undefined) return {};
-    let features: readonly [FolderFeatures, FolderFeatures];
-    try {
-      const [first, second] = this.request.folders;
-      const [firstNames, secondNames] = [
-        await this.listing.features(first),
-        await this.listing.features(second),
-      ];
-      this.observer.report('compute FID between two folders');
-      this.observer.report(`Found ${firstNames.length} images in the folder ${first}`);
-      this.observer.report(`Found ${secondNames.length} images in the folder ${second}`);
-      features = [
-        await this.features(first, firstNames, network),
-        await this.features(second, secondNames, network),
-      ];
-    } finally {
-      await network.release();
-    }
+    const features = await this.attempt(() => this.bothFeatures());
+    if (features === undefined) return {};
     const [a, b] = features;
     const distances: { fid?: number; kid?: number } = {};
     for (const name of wanted) {
@@ -176,6 +159,26 @@ class MetricsRun {
     return results;
   }
 
+  private async bothFeatures(): Promise<readonly [FolderFeatures, FolderFeatures]> {
+    const [first, second] = this.request.folders;
+    const [firstNames, secondNames] = [
+      await this.listing.features(first),
+      await this.listing.features(second),
+    ];
+    const network = await this.loaders.inception();
+    try {
+      this.observer.report('compute FID between two folders');
+      this.observer.report(`Found ${firstNames.length} images in the folder ${first}`);
+      this.observer.report(`Found ${secondNames.length} images in the folder ${second}`);
+      return [
+        await this.features(first, firstNames, network),
+        await this.features(second, secondNames, network),
+      ];
+    } finally {
+      await network.release();
+    }
+  }
+
   private async features(
     folder: string,
     names: readonly string[],
@@ -199,14 +202,15 @@ class MetricsRun {
     return this.request.metrics.includes(name);
   }
 
-  /** What `work` gives, or nothing when it fails with an error for users. */
+  /** What `work` gives, or nothing when it fails: other metrics may be had all the same. */
   private async attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
     try {
       return await work();
     } catch (error) {
       this.interruption.throwIfAborted();
-      if (!(error instanceof DistriError) || error.code === 'usage') throw error;
-      this.fail(error);
+      const problem = asProblem(error);
+      if (problem.code === 'usage') throw problem;
+      this.fail(problem);
       return undefined;
     }
   }
