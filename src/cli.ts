@@ -2,7 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { normalizeArguments } from './commands/arguments.js';
 import { computeMetricsCommand } from './commands/compute-metrics.js';
+import { decodeCommand } from './commands/decode.js';
 import { dumpCocoCommand } from './commands/dump-coco.js';
+import { encodeCommand } from './commands/encode.js';
 import { exportHtmlCommand } from './commands/export-html.js';
 import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
@@ -95,6 +97,8 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .addCommand(runPixArtCommand(interruption, meeting))
     .addCommand(generateCocoCommand(interruption, meeting))
     .addCommand(dumpCocoCommand(interruption))
+    .addCommand(decodeCommand(interruption))
+    .addCommand(encodeCommand(interruption))
     .addCommand(planCommand(interruption))
     .addCommand(profileMacsCommand())
     .addCommand(exportHtmlCommand(interruption))

@@ -9,11 +9,16 @@ const SLUG_LENGTH = 40;
  * Where the output goes: `given`; a new name in it when it is a folder; a new name in results/ when nothing is given.
  * `extension` is the one that the file must have.
  */
-export function chooseOutputPath(given: string | undefined, title: string, extension: string): string {
+export function chooseOutputPath(
+  given: string | undefined,
+  title: string,
+  extension: string,
+  option = '--output_path',
+): string {
   if (given === undefined) return newName(resolve(DEFAULT_FOLDER), title, extension);
   if (given.endsWith(sep) || isFolder(given)) return newName(resolve(given), title, extension);
   if (extname(given).toLowerCase() !== extension) {
-    throw expected(`a path that ends in ${extension}, or a folder,`, '--output_path', given);
+    throw expected(`a path that ends in ${extension}, or a folder,`, option, given);
   }
   return resolve(given);
 }

@@ -11,11 +11,13 @@ import {
   splitSchemes,
   syncModes,
 } from '../pipelines/request.js';
+import type { VaeMode } from '../pipelines/vae-plan.js';
 import { availableCpus } from '../runtime/cpus.js';
 import { DistriError, expected } from '../runtime/errors.js';
 import type { WeightsMode } from '../runtime/memory.js';
 import { type ModelFamily, sdxlFamily } from './model-family.js';
 import { integer, number, oneOf, repeated, seed, text } from './parsers.js';
+import { vaeOption } from './vae-options.js';
 
 const modes = ['generation', 'benchmark'] as const;
 const outputTypes = ['pil', 'latent'] as const;
@@ -53,6 +55,7 @@ export interface SdxlOptions {
   readonly split_scheme: SplitScheme;
   /** Of `run-pixart` only. */
   readonly no_resolution_binning?: true;
+  readonly vae: VaeMode;
   readonly no_cuda_graph?: true;
   readonly warmup_times: number;
   readonly test_times: number;
@@ -165,6 +168,7 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
     .addOption(choice('--split_scheme <name>', 'how naive_patch cuts the picture', splitSchemes, 'alternate'))
     .addOption(withDefault('--warmup_steps <n>', 'n + 1 steps are synchronous', 4, atLeast(0)))
     .addOption(new Option('--no_split_batch', 'every rank computes both images of the guidance'))
+    .addOption(vaeOption())
     .optionsGroup('Benchmark:')
     .addOption(choice('--mode <name>', 'draw, or measure how long drawing takes', modes, 'generation'))
     .addOption(withDefault('--warmup_times <n>', 'runs before those that are measured', 5, atLeast(0)))

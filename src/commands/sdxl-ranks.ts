@@ -1,7 +1,9 @@
-import { openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
+import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
+import { readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import { probeAddon } from '../native/load.js';
 import { prepareRandomModel, sdxlWith, unetBytes } from '../pipelines/random-model.js';
-import type { LoadOptions } from '../pipelines/request.js';
+import type { LoadOptions, VaeSpread } from '../pipelines/request.js';
+import { planVae } from '../pipelines/vae-plan.js';
 import { availableCpus, type Cpus, shareCpus } from '../runtime/cpus.js';
 import { unlessInterrupted } from '../runtime/interruption.js';
 import type { GenerationJob, JobReport } from '../runtime/job.js';
@@ -107,7 +109,7 @@ async function prepare(
 
 interface PreparedModel {
   readonly plan: SdxlPlan;
-  readonly source: Pick<LoadOptions, 'directory' | 'variant' | 'pipelineClass' | 'randomWeights'>;
+  readonly source: Pick<LoadOptions, 'directory' | 'variant' | 'pipelineClass' | 'vae' | 'randomWeights'>;
   /** Bytes of the weights of the model that predicts noise, in float32. */
   readonly denoiser: number;
 }
@@ -129,7 +131,26 @@ async function prepareCheckpoint(
   await prepareWeights(checkpoint, neededComponents(plan, family), terminal);
   const denoiser = await float32Bytes(checkpoint, family.denoiser, variant);
   const { directory, pipelineClass } = checkpoint;
-  return { plan, source: { directory, variant, pipelineClass }, denoiser };
+  const vae =
+    plan.request.outputType === 'pil' ? await spreadVae(options, plan, checkpoint, terminal) : undefined;
+  return { plan, source: { directory, variant, pipelineClass, vae }, denoiser };
+}
+
+/** What `--vae` means for these pictures. */
+async function spreadVae(
+  options: SdxlOptions,
+  { request, topology }: SdxlPlan,
+  checkpoint: Checkpoint,
+  terminal: Terminal,
+): Promise<VaeSpread> {
+  const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
+  const size = { rows: request.height, columns: request.width };
+  const work = { half: 'decode', config, size, worldSize: topology.worldSize } as const;
+  const { spread, reason } = planVae(options.vae, work, undefined);
+  const line = `VAE: ${reason}`;
+  if (options.vae === 'auto' && spread.tilePixels !== undefined) terminal.note(line);
+  else terminal.detail(line);
+  return spread;
 }
 
 function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: ModelFamily): readonly string[] {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
 /** Memory of a process in bytes. */
 export interface MemoryUse {
@@ -12,6 +12,27 @@ export interface MemoryUse {
   readonly shared: number;
   /** Its share of everything: private pages whole, others divided by the number of their users (Pss). */
   readonly proportional: number;
+}
+
+/** How far the private memory of this process rises while something runs. */
+export class PeakMeter {
+  readonly #before: number;
+
+  private constructor(before: number) {
+    this.#before = before;
+  }
+
+  /** Sets the kernel's high-water mark back to what the process has now. */
+  static async start(): Promise<PeakMeter> {
+    await writeFile('/proc/self/clear_refs', '5');
+    return new PeakMeter((await memoryUse(process.pid)).anonymous);
+  }
+
+  /** Bytes of the most since `start`: of all memory, less what are files (weights) and shared memory now. */
+  async stop(): Promise<number> {
+    const { peak, file, shared } = await memoryUse(process.pid);
+    return Math.max(0, peak - file - shared - this.#before);
+  }
 }
 
 /** As the kernel accounts for it in /proc. */

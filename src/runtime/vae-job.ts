@@ -20,6 +20,7 @@ import { placeVae, type VaePlacement } from '../pipelines/vae-placement.js';
 import { createGenerator } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { ExecutableOptions } from './executable.js';
+import { PeakMeter } from './memory-use.js';
 import { PhaseClock, type Timings } from './phase-clock.js';
 import type { RankContext } from './rank-context.js';
 
@@ -58,6 +59,8 @@ export interface VaeReport {
   readonly statistics: CommunicatorStatistics | undefined;
   /** Bytes that this rank publishes for one picture. */
   readonly published: number;
+  /** Bytes by which its private memory rose while the VAE ran: activations and what decoding needs besides. */
+  readonly peak: number;
 }
 
 /** Decodes or encodes on this rank, together with the others. */
@@ -69,14 +72,16 @@ export async function runVaeJob(
   const clock = new PhaseClock(listener);
   const slots = new SlotTable(ranks.worldSize);
   const placement = placeVae(load.vae, ranks, slots);
-  if (!placement) return { timings: clock.timings, statistics: undefined, published: 0 };
+  if (!placement) return { timings: clock.timings, statistics: undefined, published: 0, peak: 0 };
   clock.phase('load', 'start');
   const checkpoint = await openCheckpoint(load.directory, { variant: load.variant });
   const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
   const work = { checkpoint, config, placement, ranks, load, clock };
-  const statistics = task.kind === 'decode' ? await decodeFile(task, work) : await encodeFile(task, work);
-  return { timings: clock.timings, statistics, published: slots.total(ranks.rank) };
+  const measured = task.kind === 'decode' ? await decodeFile(task, work) : await encodeFile(task, work);
+  return { timings: clock.timings, ...measured, published: slots.total(ranks.rank) };
 }
+
+type Measured = Pick<VaeReport, 'statistics' | 'peak'>;
 
 interface Work {
   readonly checkpoint: Checkpoint;
@@ -87,7 +92,7 @@ interface Work {
   readonly clock: PhaseClock;
 }
 
-async function decodeFile(task: DecodeTask, work: Work): Promise<CommunicatorStatistics | undefined> {
+async function decodeFile(task: DecodeTask, work: Work): Promise<Measured> {
   const { checkpoint, config, placement, clock } = work;
   const latents = (await readTensor(task.input, task.tensor)) as Tensor<'float32'>;
   const [rows, columns] = latents.shape.slice(2) as [number, number];
@@ -112,7 +117,7 @@ async function writeDecoded(
   if (path !== undefined) await writeTensors(path, { decoded });
 }
 
-async function encodeFile(task: EncodeTask, work: Work): Promise<CommunicatorStatistics | undefined> {
+async function encodeFile(task: EncodeTask, work: Work): Promise<Measured> {
   const { checkpoint, config, placement, clock } = work;
   const pixels = fromPixels((await readTensor(task.input, 'pixels')) as Tensor<'uint8'>);
   const [height, width] = pixels.shape.slice(2) as [number, number];
@@ -142,18 +147,20 @@ async function withLoaded(
   half: LatentDecoder | LatentEncoder,
   { ranks, load, placement, clock }: Work,
   use: () => Promise<void>,
-): Promise<CommunicatorStatistics | undefined> {
+): Promise<Measured> {
   const shared = placement.place.worldSize > 1;
   const communicator = shared ? await ranks.connect(placement.slots.bytes) : undefined;
   const { threads, weights } = load;
   const options: ExecutableOptions = { threads, weights, rank: ranks.rank, communicator };
   await half.load(loadAddon(), options);
   clock.phase('load', 'end');
+  const meter = await PeakMeter.start();
   await use();
+  const peak = await meter.stop();
   half.release();
   const statistics = communicator?.statistics();
   communicator?.close();
-  return statistics;
+  return { statistics, peak };
 }
 
 function tileProgress(clock: PhaseClock): (done: number, total: number) => void {

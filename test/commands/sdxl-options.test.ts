@@ -26,6 +26,7 @@ test("the defaults are those of distrifuser's script", () => {
     sync_mode: 'corrected_async_gn',
     parallelism: 'patch',
     split_scheme: 'alternate',
+    vae: 'auto',
     output_type: 'pil',
     warmup_times: 5,
     test_times: 20,
@@ -56,6 +57,7 @@ const accepted: readonly [argv: string[], option: keyof SdxlOptions, value: unkn
   [['--no-split-batch'], 'no_split_batch', true],
   [['--no-cuda-graph'], 'no_cuda_graph', true],
   [['--sync_mode', 'no_sync'], 'sync_mode', 'no_sync'],
+  [['--vae', 'tiled'], 'vae', 'tiled'],
   [['--scheduler', 'dpm-solver'], 'scheduler', 'dpm-solver'],
   [['--trace', 'x.safetensors'], 'trace', 'x.safetensors'],
 ];
