@@ -48,12 +48,12 @@ export function decodeCommand(interruption: AbortSignal): Command {
 }
 
 async function decode(path: string, options: DecodeOptions, context: VaeContext): Promise<void> {
+  const asTensor = options.output !== undefined && extname(options.output) === '.safetensors';
+  const output = chooseOutputPath(options.output, 'decoded', asTensor ? '.safetensors' : '.png', '--output');
   const file = await SafetensorsFile.open(path);
   const vae = await openVae(options, context);
   const { shape } = checkLatents(file, options.tensor, vae.config);
   const [images, , rows, columns] = shape as [number, number, number, number];
-  const asTensor = options.output !== undefined && extname(options.output) === '.safetensors';
-  const output = chooseOutputPath(options.output, 'decoded', asTensor ? '.safetensors' : '.png', '--output');
   const staging = new Staging();
   try {
     const paths = asTensor ? [output] : numberedPaths(output, images);

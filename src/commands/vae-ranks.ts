@@ -3,7 +3,7 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { type AutoencoderKLConfig, readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import { planVae, tileUnit, type VaeWork } from '../pipelines/vae-plan.js';
 import { availableCpus, shareCpus } from '../runtime/cpus.js';
-import { expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../runtime/errors.js';
 import { unlessInterrupted } from '../runtime/interruption.js';
 import { RankGroup } from '../runtime/launcher.js';
 import { planWeights } from '../runtime/memory.js';
@@ -31,6 +31,9 @@ export interface OpenVae {
 
 /** Opens the checkpoint and makes its VAE's weights ready; refuses options that do not fit it. */
 export function openVae(options: VaeOptions, { terminal, interruption }: VaeContext): Promise<OpenVae> {
+  if (options.tile_size !== undefined && options.vae !== 'tiled' && options.vae !== 'auto') {
+    throw new DistriError('usage', `--tile_size needs --vae tiled or auto, not ${options.vae}`);
+  }
   const model = options.pretrained_model_name_or_path ?? embeddedModel;
   const name = /^[./]/.test(model) ? basename(resolve(model)) : model;
   const open = async () => {

@@ -45,7 +45,7 @@ export function planVae(
   const whole: VaeSpread = { parallel, tilePixels: undefined };
   const tiled: VaeSpread = { parallel, tilePixels: tile };
   const needed = activationBytes(work, whole);
-  if (mode === 'tiled') return plan(work, tiled, `tiles of ${tile} px`);
+  if (mode === 'tiled') return plan(work, tiled, `tiles of ${tile} px, ${describe(tiled, work)}`);
   if (mode !== 'auto') return plan(work, whole, describe(whole, work));
   if (needed <= USABLE_SHARE * available) {
     return plan(
