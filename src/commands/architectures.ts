@@ -4,13 +4,25 @@ import { type JsonObject, readJsonObject } from '../checkpoint/json.js';
 import { expected } from '../runtime/errors.js';
 import { configsFolder } from './package.js';
 
+/** Models that predict noise. */
+export type ArchitectureClass = 'UNet2DConditionModel' | 'PixArtTransformer2DModel';
+
 const EXTENSION = '.json';
 
-/** The UNet config called `name` of those that come with the package. */
-export async function readArchitecture(name: string): Promise<JsonObject> {
-  const names = await architectureNames();
-  if (!names.includes(name)) throw expected(`one of ${names.join(', ')}`, '--random_weights', name);
-  return readJsonObject(join(configsFolder, `${name}${EXTENSION}`));
+/** The config called `name` of those models of a class that come with the package. */
+export async function readArchitecture(
+  name: string,
+  className: ArchitectureClass = 'UNet2DConditionModel',
+): Promise<JsonObject> {
+  const configs = new Map<string, JsonObject>();
+  for (const known of await architectureNames()) {
+    const config = await readJsonObject(join(configsFolder, `${known}${EXTENSION}`));
+    if (config._class_name === className) configs.set(known, config);
+  }
+  const config = configs.get(name);
+  if (config === undefined)
+    throw expected(`one of ${[...configs.keys()].join(', ')}`, '--random_weights', name);
+  return config;
 }
 
 async function architectureNames(): Promise<string[]> {

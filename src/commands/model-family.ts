@@ -1,5 +1,6 @@
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import type { SchedulerName } from '../pipelines/request.js';
+import type { ArchitectureClass } from './architectures.js';
 import { integer, type Parser, side } from './parsers.js';
 
 /** What the commands that draw have to know of a kind of model. */
@@ -7,6 +8,8 @@ export interface ModelFamily {
   readonly pipelineClass: PipelineClass;
   /** The component that predicts noise. */
   readonly denoiser: 'unet' | 'transformer';
+  /** The class of those that `--random_weights` names. */
+  readonly architecture: ArchitectureClass;
   readonly textEncoders: readonly string[];
   /** The checkpoint that comes with distri, if one does. */
   readonly embedded: boolean;
@@ -18,12 +21,15 @@ export interface ModelFamily {
   readonly scheduler: SchedulerName;
   /** What sizes there can be. */
   readonly sizes: string;
+  /** One of those that `--random_weights` may name. */
+  readonly example: string;
   readonly parseSide: (option: string) => Parser<number>;
 }
 
 export const sdxlFamily: ModelFamily = {
   pipelineClass: 'StableDiffusionXLPipeline',
   denoiser: 'unet',
+  architecture: 'UNet2DConditionModel',
   textEncoders: ['text_encoder', 'text_encoder_2'],
   embedded: true,
   planned: true,
@@ -31,12 +37,14 @@ export const sdxlFamily: ModelFamily = {
   guidanceScale: 5,
   scheduler: 'ddim',
   sizes: 'multiples of 8',
+  example: 'sdxl-base-1.0',
   parseSide: side,
 };
 
 export const pixArtFamily: ModelFamily = {
   pipelineClass: 'PixArtAlphaPipeline',
   denoiser: 'transformer',
+  architecture: 'PixArtTransformer2DModel',
   textEncoders: ['text_encoder'],
   embedded: false,
   planned: false,
@@ -44,5 +52,6 @@ export const pixArtFamily: ModelFamily = {
   guidanceScale: 4.5,
   scheduler: 'dpm-solver',
   sizes: 'multiples of 16 without resolution binning',
+  example: 'pixart-xl-2',
   parseSide: (option) => integer(option, 1),
 };

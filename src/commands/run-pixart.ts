@@ -12,7 +12,7 @@ Examples:
   distri run-pixart --model ./PixArt-XL-2-512x512 --image_size 512 --seed 7 --output_path cactus.png
   distri run-pixart -n 4 --parallelism tensor --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
   distri run-pixart --model ./PixArt-XL-2-1024-MS --image_size 768 1344 --no_resolution_binning --output_type latent
-  distri run-pixart --mode benchmark --model ./PixArt-XL-2-1024-MS --json benchmark.json`;
+  distri run-pixart --mode benchmark --random_weights pixart-mid --num_inference_steps 10 --test_times 5`;
 
 /** `distri run-pixart`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
 export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {

@@ -184,7 +184,7 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
     .addOption(
       value(
         '--random_weights <name>',
-        'measure the denoising of an architecture without a checkpoint, e.g. sdxl-base-1.0',
+        `measure the denoising of an architecture without a checkpoint, e.g. ${family.example}`,
         text,
       ),
     )

@@ -5,7 +5,7 @@ import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
-import { DistriError, expected } from '../runtime/errors.js';
+import { expected } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import type { ModelFamily } from './model-family.js';
 import { embeddedModel } from './package.js';
@@ -40,12 +40,6 @@ export function chooseSubject(options: SdxlOptions, family: ModelFamily): Subjec
   const { random_weights: architecture, pretrained_model_name_or_path: given } = options;
   const prompts = options.prompt;
   if (architecture !== undefined) {
-    if (!family.planned) {
-      throw new DistriError(
-        'unsupported',
-        `there are no architectures of a ${family.pipelineClass}; --model would work`,
-      );
-    }
     return { model: architecture, name: architecture, randomWeights: true, prompts: prompts ?? [''] };
   }
   if (given === undefined && !family.embedded) {

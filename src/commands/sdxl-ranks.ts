@@ -1,7 +1,7 @@
 import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
 import { readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import { probeAddon } from '../native/load.js';
-import { prepareRandomModel, sdxlWith, unetBytes } from '../pipelines/random-model.js';
+import { noiseModelBytes, pipelineWith, prepareRandomModel } from '../pipelines/random-model.js';
 import type { LoadOptions, VaeSpread } from '../pipelines/request.js';
 import { planVae } from '../pipelines/vae-plan.js';
 import { availableCpus, type Cpus, shareCpus } from '../runtime/cpus.js';
@@ -161,19 +161,21 @@ function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: Mod
 async function prepareRandomWeights(
   options: SdxlOptions,
   subject: Subject,
-  { terminal, interruption }: RunContext,
+  { terminal, interruption, family }: RunContext,
 ): Promise<PreparedModel> {
-  const config = await readArchitecture(subject.model);
+  const config = await readArchitecture(subject.model, family.architecture);
   const model = () => architectureSubject(subject.model);
   const settled = await settleParallelism(options, model, terminal, interruption);
-  const plan = await planSdxl(settled, subject, sdxlWith(config));
+  const planned = family === pixArtFamily ? planPixArt : planSdxl;
+  const plan = await planned(settled, subject, pipelineWith(config));
   const directory = await withByteProgress(
     terminal,
     `writing random weights of ${subject.name}`,
     (onProgress) => prepareRandomModel(subject.name, config, { onProgress }),
   );
-  const source = { directory, variant: undefined, randomWeights: true };
-  return { plan, source, denoiser: unetBytes(config) };
+  const { pipelineClass } = family;
+  const source = { directory, variant: undefined, pipelineClass, randomWeights: true };
+  return { plan, source, denoiser: noiseModelBytes(config) };
 }
 
 /** How each rank holds its weights and with how many threads it computes. `denoiser` are bytes of one copy in float32. */

@@ -175,20 +175,17 @@ export class PixArtAlphaPipeline implements Pipeline {
 
   /** What the transformer is told once per image: this rank's rows of the guidance batch. */
   #inputs({ positive, negative }: Captions, record: Recorder): Readonly<Record<string, Tensor>> {
-    const { loop, size, transformer } = this.#parts;
+    const { loop } = this.#parts;
     const embeds = guidanceRows(positive.embeds, negative?.embeds, loop.role);
     const mask = guidanceRows(positive.mask, negative?.mask, loop.role);
     record('encoder_hidden_states', () => embeds);
     record('encoder_attention_mask', () => asIntegers(mask));
-    const inputs = { [pixArtNames.encoderHiddenStates]: embeds, [pixArtNames.encoderAttentionMask]: mask };
-    if (!transformer.sizeConditions) return inputs;
-    const { height, width } = size;
-    const rows = mask.shape[0] as number;
-    const resolution = tileRows(float32([1, 2], Float32Array.of(height, width)), rows);
-    const ratio = tileRows(float32([1, 1], Float32Array.of(height / width)), rows);
-    record('resolution', () => resolution);
-    record('aspect_ratio', () => ratio);
-    return { ...inputs, [pixArtNames.resolution]: resolution, [pixArtNames.aspectRatio]: ratio };
+    const inputs = pixArtInputs(this.#parts, embeds, mask);
+    for (const name of [pixArtNames.resolution, pixArtNames.aspectRatio]) {
+      const given = inputs[name];
+      if (given) record(name, () => given);
+    }
+    return inputs;
   }
 
   async #decode(
@@ -239,6 +236,22 @@ export async function readGeometry(
     );
   }
   return { transformer, size, latent: { rows: size.height / factor, columns: size.width / factor } };
+}
+
+/** What a transformer is told once per image, by name: captions and their masks, and where it wants to know it the size of the picture. */
+export function pixArtInputs(
+  { transformer, size: { height, width } }: Pick<PixArtGeometry, 'transformer' | 'size'>,
+  embeds: Tensor<'float32'>,
+  mask: Tensor<'float32'>,
+): Readonly<Record<string, Tensor>> {
+  const inputs = { [pixArtNames.encoderHiddenStates]: embeds, [pixArtNames.encoderAttentionMask]: mask };
+  if (!transformer.sizeConditions) return inputs;
+  const rows = mask.shape[0] as number;
+  return {
+    ...inputs,
+    [pixArtNames.resolution]: tileRows(float32([1, 2], Float32Array.of(height, width)), rows),
+    [pixArtNames.aspectRatio]: tileRows(float32([1, 1], Float32Array.of(height / width)), rows),
+  };
 }
 
 function asIntegers({ shape, data }: Tensor<'float32'>): Tensor<'int64'> {

@@ -5,19 +5,47 @@ import { defaultCacheDir, removeAbandoned } from '../checkpoint/conversion-cache
 import { requireSpace } from '../checkpoint/disk-space.js';
 import { fileError, writeAtomically } from '../checkpoint/file-io.js';
 import { type JsonObject, readJsonObject } from '../checkpoint/json.js';
+import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import { WeightPlan, weightBytes, writeRandomWeights } from '../checkpoint/random-weights.js';
 import { SafetensorsFile, type TensorEntry } from '../checkpoint/safetensors.js';
 import { loadWeights } from '../checkpoint/weights.js';
 import { Graph } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels.js';
-import { halvings, readUNet2DConditionConfig, UNet2DConditionModel } from '../models/unet-2d-condition.js';
+import { readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
+import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { SingleDevice } from '../parallel/single-device.js';
 import { DistriError } from '../runtime/errors.js';
-import type { ComponentSource } from './noise-model.js';
+import { type ComponentSource, type NoiseModel, pixArtModel, unetModel } from './noise-model.js';
 
 /** Raised when the numbers that are written change. */
 const GENERATOR = '1';
 const WEIGHTS_NAME = 'diffusion_pytorch_model.safetensors';
+
+/** What belongs to a transformer of PixArt-alpha and has no weights: the values of PixArt-alpha/PixArt-XL-2-1024-MS. */
+const pixArtConfigs: Readonly<Record<string, JsonObject>> = {
+  scheduler: {
+    _class_name: 'DPMSolverMultistepScheduler',
+    algorithm_type: 'dpmsolver++',
+    beta_end: 0.02,
+    beta_schedule: 'linear',
+    beta_start: 0.0001,
+    lower_order_final: true,
+    num_train_timesteps: 1000,
+    prediction_type: 'epsilon',
+    solver_order: 2,
+    solver_type: 'midpoint',
+    steps_offset: 0,
+    timestep_spacing: 'linspace',
+    use_karras_sigmas: false,
+  },
+  vae: {
+    block_out_channels: [128, 256, 512, 512],
+    latent_channels: 4,
+    layers_per_block: 2,
+    scaling_factor: 0.18215,
+    up_block_types: ['UpDecoderBlock2D', 'UpDecoderBlock2D', 'UpDecoderBlock2D', 'UpDecoderBlock2D'],
+  },
+};
 
 /** What belongs to a UNet of SDXL and has no weights: the values of stabilityai/stable-diffusion-xl-base-1.0. */
 const sdxlConfigs: Readonly<Record<string, JsonObject>> = {
@@ -54,7 +82,7 @@ export interface RandomModelOptions {
 }
 
 /**
- * Makes sure that the cache has random weights for a UNet of this config and returns their folder, for `openRandomModel`.
+ * Makes sure that the cache has random weights for a UNet or transformer of this config and returns their folder, for `openRandomModel`.
  * They are written once: weights that are whole and of this config are used again.
  */
 export async function prepareRandomModel(
@@ -63,9 +91,10 @@ export async function prepareRandomModel(
   { cacheDir = defaultCacheDir(), onProgress }: RandomModelOptions = {},
 ): Promise<string> {
   const directory = join(cacheDir, 'random-weights', name);
-  const folder = join(directory, 'unet');
+  const model = noiseModel(config);
+  const folder = join(directory, model.component);
   const weights = join(folder, WEIGHTS_NAME);
-  const entries = planUNetWeights(config);
+  const entries = planNoiseWeights(model);
   const identity = identify(entries);
   try {
     await mkdir(folder, { recursive: true });
@@ -86,41 +115,57 @@ export async function prepareRandomModel(
   return directory;
 }
 
-/** What `prepareRandomModel` made: a UNet, and the configs of SDXL's other parts. */
-export function openRandomModel(directory: string): ComponentSource {
+/** What `prepareRandomModel` made: a model that predicts noise, and the configs of its pipeline's other parts. */
+export function openRandomModel(
+  directory: string,
+  pipelineClass: PipelineClass = 'StableDiffusionXLPipeline',
+): ComponentSource {
+  const component = pipelineClass === 'PixArtAlphaPipeline' ? 'transformer' : 'unet';
   return {
-    config: async (component) => {
-      const unet = await readJsonObject(join(directory, 'unet', 'config.json'));
-      return sdxlWith(unet).config(component);
+    pipelineClass,
+    config: async (name) => {
+      const config = await readJsonObject(join(directory, component, 'config.json'));
+      return pipelineWith(config).config(name);
     },
-    weights: (component) => loadWeights(directory, component),
+    weights: (name) => loadWeights(directory, name),
   };
 }
 
-/** The configs of an SDXL with this UNet. */
-export function sdxlWith(unet: JsonObject): Pick<ComponentSource, 'config'> {
+/** The configs of a pipeline with this UNet or transformer. */
+export function pipelineWith(model: JsonObject): Pick<ComponentSource, 'config'> {
+  const others = isTransformer(model) ? pixArtConfigs : sdxlConfigs;
+  const own = isTransformer(model) ? 'transformer' : 'unet';
   return {
     config: async (component) => {
-      const config = component === 'unet' ? unet : sdxlConfigs[component];
+      const config = component === own ? model : others[component];
       if (config === undefined) throw new Error(`an architecture has no ${component}`);
       return config;
     },
   };
 }
 
-/** Bytes of a UNet's weights in float32. */
-export function unetBytes(config: JsonObject): number {
-  return weightBytes(planUNetWeights(config));
+function isTransformer(config: JsonObject): boolean {
+  return config._class_name === 'PixArtTransformer2DModel';
 }
 
-/** Which weights a UNet of this config has. */
-function planUNetWeights(config: JsonObject): readonly TensorEntry[] {
-  const unet = readUNet2DConditionConfig(config);
+function noiseModel(config: JsonObject): NoiseModel {
+  return isTransformer(config)
+    ? pixArtModel(readPixArtTransformer2DConfig(config))
+    : unetModel(readUNet2DConditionConfig(config));
+}
+
+/** Bytes of a UNet's or transformer's weights in float32. */
+export function noiseModelBytes(config: JsonObject): number {
+  return weightBytes(planNoiseWeights(noiseModel(config)));
+}
+
+/** Which weights a model has. */
+function planNoiseWeights(model: NoiseModel): readonly TensorEntry[] {
   const plan = new WeightPlan();
   const kernels = new Kernels(new Graph());
   // Weights do not depend on the size of the picture.
-  const side = 2 ** halvings(unet);
-  new UNet2DConditionModel(unet, new SingleDevice(kernels, plan), kernels).build({
+  const side = 2 ** model.halvings;
+  model.build(new SingleDevice(kernels, plan), kernels, {
     batch: 1,
     rows: side,
     columns: side,

@@ -4,6 +4,7 @@ import { writeSafetensors } from '../checkpoint/safetensors.js';
 import { type PngText, writePng } from '../images/png.js';
 import type { CommunicatorStatistics } from '../native/addon.js';
 import { PixArtAlphaPipeline } from '../pipelines/pixart-alpha.js';
+import { RandomPixArtPipeline } from '../pipelines/random-pixart-pipeline.js';
 import { RandomWeightsPipeline } from '../pipelines/random-weights-pipeline.js';
 import type {
   Generation,
@@ -78,8 +79,9 @@ export class JobRunner {
 }
 
 function pipelineKind({ randomWeights, pipelineClass }: LoadOptions) {
-  if (randomWeights) return RandomWeightsPipeline;
-  return pipelineClass === 'PixArtAlphaPipeline' ? PixArtAlphaPipeline : StableDiffusionXLPipeline;
+  if (pipelineClass === 'PixArtAlphaPipeline')
+    return randomWeights ? RandomPixArtPipeline : PixArtAlphaPipeline;
+  return randomWeights ? RandomWeightsPipeline : StableDiffusionXLPipeline;
 }
 
 /** Equal for jobs that one loaded pipeline can do. */

@@ -6,7 +6,10 @@ import { after, test } from 'node:test';
 import { readArchitecture } from '../../src/commands/architectures.js';
 import { embeddedModel } from '../../src/commands/package.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { openRandomModel, prepareRandomModel, unetBytes } from '../../src/pipelines/random-model.js';
+import { noiseModelBytes, openRandomModel, prepareRandomModel } from '../../src/pipelines/random-model.js';
+import { RandomPixArtPipeline } from '../../src/pipelines/random-pixart-pipeline.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
+import { noParallelism, onlyRank, silent } from '../support/in-process.js';
 
 const cacheDir = await mkdtemp(join(tmpdir(), 'distri-random-'));
 after(() => rm(cacheDir, { recursive: true }));
@@ -27,7 +30,7 @@ async function prepare(config = tiny): Promise<boolean> {
 test('random weights are written once, whole, and again when they are cut short or of another config', async () => {
   assert.equal(await prepare(), true);
   const { size } = await stat(weights);
-  assert.ok(size > unetBytes(tiny));
+  assert.ok(size > noiseModelBytes(tiny));
   const first = await readFile(weights);
   assert.equal(await prepare(), false);
 
@@ -61,7 +64,7 @@ test('the architecture of the embedded model is that of its checkpoint', async (
 });
 
 test("sdxl-base-1.0 has the public checkpoint's number of parameters", async () => {
-  assert.equal(unetBytes(await readArchitecture('sdxl-base-1.0')), 4 * 2_567_463_684);
+  assert.equal(noiseModelBytes(await readArchitecture('sdxl-base-1.0')), 4 * 2_567_463_684);
 });
 
 test('weights that the disk has no room for are refused before anything is written', async () => {
@@ -83,3 +86,40 @@ test('an unknown architecture is answered with the known ones', async () => {
       /^Expected one of sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"/,
   });
 });
+
+test('a transformer with random weights denoises', async () => {
+  const mid = await readArchitecture('pixart-mid', 'PixArtTransformer2DModel');
+  const small = {
+    ...mid,
+    num_attention_heads: 1,
+    cross_attention_dim: 48,
+    caption_channels: 16,
+    num_layers: 2,
+  };
+  const directory = await prepareRandomModel('small-pixart', small, { cacheDir });
+  const request = { ...pixArtRequestOf(64), numInferenceSteps: 2 };
+  const options = { directory, variant: undefined, weights: 'shared', threads: 1 } as const;
+  const pipeline = await RandomPixArtPipeline.load(options, onlyRank, request, noParallelism, silent);
+  const { latents } = await pipeline.generate(request, silent);
+  await pipeline.close();
+  assert.deepEqual(latents.shape, [1, 4, 8, 8]);
+  assert.ok(latents.data.every(Number.isFinite));
+});
+
+function pixArtRequestOf(side: number): GenerationRequest {
+  return {
+    prompt: [''],
+    negativePrompt: [],
+    height: side,
+    width: side,
+    numInferenceSteps: 20,
+    guidanceScale: 4.5,
+    eta: 0,
+    numImagesPerPrompt: 1,
+    scheduler: 'dpm-solver',
+    seed: 1n,
+    rng: 'cpu',
+    outputType: 'latent',
+    trace: false,
+  };
+}
