@@ -24,11 +24,12 @@ export async function planPixArt(
   const native = transformer.sampleSize * factor;
   const [height = native, width = height] = options.image_size ?? [];
   const useResolutionBinning = options.no_resolution_binning !== true;
-  const { latent } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
+  const { latent, size } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
   const { parallel, topology } = parallelOptions(options);
   refuseStrategy(options.parallelism, topology);
   return {
     request: { ...plannedRequest(options, subject, { height, width }), useResolutionBinning },
+    decoded: size,
     parallel,
     topology,
     parallelism: createParallelism({

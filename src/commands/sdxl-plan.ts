@@ -30,6 +30,8 @@ export interface Subject {
 /** What the ranks will do. */
 export interface SdxlPlan {
   readonly request: GenerationRequest;
+  /** Size of what the VAE decodes. */
+  readonly decoded: { readonly height: number; readonly width: number };
   readonly parallel: ParallelOptions;
   readonly topology: Topology;
   /** Set up for the first rank. */
@@ -68,6 +70,7 @@ export async function planSdxl(
   const { parallel, topology } = parallelOptions(options);
   return {
     request: plannedRequest(options, subject, { height, width }),
+    decoded: { height, width },
     parallel,
     topology,
     parallelism: createParallelism({

@@ -139,12 +139,12 @@ async function prepareCheckpoint(
 /** What `--vae` means for these pictures. */
 async function spreadVae(
   options: SdxlOptions,
-  { request, topology }: SdxlPlan,
+  { decoded, topology }: SdxlPlan,
   checkpoint: Checkpoint,
   terminal: Terminal,
 ): Promise<VaeSpread> {
   const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
-  const size = { rows: request.height, columns: request.width };
+  const size = { rows: decoded.height, columns: decoded.width };
   const work = { half: 'decode', config, size, worldSize: topology.worldSize } as const;
   const { spread, reason } = planVae(options.vae, work, undefined);
   const line = `VAE: ${reason}`;
