@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/levels.h"
 #include "ops/math.h"
 #include "ops/vectors.h"
 
@@ -188,30 +189,7 @@ struct Loops {
         Load,      Store};                                                                                   \
   };
 
-// Vectors of four floats: SSE2, NEON.
-DISTRI_ATTENTION_LOOPS(Narrow, , 4, 2)
-
-#if defined(__x86_64__) && defined(DISTRI_CLONES)
-
-DISTRI_ATTENTION_LOOPS(V3, __attribute__((target("arch=x86-64-v3"))), 8, 2)
-DISTRI_ATTENTION_LOOPS(V4, __attribute__((target("arch=x86-64-v4"))), 16, 4)
-
-const Loops& Choose() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return V4::kLoops;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return V3::kLoops;
-  return Narrow::kLoops;
-}
-
-#else
-
-const Loops& Choose() { return Narrow::kLoops; }
-
-#endif
-
-const Loops& ChosenLoops() {
-  static const Loops& loops = Choose();
-  return loops;
-}
+DISTRI_LEVELS(DISTRI_ATTENTION_LOOPS)
 
 // c (+)= a * b for all 64 queries.
 void Multiply(size_t rows, const Strided& a, size_t inner, const float* b, float* c, bool accumulate) {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "ops/levels.h"
 #include "ops/loops.h"
 #include "ops/math.h"
 #include "ops/vectors.h"
@@ -195,30 +196,7 @@ struct Loops {
         Pack, {Multiply<1>, Multiply<2>, Multiply<3>, Multiply<4>, Multiply<5>, Multiply<6>}, Gate}; \
   };
 
-// Vectors of four floats: SSE2, NEON.
-DISTRI_LINEAR_LOOPS(Narrow, , 4, 2)
-
-#if defined(__x86_64__) && defined(DISTRI_CLONES)
-
-DISTRI_LINEAR_LOOPS(V3, __attribute__((target("arch=x86-64-v3"))), 8, 2)
-DISTRI_LINEAR_LOOPS(V4, __attribute__((target("arch=x86-64-v4"))), 16, 4)
-
-const Loops& Choose() {
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) return V4::kLoops;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return V3::kLoops;
-  return Narrow::kLoops;
-}
-
-#else
-
-const Loops& Choose() { return Narrow::kLoops; }
-
-#endif
-
-const Loops& ChosenLoops() {
-  static const Loops& loops = Choose();
-  return loops;
-}
+DISTRI_LEVELS(DISTRI_LINEAR_LOOPS)
 
 // The part of the inner dimension that is done at a time: as much as fits, in equal parts.
 size_t LongestChunk(size_t inner) {
