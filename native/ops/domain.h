@@ -6,8 +6,10 @@
 #include "ops/gather_bands.h"
 #include "ops/group_norm.h"
 #include "ops/halo_exchange.h"
+#include "ops/halo_strips.h"
 #include "ops/linear.h"
 #include "ops/patch_group_norm.h"
+#include "ops/replace_rows.h"
 
 namespace distri::ops {
 
@@ -23,10 +25,12 @@ class Domain {
   CustomOp<GatherBands> gather_bands_;
   CustomOp<GroupNorm> group_norm_;
   CustomOp<HaloExchange> halo_exchange_;
+  CustomOp<HaloStrips> halo_strips_;
   CustomOp<Linear> linear_;
   CustomOp<PatchAttention> patch_attention_;
   CustomOp<PatchGroupNorm> patch_group_norm_;
   CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;
+  CustomOp<ReplaceRows> replace_rows_;
   ort::CustomOpDomainHandle domain_;
 };
 

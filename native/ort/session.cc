@@ -1,7 +1,20 @@
 #include "ort/session.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace distri::ort {
 namespace {
+
+// Blocks of this size and more go back to the system when they are freed. glibc by itself raises the limit to
+// 32 MiB as soon as blocks of that size are used, and keeps what is below.
+void ReturnLargeBlocks() {
+#ifdef __GLIBC__
+  constexpr int kLargeBlock = 1 << 20;
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);
+#endif
+}
 
 SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain* domain) {
   auto options = Make<SessionOptionsHandle>(api().CreateSessionOptions);
@@ -25,6 +38,7 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
     // The arena grows in powers of two and gives nothing back.
     Check(api().DisableCpuMemArena(options.get()));
     Check(api().DisableMemPattern(options.get()));
+    ReturnLargeBlocks();
   }
   if (!config.profile.empty()) Check(api().EnableProfiling(options.get(), config.profile.c_str()));
   Check(api().AddCustomOpDomain(options.get(), domain));

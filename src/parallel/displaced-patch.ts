@@ -84,18 +84,16 @@ export class DisplacedPatch extends SingleDevice {
 
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {
     if (this.#alone || spec.kernel === 1) return super.conv2d(x, name, spec);
-    const band = this.#withHalo(x, name);
-    const after = spec.zeros === 'after';
-    const own = after ? this.kernels.slice(`${name}.halo/below`, band, 2, 1, band.shape[2] as number) : band;
-    const result = this.convolve(own, name, spec, [0, after ? 0 : 1, 0, 1]);
-    return spec.stride === 2 ? this.kernels.graph.withRegion(result, this.#bandsOf(x).halved()) : result;
+    if (spec.zeros === 'after') throw new Error(`${name}: zeros after the image are of VAEs only`);
+    const result = this.convolve(this.#withHalo(x, name), name, spec, [0, 1, 0, 1]);
+    return spec.stride === 2 ? this.kernels.graph.withRegion(result, this.bandsOf(x).halved()) : result;
   }
 
   override gatherOutput(x: Value, name: string): Value {
     const { topology, role } = this.#context;
     if (topology.worldSize === 1) return x;
     const columns = x.shape[3] as number;
-    const bands = this.#alone ? new RowBands([0, x.shape[2] as number]) : this.#bandsOf(x);
+    const bands = this.#alone ? new RowBands([0, x.shape[2] as number]) : this.bandsOf(x);
     return gatherParts(this.kernels, this.#slots, x, name, {
       topology,
       role,
@@ -129,7 +127,7 @@ export class DisplacedPatch extends SingleDevice {
   ): Value {
     if (this.#alone) return super.normedConv2d(x, normName, norm, convName, conv);
     const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
-    const { slot, ...halo } = this.#haloAttributes(x, convName);
+    const { slot, ...halo } = this.haloAttributes(x, convName);
     const band = this.kernels.graph.node(
       {
         op: 'PatchGroupNormHalo',
@@ -147,7 +145,7 @@ export class DisplacedPatch extends SingleDevice {
   override upsample(x: Value, name: string, like: Value | undefined): Value {
     const enlarged = super.upsample(x, name, like);
     if (this.#alone) return enlarged;
-    return this.kernels.graph.withRegion(enlarged, like?.region ?? this.#bandsOf(x).doubled());
+    return this.kernels.graph.withRegion(enlarged, like?.region ?? this.bandsOf(x).doubled());
   }
 
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
@@ -164,7 +162,7 @@ export class DisplacedPatch extends SingleDevice {
     return this.#context.topology.patches === 1;
   }
 
-  #bandsOf(x: Value): RowBands {
+  protected bandsOf(x: Value): RowBands {
     if (x.region instanceof RowBands) return x.region;
     throw new Error(`${x.name} does not come from convIn, so its rows are unknown`);
   }
@@ -210,13 +208,14 @@ export class DisplacedPatch extends SingleDevice {
         domain: 'distri',
         name: `${name}.halo`,
         inputs: [x],
-        attributes: this.#haloAttributes(x, name),
+        attributes: this.haloAttributes(x, name),
       },
       [batch, channels, rows + 2, columns],
     );
   }
 
-  #haloAttributes(x: Value, name: string) {
+  /** Of operators that exchange rows with the bands above and below. */
+  protected haloAttributes(x: Value, name: string) {
     const { role } = this.#context;
     const [batch, channels, , columns] = x.shape as [number, number, number, number];
     const bytes = 2 * bytesPerFloat * batch * channels * columns;
@@ -236,7 +235,7 @@ export class DisplacedPatch extends SingleDevice {
   #tokenAttributes(x: Value, key: Value, name: string) {
     const { role } = this.#context;
     const [batch, tokens, features] = key.shape as [number, number, number];
-    const bands = this.#bandsOf(x);
+    const bands = this.bandsOf(x);
     const columns = tokens / bands.rows(role.patch);
     const bytes = (band: number) => 2 * bytesPerFloat * batch * bands.rows(band) * columns * features;
     return {

@@ -1,9 +1,10 @@
 import type { WeightSource } from '../checkpoint/weights.js';
-import type { Kernels } from '../graph/kernels.js';
+import { int, type Value } from '../graph/graph.js';
+import type { Kernels, Padding } from '../graph/kernels.js';
 import type { Step } from '../native/addon.js';
 import { planTopology, type RankRole } from '../runtime/topology.js';
 import { DisplacedPatch } from './displaced-patch.js';
-import type { Layers } from './layers.js';
+import type { ConvSpec, GroupNormSpec, Layers } from './layers.js';
 import { synchronousStep } from './parallelism.js';
 import { planBands, smallestRows } from './row-bands.js';
 import { SingleDevice } from './single-device.js';
@@ -44,7 +45,7 @@ export class SynchronousPatch {
     this.#layers = (kernels, weights) =>
       this.ranks === 1
         ? new SingleDevice(kernels, weights)
-        : new DisplacedPatch(kernels, weights, context, reserver, bands);
+        : new SynchronousBands(kernels, weights, context, reserver, bands);
   }
 
   layers(kernels: Kernels, weights: WeightSource): Layers {
@@ -54,5 +55,55 @@ export class SynchronousPatch {
   /** What the operators are told of the next run. */
   nextStep(): Step {
     return synchronousStep(0, this.#runs++);
+  }
+}
+
+/**
+ * Layers whose results take no more than a band, where displaced patches put every band between rows of its neighbours: a 3x3 convolution takes
+ * the band as if the image ended there, and the first and last row of its result are then computed from three rows each.
+ */
+class SynchronousBands extends DisplacedPatch {
+  override conv2d(x: Value, name: string, spec: ConvSpec): Value {
+    const after = spec.zeros === 'after';
+    if (spec.kernel === 1 || (spec.stride === 2 && !after)) return super.conv2d(x, name, spec);
+    const { graph } = this.kernels;
+    const before = after ? 0 : 1;
+    const band = this.#convolve(`${name}/band`, x, name, spec, [before, before, 1, 1]);
+    const strips = this.#strips(x, name);
+    const own = after ? this.kernels.slice(`${name}.halo/below`, strips, 2, 3, 6) : strips;
+    const rows = this.#convolve(`${name}/rows`, own, name, spec, [0, before, 0, 1]);
+    const attributes = { first: int(after ? -1 : 0), last: int((rows.shape[2] as number) - 1) };
+    const result = graph.node(
+      { op: 'ReplaceRows', domain: 'distri', name, inputs: [band, rows], attributes },
+      band.shape,
+    );
+    return after ? graph.withRegion(result, this.bandsOf(x).halved()) : result;
+  }
+
+  /** The norm may write over its input. */
+  override normedConv2d(
+    x: Value,
+    normName: string,
+    norm: GroupNormSpec,
+    convName: string,
+    conv: ConvSpec,
+  ): Value {
+    return this.conv2d(this.groupNorm(x, normName, norm), convName, conv);
+  }
+
+  /** Three rows around the first row of a band and three around its last. */
+  #strips(x: Value, name: string): Value {
+    const attributes = this.haloAttributes(x, name);
+    return this.kernels.graph.node(
+      { op: 'HaloStrips', domain: 'distri', name: `${name}.halo`, inputs: [x], attributes },
+      x.shape.with(2, 6),
+    );
+  }
+
+  #convolve(node: string, x: Value, name: string, spec: ConvSpec, padding: Padding): Value {
+    const { inChannels, outChannels, kernel, stride = 1 } = spec;
+    const weight = this.parameter(`${name}.weight`, [outChannels, inChannels, kernel, kernel]);
+    const bias = this.parameter(`${name}.bias`, [outChannels]);
+    return this.kernels.conv2d(node, x, weight, bias, { stride, padding });
   }
 }

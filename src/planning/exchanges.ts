@@ -29,6 +29,7 @@ interface Context {
 /** The exchanging operators, each as native/ops/README.md describes it. */
 const rules: Readonly<Record<string, (context: Context) => readonly Exchange[]>> = {
   HaloExchange: (context) => halo(context, 'slot'),
+  HaloStrips: (context) => halo(context, 'slot'),
   PatchGroupNorm: statistics,
   PatchGroupNormHalo: (context) => [...statistics(context), ...halo(context, 'halo_slot')],
   PatchAttention: keysAndValues,

@@ -1,4 +1,5 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 
 /** Memory of a process in bytes. */
 export interface MemoryUse {
@@ -14,25 +15,26 @@ export interface MemoryUse {
   readonly proportional: number;
 }
 
-/** How far the private memory of this process rises while something runs. */
+const SAMPLE_MS = 2;
+
+/** How far the private memory (RssAnon) of this process rises while something runs outside of the JavaScript thread; sampled. */
 export class PeakMeter {
-  readonly #before: number;
+  readonly #before = privateBytes();
+  #most = this.#before;
+  readonly #timer = setInterval(() => {
+    this.#most = Math.max(this.#most, privateBytes());
+  }, SAMPLE_MS);
 
-  private constructor(before: number) {
-    this.#before = before;
+  /** Bytes of the most since the beginning. */
+  stop(): number {
+    clearInterval(this.#timer);
+    return this.#most - this.#before;
   }
+}
 
-  /** Sets the kernel's high-water mark back to what the process has now. */
-  static async start(): Promise<PeakMeter> {
-    await writeFile('/proc/self/clear_refs', '5');
-    return new PeakMeter((await memoryUse(process.pid)).anonymous);
-  }
-
-  /** Bytes of the most since `start`: of all memory, less what are files (weights) and shared memory now. */
-  async stop(): Promise<number> {
-    const { peak, file, shared } = await memoryUse(process.pid);
-    return Math.max(0, peak - file - shared - this.#before);
-  }
+function privateBytes(): number {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  return 1024 * Number(/^RssAnon:\s*(\d+) kB/m.exec(status)?.[1]);
 }
 
 /** As the kernel accounts for it in /proc. */

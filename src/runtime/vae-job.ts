@@ -154,13 +154,16 @@ async function withLoaded(
   const options: ExecutableOptions = { threads, weights, rank: ranks.rank, communicator };
   await half.load(loadAddon(), options);
   clock.phase('load', 'end');
-  const meter = await PeakMeter.start();
-  await use();
-  const peak = await meter.stop();
+  const meter = new PeakMeter();
+  try {
+    await use();
+  } finally {
+    meter.stop();
+  }
   half.release();
   const statistics = communicator?.statistics();
   communicator?.close();
-  return { statistics, peak };
+  return { statistics, peak: meter.stop() };
 }
 
 function tileProgress(clock: PhaseClock): (done: number, total: number) => void {
