@@ -30,10 +30,15 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
   // ONNX Runtime refuses absolute locations, and symbolic links that leave this folder.
   set("session.model_external_initializers_file_folder_path", "/");
   if (config.share_weights) {
-    // Both replace file-backed weights by private copies.
+    // Prepacking, and the blocked layout that is disabled below, replace file-backed weights by private
+    // copies.
     set("session.disable_prepacking", "1");
-    set("optimization.disable_specified_optimizers", "NchwcTransformer");
   }
+  // An addition that becomes part of a shortcut's convolution moves it to the end of its block, and what it
+  // reads cannot be overwritten until then.
+  std::string disabled = config.keep_memory ? "" : "ConvAddActivationFusion";
+  if (config.share_weights) disabled += disabled.empty() ? "NchwcTransformer" : ";NchwcTransformer";
+  if (!disabled.empty()) set("optimization.disable_specified_optimizers", disabled.c_str());
   if (!config.keep_memory) {
     // The arena grows in powers of two and gives nothing back.
     Check(api().DisableCpuMemArena(options.get()));
