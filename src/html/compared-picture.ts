@@ -1,20 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import sharp from 'sharp';
-import { DistriError, toError } from '../runtime/errors.js';
-
-/** Red, green and blue of each pixel, 8 bits each, in rows. */
-export interface Pixels {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8Array;
-}
+import { fileError } from '../checkpoint/file-io.js';
+import { readPngTexts } from '../images/png-text.js';
+import { type Image, readImage } from '../metrics/image.js';
 
 /** A picture's file with its pixels. */
 export interface LoadedPicture {
   readonly path: string;
-  readonly file: Buffer;
-  readonly pixels: Pixels;
+  readonly image: Image;
   /** What the PNG says it was drawn from (its text chunk `prompt`). */
   readonly prompt: string | undefined;
 }
@@ -22,41 +16,27 @@ export interface LoadedPicture {
 const THUMBNAIL_QUALITY = 80;
 
 export async function loadPicture(path: string): Promise<LoadedPicture> {
-  try {
-    const file = await readFile(path);
-    const image = sharp(file);
-    const { comments } = await image.metadata();
-    const { data, info } = await image
-      .toColourspace('srgb')
-      .removeAlpha()
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    return {
-      path,
-      file,
-      pixels: { width: info.width, height: info.height, data },
-      prompt: comments?.find(({ keyword }) => keyword === 'prompt')?.text,
-    };
-  } catch (error) {
-    throw new DistriError('usage', `${path}: cannot be read as a picture: ${toError(error).message}`, {
-      cause: error,
-    });
-  }
+  const [image, texts] = await Promise.all([readImage(path), readPngTexts(path)]);
+  return { path, image, prompt: texts?.get('prompt') };
 }
 
-/** A WebP picture no wider or higher than `side`. */
-export function makeThumbnail({ data, width, height }: Pixels, side: number): Promise<Buffer> {
-  return sharp(data, { raw: { width, height, channels: 3 } })
+/** A WebP picture no wider or higher than `side`, as a URI. */
+export async function thumbnailUri({ pixels, width, height }: Image, side: number): Promise<string> {
+  const thumbnail = await sharp(pixels, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: 'inside', withoutEnlargement: true })
     .webp({ quality: THUMBNAIL_QUALITY })
     .toBuffer();
+  return dataUri(thumbnail, 'webp');
 }
 
-export function dataUri(bytes: Buffer, extension: string): string {
-  const type = extension.slice(1).toLowerCase().replace('jpg', 'jpeg');
+/** The whole file as a URI. */
+export async function pictureUri(path: string): Promise<string> {
+  const file = await readFile(path).catch((error) => {
+    throw fileError(error, path, 'usage');
+  });
+  return dataUri(file, extname(path).slice(1).toLowerCase().replace('jpg', 'jpeg'));
+}
+
+function dataUri(bytes: Buffer, type: string): string {
   return `data:image/${type};base64,${bytes.toString('base64')}`;
-}
-
-export function pictureUri({ path, file }: LoadedPicture): string {
-  return dataUri(file, extname(path));
 }

@@ -1,12 +1,6 @@
 import { dirname, relative, sep } from 'node:path';
-import {
-  dataUri,
-  type LoadedPicture,
-  loadPicture,
-  makeThumbnail,
-  type Pixels,
-  pictureUri,
-} from './compared-picture.js';
+import { psnr } from '../metrics/psnr.js';
+import { type LoadedPicture, loadPicture, pictureUri, thumbnailUri } from './compared-picture.js';
 import type { PictureRow } from './picture-rows.js';
 
 /** One picture of the page. */
@@ -61,10 +55,10 @@ async function makeCell(
   reference: LoadedPicture | undefined,
   { thumbnailSide, embed, page }: ComparisonOptions,
 ): Promise<Cell> {
-  const { width, height } = picture.pixels;
+  const { width, height } = picture.image;
   return {
-    thumbnail: dataUri(await makeThumbnail(picture.pixels, thumbnailSide), '.webp'),
-    picture: embed ? pictureUri(picture) : link(page, picture.path),
+    thumbnail: await thumbnailUri(picture.image, thumbnailSide),
+    picture: embed ? await pictureUri(picture.path) : link(page, picture.path),
     width,
     height,
     psnr: compare(picture, reference),
@@ -74,16 +68,9 @@ async function makeCell(
 function compare(picture: LoadedPicture, reference: LoadedPicture | undefined): Cell['psnr'] {
   if (reference === undefined) return 'no reference';
   if (picture === reference) return 'reference';
-  const { width, height } = reference.pixels;
-  if (picture.pixels.width !== width || picture.pixels.height !== height) return 'other size';
-  return peakSignalToNoise(picture.pixels, reference.pixels);
-}
-
-/** PSNR in dB of two pictures of one size over all red, green and blue values; infinite where they are equal. */
-export function peakSignalToNoise({ data }: Pixels, reference: Pixels): number {
-  let squares = 0;
-  for (let i = 0; i < data.length; i++) squares += ((data[i] as number) - (reference.data[i] as number)) ** 2;
-  return 10 * Math.log10((255 ** 2 * data.length) / squares);
+  const { width, height } = reference.image;
+  if (picture.image.width !== width || picture.image.height !== height) return 'other size';
+  return psnr(picture.image.pixels, reference.image.pixels);
 }
 
 function link(page: string, path: string): string {

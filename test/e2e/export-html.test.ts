@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
+import { exitStatus } from '../../src/runtime/errors.js';
 import { chromiumRuns, launchChromium } from '../support/chromium.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';
 
@@ -199,7 +200,6 @@ describe('export-html', () => {
         [['one', 'empty'], /empty: has no picture \(\.png, \.jpg, \.jpeg, \.webp\)$/],
         [['one', 'other'], /have pictures of the same name, so nothing can be compared$/],
         [['doubled'], /a\.png and a\.webp have the same name; keep one$/],
-        [['other'], /broken\.png: cannot be read as a picture: /],
         [['one', 'two', '--prompts', 'few.txt'], /few\.txt: has 1 prompts, none for picture 0001$/],
         [['one', 'two', '--name', 'a'], /^distri: Expected 2 names, one for each folder, for --name /],
         [
@@ -215,6 +215,9 @@ describe('export-html', () => {
           /^distri: Expected a path that ends in \.html for --output_path /,
         ],
       ];
+      const broken = await exportHtml(folder, 'other');
+      assert.match(broken.stderr, /broken\.png: cannot be read as an image: .*\n$/);
+      assert.equal(broken.status, exitStatus.dataset);
       for (const [args, message] of refusals) {
         const { status, stdout, stderr } = await exportHtml(folder, ...args);
         assert.equal(status, 2, stderr);
