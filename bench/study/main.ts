@@ -1,0 +1,211 @@
+/**
+ * How close the modes come to the pictures of one rank, as the DistriFusion paper's tables in kind: modes x ranks x warm-up with the embedded
+ * model. Writes docs/quality.md with plots and a contact sheet. What was drawn is kept in results/study and not drawn again.
+ *
+ *   npm run study -- [--images 24] [--steps 20] [--ranks 2,4,8] [--warmups 0,1,4] [--work results/study] [--output docs]
+ *     [--machine "2 idle CPUs"]
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { embeddedDataset, embeddedModel } from '../../src/commands/package.js';
+import { integer } from '../../src/commands/parsers.js';
+import { openSubject, plannedImage } from '../../src/commands/plan-subject.js';
+import { Terminal } from '../../src/commands/terminal.js';
+import { choosePrompts } from '../../src/datasets/caption-dataset.js';
+import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
+import { profileMacs } from '../../src/planning/macs.js';
+import { toError } from '../../src/runtime/errors.js';
+import { watchInterruption } from '../../src/runtime/interruption.js';
+import { checkClaims } from './claims.js';
+import { contactSheet } from './contact-sheet.js';
+import { busiestMacs, type Study, studyDocument } from './document.js';
+import { type DrawnSetting, StudyDrawing, type StudyPictures } from './draw.js';
+import {
+  alone,
+  hasWarmup,
+  parallelOptions,
+  type Setting,
+  settingName,
+  studyGrid,
+  studyModes,
+} from './grid.js';
+import { type Likeness, measurePsnr } from './likeness.js';
+import { plotModes, plotRanks } from './plots.js';
+
+/** How often each setting is timed. */
+const ROUNDS = 5;
+/** Rows of the contact sheet. */
+const SHOWN_PROMPTS = 4;
+
+interface StudyOptions {
+  readonly images: number;
+  readonly steps: number;
+  readonly ranks: readonly number[];
+  readonly warmups: readonly number[];
+  readonly work: string;
+  readonly output: string;
+  /** What the seconds were measured on. */
+  readonly machine: string;
+}
+
+function readOptions(): StudyOptions {
+  const { values } = parseArgs({
+    options: {
+      images: { type: 'string', default: '24' },
+      steps: { type: 'string', default: '20' },
+      ranks: { type: 'string', default: '2,4,8' },
+      warmups: { type: 'string', default: '0,1,4' },
+      work: { type: 'string', default: 'results/study' },
+      output: { type: 'string', default: 'docs' },
+      machine: { type: 'string', default: `${availableParallelism()} CPUs` },
+    },
+  });
+  return {
+    images: integer('--images', 2)(values.images),
+    steps: integer('--steps', 1)(values.steps),
+    ranks: values.ranks.split(',').map(integer('--ranks', 2)),
+    warmups: values.warmups.split(',').map(integer('--warmups', 0)),
+    work: resolve(values.work),
+    output: resolve(values.output),
+    machine: values.machine,
+  };
+}
+
+async function choosePictures({ images, steps }: StudyOptions): Promise<StudyPictures> {
+  const prompts = choosePrompts(await openCaptionDataset(EMBEDDED_DATASET, embeddedDataset)).slice(0, images);
+  return { prompts, steps, scheduler: 'ddim', size: 256, guidanceScale: 5 };
+}
+
+interface Drawn {
+  readonly drawn: DrawnSetting[];
+  readonly seconds: ReadonlyMap<string, number>;
+}
+
+async function drawAll(
+  settings: readonly Setting[],
+  pictures: StudyPictures,
+  { work, warmups }: StudyOptions,
+  interruption: AbortSignal,
+): Promise<Drawn> {
+  const drawing = await StudyDrawing.open(work, pictures, interruption);
+  const progress = new Terminal('normal').progress(settings.length, 'settings');
+  const drawn: DrawnSetting[] = [];
+  try {
+    for (const setting of settings) {
+      interruption.throwIfAborted();
+      progress.update(drawn.length, settingName(setting));
+      drawn.push(await drawing.draw(setting));
+    }
+    progress.update(drawn.length, 'timing');
+    return { drawn, seconds: await drawing.time(timedSettings(settings, warmups), ROUNDS) };
+  } finally {
+    progress.stop();
+    await drawing.close();
+  }
+}
+
+/** Those with the longest warm-up, and those without one. */
+function timedSettings(settings: readonly Setting[], warmups: readonly number[]): Setting[] {
+  return settings.filter(({ warmupSteps }) => warmupSteps === undefined || warmupSteps === warmups.at(-1));
+}
+
+/** Of a picture, for the rank with most, by the setting's name. */
+async function countMacs(
+  settings: readonly Setting[],
+  { size, steps }: StudyPictures,
+): Promise<Map<string, number>> {
+  const image = plannedImage(await openSubject({ pretrained_model_name_or_path: embeddedModel }), [size]);
+  const counted = settings.map((setting): [string, number] => {
+    const { parallelism, splitBatch, ...options } = parallelOptions(setting);
+    const { choices } = profileMacs(image, [setting.ranks], {
+      ...options,
+      guided: true,
+      allowSplit: splitBatch,
+      parallelisms: [parallelism],
+    });
+    return [settingName(setting), busiestMacs(choices[0]?.ranksMacs ?? [], steps)];
+  });
+  return new Map(counted);
+}
+
+async function writeStudy(options: StudyOptions, interruption: AbortSignal): Promise<string> {
+  const { ranks, warmups, output } = options;
+  const pictures = await choosePictures(options);
+  const grid = studyGrid(ranks, warmups);
+  const all = await drawAll([alone, ...grid], pictures, options, interruption);
+  const [reference, ...drawn] = all.drawn;
+  if (reference === undefined) throw new Error('nothing was drawn');
+  const likenesses = [await measurePsnr(reference, drawn)];
+  const folder = join(output, 'quality');
+  await mkdir(folder, { recursive: true });
+  const study: Study = {
+    ...{ pictures, ranks, warmups, drawn: all.drawn, likenesses, seconds: all.seconds },
+    claims: likenesses.map((likeness) => checkClaims(likeness, ranks, warmups)),
+    macs: await countMacs([alone, ...grid], pictures),
+    missing: ['LPIPS and FID, for whose networks no weights come with distri.'],
+    plots: await writePlots(likenesses, grid, folder),
+    contactSheet: await writeContactSheet(all.drawn, options, pictures, folder),
+    machine: options.machine,
+  };
+  const page = join(output, 'quality.md');
+  await writeFile(page, studyDocument(study));
+  return page;
+}
+
+async function writePlots(
+  likenesses: readonly Likeness[],
+  grid: readonly Setting[],
+  folder: string,
+): Promise<Study['plots']> {
+  const plots: { file: string; text: string }[] = [];
+  for (const likeness of likenesses) {
+    for (const [by, plot] of [
+      ['modes', plotModes],
+      ['ranks', plotRanks],
+    ] as const) {
+      const name = `${likeness.name.toLowerCase()}-${by}.svg`;
+      await writeFile(join(folder, name), plot(likeness, grid));
+      plots.push({ file: `quality/${name}`, text: `${likeness.name} by ${by}` });
+    }
+  }
+  return plots;
+}
+
+/** One rank and every mode, on the middle number of ranks with the middle warm-up. */
+async function writeContactSheet(
+  drawn: readonly DrawnSetting[],
+  { ranks, warmups }: StudyOptions,
+  { prompts }: StudyPictures,
+  folder: string,
+): Promise<Study['contactSheet']> {
+  const middle = <T>(values: readonly T[]) => values[values.length >> 1] as T;
+  const columns = [
+    alone,
+    ...studyModes.map((mode) => ({
+      mode,
+      ranks: middle(ranks),
+      warmupSteps: hasWarmup(mode) ? middle(warmups) : undefined,
+    })),
+  ];
+  const shown = prompts.slice(0, SHOWN_PROMPTS);
+  const rows = shown.map((_, index) =>
+    columns.map((setting) => {
+      const found = drawn.find((other) => settingName(other.setting) === settingName(setting));
+      return found?.paths[index] as string;
+    }),
+  );
+  await contactSheet(rows, join(folder, 'contact-sheet.webp'));
+  return { file: 'quality/contact-sheet.webp', columns, prompts: shown };
+}
+
+const interruption = watchInterruption();
+try {
+  console.log(await writeStudy(readOptions(), interruption.signal));
+} catch (error) {
+  console.error(`study: ${toError(error).message}`);
+  process.exitCode = 1;
+} finally {
+  interruption.dispose();
+}
