@@ -12,6 +12,7 @@ import { packageVersion } from './commands/package.js';
 import { planCommand } from './commands/plan.js';
 import { profileMacsCommand } from './commands/profile-macs.js';
 import { runPixArtCommand } from './commands/run-pixart.js';
+import { runSdCommand } from './commands/run-sd.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
 import type { SdxlMeeting } from './commands/sdxl-ranks.js';
 import { DistriError, exitStatus, toError } from './runtime/errors.js';
@@ -94,6 +95,7 @@ function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefin
     .option('--verbose', 'print details, and stack traces of errors')
     .addHelpText('after', examples)
     .addCommand(runSdxlCommand(interruption, meeting))
+    .addCommand(runSdCommand(interruption, meeting))
     .addCommand(runPixArtCommand(interruption, meeting))
     .addCommand(generateCocoCommand(interruption, meeting))
     .addCommand(dumpCocoCommand(interruption))

@@ -9,7 +9,7 @@ export type {
   ProgressListener,
   SyncMode,
 } from './pipelines/request.js';
-export { StableDiffusionXLPipeline } from './pipelines/stable-diffusion-xl.js';
+export { StableDiffusionPipeline } from './pipelines/stable-diffusion.js';
 export { DistriError, type ErrorCode, exitStatus } from './runtime/errors.js';
 export { type GenerationJob, type JobReport, JobRunner } from './runtime/job.js';
 export { type LaunchOptions, RankGroup } from './runtime/launcher.js';

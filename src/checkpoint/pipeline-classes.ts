@@ -1,6 +1,7 @@
 /** The components that each class of pipeline is made of, by the keys of its model_index.json. */
 const components = {
   PixArtAlphaPipeline: ['scheduler', 'text_encoder', 'tokenizer', 'transformer', 'vae'],
+  StableDiffusionPipeline: ['scheduler', 'text_encoder', 'tokenizer', 'unet', 'vae'],
   StableDiffusionXLPipeline: [
     'scheduler',
     'text_encoder',

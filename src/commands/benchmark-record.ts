@@ -56,7 +56,7 @@ export async function benchmarkRecord(
   figures: BenchmarkFigures,
   onnxRuntime: string,
 ): Promise<BenchmarkRecord> {
-  const { request, topology, parallel } = plan;
+  const { request, steps, topology, parallel } = plan;
   return {
     time: new Date().toISOString(),
     machine: describeMachine(),
@@ -70,7 +70,7 @@ export async function benchmarkRecord(
       ranks: topology.worldSize,
       threads: load.threads,
       weights: load.weights,
-      mode: describeMode(topology, parallel, request.numInferenceSteps),
+      mode: describeMode(topology, parallel, steps),
     },
     ...figures,
     runs: measurements.runs.map(runRecord),

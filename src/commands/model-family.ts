@@ -18,7 +18,8 @@ export interface ModelFamily {
   /** Defaults of options, as the public scripts and pipelines have them. */
   readonly steps: number;
   readonly guidanceScale: number;
-  readonly scheduler: SchedulerName;
+  /** Undefined for the one that the checkpoint names. */
+  readonly scheduler: SchedulerName | undefined;
   /** What sizes there can be. */
   readonly sizes: string;
   /** One of those that `--random_weights` may name. */
@@ -38,6 +39,22 @@ export const sdxlFamily: ModelFamily = {
   scheduler: 'ddim',
   sizes: 'multiples of 8',
   example: 'sdxl-base-1.0',
+  parseSide: side,
+};
+
+/** Stable Diffusion 1.x and 2.x. */
+export const sdFamily: ModelFamily = {
+  pipelineClass: 'StableDiffusionPipeline',
+  denoiser: 'unet',
+  architecture: 'UNet2DConditionModel',
+  textEncoders: ['text_encoder'],
+  embedded: false,
+  planned: true,
+  steps: 50,
+  guidanceScale: 7.5,
+  scheduler: undefined,
+  sizes: 'multiples of 8',
+  example: 'sd-1.5',
   parseSide: side,
 };
 

@@ -8,7 +8,7 @@ import type { ParallelismName } from '../pipelines/request.js';
 import { DistriError } from '../runtime/errors.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import type { SettledOptions } from './sdxl-auto.js';
-import { parallelOptions, plannedRequest, type SdxlPlan, type Subject } from './sdxl-plan.js';
+import { parallelOptions, plannedRequest, plannedSteps, type SdxlPlan, type Subject } from './sdxl-plan.js';
 
 /** Strategies that know how to share the tokens or weights of a transformer. */
 const transformerStrategies: readonly ParallelismName[] = ['tensor'];
@@ -27,8 +27,11 @@ export async function planPixArt(
   const { latent, size } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
   const { parallel, topology } = parallelOptions(options);
   refuseStrategy(options.parallelism, topology);
+  const scheduler = await checkpoint.config('scheduler');
+  const request = plannedRequest(options, subject, { height, width }, scheduler);
   return {
-    request: { ...plannedRequest(options, subject, { height, width }), useResolutionBinning },
+    request: { ...request, useResolutionBinning },
+    steps: plannedSteps(request, scheduler),
     decoded: size,
     parallel,
     topology,

@@ -30,8 +30,7 @@ export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): 
     const { plan, load, onnxRuntime } = preparation;
     const job = { load, request: plan.request, parallel: plan.parallel, files: noFiles };
     const measurements = await measure(job, options, context);
-    const steps = plan.request.numInferenceSteps;
-    const synchronous = synchronousSteps(plan.topology, plan.parallel, steps);
+    const synchronous = synchronousSteps(plan.topology, plan.parallel, plan.steps);
     const figures = benchmarkFigures(measurements, synchronous, options.ignore_ratio);
     await file?.write(
       await benchmarkRecord(options, subject, preparation, measurements, figures, onnxRuntime),

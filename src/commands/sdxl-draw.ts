@@ -17,7 +17,7 @@ export async function drawBatch(options: SdxlOptions, context: RunContext): Prom
     describeRun(subject, preparation, context.terminal);
     const { plan, load } = preparation;
     const job = { load, request: plan.request, parallel: plan.parallel, files: output.files(subject, plan) };
-    const timings = await drawOnRanks(job, options, context);
+    const timings = await drawOnRanks(job, plan.steps, options, context);
     await output.commit();
     report(output, timings, plan, context.terminal);
   } catch (error) {
@@ -27,8 +27,13 @@ export async function drawBatch(options: SdxlOptions, context: RunContext): Prom
   }
 }
 
-async function drawOnRanks(job: GenerationJob, options: SdxlOptions, context: RunContext): Promise<Timings> {
-  const progress = context.terminal.progress(job.request.numInferenceSteps, 'steps');
+async function drawOnRanks(
+  job: GenerationJob,
+  steps: number,
+  options: SdxlOptions,
+  context: RunContext,
+): Promise<Timings> {
+  const progress = context.terminal.progress(steps, 'steps');
   try {
     progress.update(0, 'loading');
     const ranks = await launchRanks(options, job.load, context);
@@ -44,10 +49,10 @@ async function drawOnRanks(job: GenerationJob, options: SdxlOptions, context: Ru
 function report(
   output: SdxlOutput,
   timings: Timings,
-  { topology, parallel, request }: SdxlPlan,
+  { topology, parallel, steps }: SdxlPlan,
   terminal: Terminal,
 ): void {
   for (const path of output.paths) terminal.result(path);
-  const synchronous = synchronousSteps(topology, parallel, request.numInferenceSteps);
+  const synchronous = synchronousSteps(topology, parallel, steps);
   for (const line of describeTimings(timings, synchronous, performance.now())) terminal.report(line);
 }

@@ -23,7 +23,7 @@ const modes = ['generation', 'benchmark'] as const;
 const outputTypes = ['pil', 'latent'] as const;
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
-/** The options of `run-sdxl` and `run-pixart` as commander collects them. What has no default is undefined when it is not given. */
+/** The options of `run-sdxl`, `run-sd` and `run-pixart` as commander collects them. What has no default is undefined when it is not given. */
 export interface SdxlOptions {
   readonly mode: (typeof modes)[number];
   readonly pretrained_model_name_or_path?: string;
@@ -36,7 +36,8 @@ export interface SdxlOptions {
   readonly image_size?: readonly number[];
   readonly num_inference_steps: number;
   readonly guidance_scale: number;
-  readonly scheduler: SchedulerName;
+  /** Undefined where the checkpoint decides. */
+  readonly scheduler?: SchedulerName;
   readonly eta: number;
   readonly seed: bigint;
   readonly rng: RngName;
@@ -112,7 +113,7 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
         (name) => number(name, 0),
       ),
     )
-    .addOption(choice('--scheduler <name>', 'scheduler', schedulerNames, family.scheduler))
+    .addOption(schedulerOption(family))
     .addOption(
       withDefault('--eta <number>', 'noise that ddim adds at each step, 0 to 1', 0, (name) =>
         number(name, 0, 1),
@@ -191,6 +192,12 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
     .addOption(value('--json <file>', 'write all that was measured to this file', text))
     .optionsGroup('Accepted for compatibility:')
     .addOption(new Option('--no_cuda_graph', 'has no effect on a CPU'));
+}
+
+function schedulerOption({ scheduler }: ModelFamily): Option {
+  if (scheduler !== undefined) return choice('--scheduler <name>', 'scheduler', schedulerNames, scheduler);
+  const description = `scheduler: ${schedulerNames.join(', ')} (default: the checkpoint's own)`;
+  return value('--scheduler <name>', description, (option) => oneOf(option, schedulerNames));
 }
 
 /** Refuses what the options do not allow together and what is not available; looks at nothing but the options. */

@@ -67,7 +67,11 @@ export function outputExtension({ output_type }: SdxlOptions): string {
 }
 
 /** The texts of the PNG of picture `index` of a run. */
-export function describeImage(subject: Subject, { request, parallel, topology }: SdxlPlan, index: number) {
+export function describeImage(
+  subject: Subject,
+  { request, steps, parallel, topology }: SdxlPlan,
+  index: number,
+) {
   const { negativePrompt, numInferenceSteps } = request;
   const prompt = Math.floor(index / request.numImagesPerPrompt);
   return describePicture({
@@ -82,7 +86,7 @@ export function describeImage(subject: Subject, { request, parallel, topology }:
     height: request.height,
     width: request.width,
     ranks: topology.worldSize,
-    mode: describeMode(topology, parallel, numInferenceSteps),
+    mode: describeMode(topology, parallel, steps),
     version: packageVersion(),
   });
 }

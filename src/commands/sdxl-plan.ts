@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
+import type { JsonObject } from '../checkpoint/json.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { createParallelism } from '../parallel/create.js';
@@ -7,6 +8,7 @@ import type { Parallelism } from '../parallel/parallelism.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
 import { expected } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
+import { createScheduler, schedulerOf } from '../schedulers/create.js';
 import type { ModelFamily } from './model-family.js';
 import { embeddedModel } from './package.js';
 import type { SettledOptions } from './sdxl-auto.js';
@@ -32,6 +34,8 @@ export interface SdxlPlan {
   readonly request: GenerationRequest;
   /** Size of what the VAE decodes. */
   readonly decoded: { readonly height: number; readonly width: number };
+  /** How often the model is asked: some schedulers ask more than once in a step. */
+  readonly steps: number;
   readonly parallel: ParallelOptions;
   readonly topology: Topology;
   /** Set up for the first rank. */
@@ -57,7 +61,7 @@ export function chooseSubject(options: SdxlOptions, family: ModelFamily): Subjec
   };
 }
 
-/** Fits the options to the checkpoint; what it can't do is refused here, before anything expensive. */
+/** Fits the options to a checkpoint of Stable Diffusion or SDXL; what it can't do is refused here, before anything expensive. */
 export async function planSdxl(
   options: SettledOptions,
   subject: Subject,
@@ -68,8 +72,11 @@ export async function planSdxl(
   const native = unet.sampleSize === undefined ? REFERENCE_SIZE : unet.sampleSize * factor;
   const [height = native, width = height] = options.image_size ?? [];
   const { parallel, topology } = parallelOptions(options);
+  const schedulerConfig = await checkpoint.config('scheduler');
+  const request = plannedRequest(options, subject, { height, width }, schedulerConfig);
   return {
-    request: plannedRequest(options, subject, { height, width }),
+    request,
+    steps: plannedSteps(request, schedulerConfig),
     decoded: { height, width },
     parallel,
     topology,
@@ -106,6 +113,7 @@ export function plannedRequest(
   options: SettledOptions,
   subject: Subject,
   { height, width }: { height: number; width: number },
+  schedulerConfig: JsonObject,
 ): GenerationRequest {
   return {
     prompt: subject.prompts,
@@ -116,11 +124,21 @@ export function plannedRequest(
     guidanceScale: options.guidance_scale,
     eta: options.eta,
     numImagesPerPrompt: options.num_images_per_prompt,
-    scheduler: options.scheduler,
+    scheduler: options.scheduler ?? schedulerOf(schedulerConfig),
     seed: options.seed,
     rng: options.rng,
     // Random weights have no VAE.
     outputType: subject.randomWeights ? 'latent' : options.output_type,
     trace: options.trace !== undefined,
   };
+}
+
+/** Refuses what the scheduler can't do. */
+export function plannedSteps(
+  { scheduler: name, numInferenceSteps }: GenerationRequest,
+  schedulerConfig: JsonObject,
+): number {
+  const scheduler = createScheduler(name, schedulerConfig);
+  scheduler.setTimesteps(numInferenceSteps);
+  return scheduler.timesteps.length;
 }

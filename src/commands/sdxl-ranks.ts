@@ -82,13 +82,13 @@ export function describeRun(
   terminal: Terminal,
   groups = 1,
 ): void {
-  const { request, topology, parallel, parallelism } = plan;
+  const { request, steps, topology, parallel, parallelism } = plan;
   const { worldSize } = topology;
   terminal.note(describeRequest(subject.name, request));
   terminal.note(
     (groups === 1 ? '' : `${groups} groups, each of `) +
       `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights; ` +
-      describeMode(topology, parallel, request.numInferenceSteps),
+      describeMode(topology, parallel, steps),
   );
   if (worldSize > 1) for (const line of describeRanks(topology, parallelism)) terminal.note(`  ${line}`);
 }
@@ -124,6 +124,9 @@ async function prepareCheckpoint(
     openCheckpoint(subject.model, { variant, revision, onProgress }),
   );
   requirePipelineClass(checkpoint, family.pipelineClass);
+  for (const component of ignoredComponents(checkpoint)) {
+    terminal.note(`${component} is not run`);
+  }
   const model = () => checkpointSubject(checkpoint);
   const settled = await settleParallelism(options, model, terminal, interruption);
   const planned = family === pixArtFamily ? planPixArt : planSdxl;
@@ -151,6 +154,11 @@ async function spreadVae(
   if (options.vae === 'auto' && spread.tilePixels !== undefined) terminal.note(line);
   else terminal.detail(line);
   return spread;
+}
+
+/** Parts of a checkpoint that diffusers would run and distri does not. */
+function ignoredComponents(checkpoint: Checkpoint): readonly string[] {
+  return ['safety_checker', 'image_encoder'].filter((component) => checkpoint.has(component));
 }
 
 function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: ModelFamily): readonly string[] {

@@ -54,6 +54,13 @@ export function hiddenStateName(layer: number): string {
   return layer === 0 ? 'text_model.embeddings' : `text_model.encoder.layers.${layer - 1}`;
 }
 
+/** What a text model is asked for. */
+export interface CLIPTextOutputs {
+  readonly batch: number;
+  readonly hiddenLayer: number | 'last';
+  readonly pooled: boolean;
+}
+
 /** CLIP's text transformer, as transformers' CLIPTextModel(WithProjection).forward. */
 export class CLIPTextModel {
   readonly #config: CLIPTextConfig;
@@ -68,20 +75,24 @@ export class CLIPTextModel {
 
   /**
    * Declares input_ids int64 `[batch, tokens]` and, with `pooled`, eos_positions int64 `[batch, 2]`; outputs are the hidden state
-   * after `hiddenLayer` layers `[batch, tokens, hiddenSize]` and `pooled`: the final norm at eos_positions, projected if the model
+   * after `hiddenLayer` layers or, for 'last', after all of them and the final norm, `[batch, tokens, hiddenSize]`, and `pooled`: the final norm at eos_positions, projected if the model
    * has a projection.
    */
-  build({ batch, hiddenLayer, pooled }: { batch: number; hiddenLayer: number; pooled: boolean }): void {
+  build({ batch, hiddenLayer, pooled }: CLIPTextOutputs): void {
     const graph = this.#kernels.graph;
     const ids = graph.input(clipTextNames.inputIds, 'int64', [batch, this.#config.maxPositions], 'step');
     let x = this.#embed(ids);
     if (hiddenLayer === 0) graph.output(x);
-    const depth = pooled ? this.#config.layers : hiddenLayer;
+    const last = hiddenLayer === 'last';
+    const depth = pooled || last ? this.#config.layers : hiddenLayer;
     for (let layer = 0; layer < depth; layer++) {
       x = this.#encoderLayer(x, `text_model.encoder.layers.${layer}`);
       if (layer + 1 === hiddenLayer) graph.output(x);
     }
-    if (pooled) graph.output(this.#pool(x, batch));
+    if (!pooled && !last) return;
+    const normed = this.#finalNorm(x);
+    if (last) graph.output(normed);
+    if (pooled) graph.output(this.#pool(normed, batch));
   }
 
   #embed(ids: Value): Value {
@@ -125,9 +136,13 @@ export class CLIPTextModel {
     return layers.add(out, attended, name);
   }
 
-  #pool(x: Value, batch: number): Value {
-    const { hiddenSize: features, epsilon, projectionDim } = this.#config;
-    const last = this.#layers.layerNorm(x, clipTextNames.lastHiddenState, { features, epsilon });
+  #finalNorm(x: Value): Value {
+    const { hiddenSize: features, epsilon } = this.#config;
+    return this.#layers.layerNorm(x, clipTextNames.lastHiddenState, { features, epsilon });
+  }
+
+  #pool(last: Value, batch: number): Value {
+    const { hiddenSize: features, projectionDim } = this.#config;
     const positions = this.#kernels.graph.input(clipTextNames.eosPositions, 'int64', [batch, 2], 'step');
     const picked = this.#kernels.pickTokens(
       projectionDim === undefined ? clipTextNames.pooled : 'pooled/token',

@@ -1,8 +1,8 @@
 import { DistriError } from '../runtime/errors.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import type { PromptEmbeds } from './prompt-embeds.js';
 import type { GenerationRequest } from './request.js';
-import type { PromptEmbeds } from './sdxl-text.js';
 
 /** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
 export interface Conditioning {
@@ -10,16 +10,7 @@ export interface Conditioning {
   readonly negative: PromptEmbeds | undefined;
 }
 
-/** The rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half. */
-export function ownRows<T extends 'embeds' | 'pooled'>(
-  { positive, negative }: Conditioning,
-  part: T,
-  role: RankRole,
-): Tensor<'float32'> {
-  return guidanceRows(positive[part], negative?.[part], role);
-}
-
-/** The same of one tensor, `[images, …]`; `negative` is there only with guidance. */
+/** Of a tensor `[images, …]`, the rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half. `negative` is there only with guidance. */
 export function guidanceRows(
   positive: Tensor<'float32'>,
   negative: Tensor<'float32'> | undefined,

@@ -17,10 +17,10 @@ import type { LoadOptions, ParallelOptions } from './request.js';
 export interface DenoiserConditioning {
   /** `[batch, tokens, features]`. */
   readonly encoderHiddenStates: Tensor<'float32'>;
-  /** `[batch, features]`. */
-  readonly textEmbeds: Tensor<'float32'>;
+  /** `[batch, features]`; SDXL only, as the next. */
+  readonly textEmbeds?: Tensor<'float32'> | undefined;
   /** `[batch, 6]`. */
-  readonly timeIds: Tensor<'float32'>;
+  readonly timeIds?: Tensor<'float32'> | undefined;
 }
 
 /** Lets other graphs that use the same communicator reserve their slots, before the ranks meet. */
@@ -34,8 +34,8 @@ export function unetInputs({
 }: DenoiserConditioning): Readonly<Record<string, Tensor>> {
   return {
     [unetNames.encoderHiddenStates]: encoderHiddenStates,
-    [unetNames.textEmbeds]: textEmbeds,
-    [unetNames.timeIds]: timeIds,
+    ...(textEmbeds && { [unetNames.textEmbeds]: textEmbeds }),
+    ...(timeIds && { [unetNames.timeIds]: timeIds }),
   };
 }
 

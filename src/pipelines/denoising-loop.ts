@@ -5,8 +5,8 @@ import { createScheduler } from '../schedulers/create.js';
 import type { Scheduler } from '../schedulers/scheduler.js';
 import { createGenerator, type Generator } from '../tensor/random.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
-import { batchSize, type Conditioning, ownRows, tileRows } from './conditioning.js';
-import { Denoiser, type SlotReservation, unetInputs } from './denoiser.js';
+import { batchSize, type Conditioning, guidanceRows, tileRows } from './conditioning.js';
+import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs } from './denoiser.js';
 import type { ComponentSource } from './noise-model.js';
 import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
 
@@ -69,19 +69,24 @@ export class DenoisingLoop {
     return this.#denoiser.begin(given);
   }
 
-  /** `begin` with an SDXL UNet's inputs. */
-  async beginSdxl(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
+  /** `begin` with a UNet's inputs. */
+  async beginUNet(request: GenerationRequest, conditioning: Conditioning, record: Recorder): Promise<void> {
+    const { positive, negative } = conditioning;
+    const encoderHiddenStates = guidanceRows(positive.embeds, negative?.embeds, this.role);
+    const pooled = positive.pooled && guidanceRows(positive.pooled, negative?.pooled, this.role);
+    const added = pooled && this.#addedConditions(pooled, request, record);
+    await this.begin(unetInputs({ encoderHiddenStates, ...added }));
+  }
+
+  #addedConditions(
+    textEmbeds: Tensor<'float32'>,
+    request: GenerationRequest,
+    record: Recorder,
+  ): Pick<DenoiserConditioning, 'textEmbeds' | 'timeIds'> {
     const { height, width } = request;
     const sizes = float32([1, 6], Float32Array.of(height, width, 0, 0, height, width));
-    const batch = batchSize(imageCount(request), this.topology);
     record('add_time_ids', () => tileRows(sizes, imageCount(request) * (this.topology.guided ? 2 : 1)));
-    await this.begin(
-      unetInputs({
-        encoderHiddenStates: ownRows(conditioning, 'embeds', this.role),
-        textEmbeds: ownRows(conditioning, 'pooled', this.role),
-        timeIds: tileRows(sizes, batch),
-      }),
-    );
+    return { textEmbeds, timeIds: tileRows(sizes, batchSize(imageCount(request), this.topology)) };
   }
 
   /** All steps of the request that was begun; returns its latents `[images, channels, rows, columns]`. */

@@ -74,6 +74,12 @@ const sdxlConfigs: Readonly<Record<string, JsonObject>> = {
   },
 };
 
+/** For UNets without SDXL's added conditions: what Stable Diffusion 1.5 has. Nothing here runs the VAE, whose scaling is another there. */
+const sdConfigs: Readonly<Record<string, JsonObject>> = {
+  ...sdxlConfigs,
+  scheduler: { ...sdxlConfigs.scheduler, _class_name: 'PNDMScheduler' },
+};
+
 export interface RandomModelOptions {
   /** Where the weights are kept; by default `defaultCacheDir()`. */
   readonly cacheDir?: string;
@@ -133,7 +139,7 @@ export function openRandomModel(
 
 /** The configs of a pipeline with this UNet or transformer. */
 export function pipelineWith(model: JsonObject): Pick<ComponentSource, 'config'> {
-  const others = isTransformer(model) ? pixArtConfigs : sdxlConfigs;
+  const others = otherConfigs(model);
   const own = isTransformer(model) ? 'transformer' : 'unet';
   return {
     config: async (component) => {
@@ -142,6 +148,11 @@ export function pipelineWith(model: JsonObject): Pick<ComponentSource, 'config'>
       return config;
     },
   };
+}
+
+function otherConfigs(model: JsonObject): Readonly<Record<string, JsonObject>> {
+  if (isTransformer(model)) return pixArtConfigs;
+  return model.addition_embed_type === 'text_time' ? sdxlConfigs : sdConfigs;
 }
 
 function isTransformer(config: JsonObject): boolean {

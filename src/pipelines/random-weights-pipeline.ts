@@ -6,6 +6,7 @@ import type { RankContext } from '../runtime/rank-context.js';
 import { TorchGenerator } from '../tensor/random.js';
 import type { Conditioning } from './conditioning.js';
 import { DenoisingLoop, imageCount } from './denoising-loop.js';
+import type { PromptEmbeds } from './prompt-embeds.js';
 import { openRandomModel } from './random-model.js';
 import type {
   Generation,
@@ -15,7 +16,6 @@ import type {
   Pipeline,
   ProgressListener,
 } from './request.js';
-import type { PromptEmbeds } from './sdxl-text.js';
 
 /** Of CLIP's texts. */
 const TEXT_TOKENS = 77;
@@ -56,7 +56,7 @@ export class RandomWeightsPipeline implements Pipeline {
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
-    await this.#loop.beginSdxl(request, this.#randomConditioning(request), ignore);
+    await this.#loop.beginUNet(request, this.#randomConditioning(request), ignore);
     listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, ignore);
     listener.phase('denoise', 'end');
@@ -74,12 +74,11 @@ export class RandomWeightsPipeline implements Pipeline {
   /** The same on all ranks. */
   #randomConditioning(request: GenerationRequest): Conditioning {
     const { textTime, crossAttentionDim } = this.#unet;
-    const pooled = textTime ? textTime.inputDim - 6 * textTime.timeEmbedDim : 0;
     const images = imageCount(request);
     const generator = new TorchGenerator(request.seed);
     const embeds = (): PromptEmbeds => ({
       embeds: generator.randn([images, TEXT_TOKENS, crossAttentionDim]),
-      pooled: generator.randn([images, pooled]),
+      pooled: textTime && generator.randn([images, textTime.inputDim - 6 * textTime.timeEmbedDim]),
     });
     return { positive: embeds(), negative: this.#loop.topology.guided ? embeds() : undefined };
   }

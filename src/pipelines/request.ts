@@ -18,7 +18,7 @@ export type ParallelismName = (typeof parallelismNames)[number];
 export const splitSchemes = ['row', 'col', 'alternate'] as const;
 export type SplitScheme = (typeof splitSchemes)[number];
 
-export const schedulerNames = ['ddim', 'euler', 'dpm-solver'] as const;
+export const schedulerNames = ['ddim', 'euler', 'dpm-solver', 'pndm'] as const;
 export type SchedulerName = (typeof schedulerNames)[number];
 
 export const rngNames = ['cpu', 'philox'] as const;

@@ -14,7 +14,7 @@ import type {
   Pipeline,
   ProgressListener,
 } from '../pipelines/request.js';
-import { StableDiffusionXLPipeline } from '../pipelines/stable-diffusion-xl.js';
+import { StableDiffusionPipeline } from '../pipelines/stable-diffusion.js';
 import { ExchangeMeter } from './exchange-meter.js';
 import { PhaseClock, type Timings } from './phase-clock.js';
 import type { RankContext } from './rank-context.js';
@@ -81,7 +81,7 @@ export class JobRunner {
 function pipelineKind({ randomWeights, pipelineClass }: LoadOptions) {
   if (pipelineClass === 'PixArtAlphaPipeline')
     return randomWeights ? RandomPixArtPipeline : PixArtAlphaPipeline;
-  return randomWeights ? RandomWeightsPipeline : StableDiffusionXLPipeline;
+  return randomWeights ? RandomWeightsPipeline : StableDiffusionPipeline;
 }
 
 /** Equal for jobs that one loaded pipeline can do. */

@@ -1,7 +1,10 @@
+import { quote } from '../checkpoint/quote.js';
 import type { SchedulerName } from '../pipelines/request.js';
+import { DistriError } from '../runtime/errors.js';
 import { DDIMScheduler } from './ddim.js';
 import { DPMSolverMultistepScheduler } from './dpm-solver-multistep.js';
 import { EulerDiscreteScheduler } from './euler-discrete.js';
+import { PNDMScheduler } from './pndm.js';
 import type { Scheduler } from './scheduler.js';
 
 type SchedulerClass = new (config: Readonly<Record<string, unknown>>) => Scheduler;
@@ -10,6 +13,7 @@ const classes: Readonly<Record<SchedulerName, SchedulerClass>> = {
   ddim: DDIMScheduler,
   euler: EulerDiscreteScheduler,
   'dpm-solver': DPMSolverMultistepScheduler,
+  pndm: PNDMScheduler,
 };
 
 /**
@@ -21,4 +25,19 @@ export function createScheduler(
   checkpointConfig: Readonly<Record<string, unknown>>,
 ): Scheduler {
   return new classes[name](checkpointConfig);
+}
+
+const namesByClass: ReadonlyMap<unknown, SchedulerName> = new Map(
+  Object.entries(classes).map(([name, { name: className }]) => [className, name as SchedulerName]),
+);
+
+/** Which scheduler a checkpoint's scheduler_config.json is for. */
+export function schedulerOf(checkpointConfig: Readonly<Record<string, unknown>>): SchedulerName {
+  const { _class_name: className } = checkpointConfig;
+  const name = namesByClass.get(className);
+  if (name !== undefined) return name;
+  throw new DistriError(
+    'unsupported',
+    `the checkpoint's scheduler is ${quote(className)}, which distri lacks; use --scheduler ${Object.keys(classes).join(', ')}`,
+  );
 }

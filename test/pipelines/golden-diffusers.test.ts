@@ -13,6 +13,8 @@ import {
   diffusersCases,
   diffusersRequest,
   openDiffusers,
+  tinySd15,
+  tinySd21,
   tinySdxl,
   withSchedulerConfig,
 } from '../support/golden.js';
@@ -41,9 +43,23 @@ const clipped: Tolerances = {
   levels: 0.15,
 };
 
+/**
+ * PNDM's large weights of older predictions add up the rounding errors of a v-prediction: two runs of distri, with weights repacked and not,
+ * differ by 1.1e-5 of the largest number after 9 calls, and by 3e-6 with the other samplers.
+ */
+const multistep: Tolerances = { ...usual, latents: { relative: 3e-5 }, noise: { relative: 3e-5 } };
+
 function tolerances(golden: DiffusersCase): Tolerances {
+  const { prediction_type } = golden.scheduler_config;
+  if (golden.scheduler === 'pndm' && prediction_type === 'v_prediction') return multistep;
   return golden.scheduler === 'ddim' && golden.scheduler_config.clip_sample === true ? clipped : usual;
 }
+
+const seeded: Readonly<Record<string, string>> = {
+  'tiny-sdxl': tinySdxl,
+  'tiny-sd15': tinySd15,
+  'tiny-sd21': tinySd21,
+};
 
 /** How a stored tensor is compared: pictures by levels, all others by a bound. */
 function bound(name: string, allowed: Tolerances): { absolute: number } | { relative: number } {
@@ -72,7 +88,7 @@ describe('one rank computes what diffusers computes', async () => {
 
   for (const golden of await diffusersCases()) {
     it(golden.name, async () => {
-      const source = golden.checkpoint === 'tiny-sdxl' ? tinySdxl : join(folder, golden.checkpoint);
+      const source = seeded[golden.checkpoint] ?? join(folder, golden.checkpoint);
       const checkpoint = await withSchedulerConfig(source, golden.scheduler_config);
       try {
         const { trace = {} } = await generateHere(checkpoint.directory, diffusersRequest(golden));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { schedulerNames } from '../../src/pipelines/request.js';
 import { DistriError, type ErrorCode } from '../../src/runtime/errors.js';
-import { createScheduler } from '../../src/schedulers/create.js';
+import { createScheduler, schedulerOf } from '../../src/schedulers/create.js';
 
 /** The scheduler_config.json of the public SDXL checkpoint. */
 const sdxl = {
@@ -34,9 +34,10 @@ test('the configuration of one class serves the others', () => {
     scheduler.setTimesteps(4);
     const spacing = name === 'dpm-solver' ? 200 : 250;
     const last = name === 'dpm-solver' ? 201 : 1;
+    const places = name === 'pndm' ? [3, 2, 2, 1, 0] : [3, 2, 1, 0];
     assert.deepEqual(
       scheduler.timesteps,
-      [3, 2, 1, 0].map((step) => step * spacing + last),
+      places.map((step) => step * spacing + last),
     );
   }
 });
@@ -47,7 +48,7 @@ test('missing keys have the defaults of the class', () => {
     scheduler.setTimesteps(10);
     return scheduler.timesteps[0];
   });
-  assert.deepEqual(first, [900, 999, 999], 'ddim spaces leading, the others linspace');
+  assert.deepEqual(first, [900, 999, 999, 900], 'ddim and pndm space leading, the others linspace');
 });
 
 test('keys that only held the defaults of another class are dropped', () => {
@@ -146,8 +147,23 @@ test('trailing spacing gives as many steps as asked for', () => {
     const scheduler = createScheduler(name, { ...sdxl, timestep_spacing: 'trailing' });
     for (let steps = 1; steps <= 1000; steps += 1) {
       scheduler.setTimesteps(steps);
-      assert.equal(scheduler.timesteps.length, steps);
+      const repeated = name === 'pndm' && steps > 1 ? 1 : 0;
+      assert.equal(scheduler.timesteps.length, steps + repeated);
       assert.equal(scheduler.timesteps[0], 999);
     }
   }
+});
+
+test("the checkpoint's own scheduler is found by its class", () => {
+  assert.equal(schedulerOf(sdxl), 'euler');
+  assert.equal(schedulerOf({ _class_name: 'PNDMScheduler' }), 'pndm');
+  assert.throws(
+    () => schedulerOf({ _class_name: 'HeunDiscreteScheduler' }),
+    rejects('unsupported', /"HeunDiscreteScheduler".*--scheduler ddim, euler, dpm-solver, pndm/),
+  );
+});
+
+test('Runge-Kutta steps need four timesteps', () => {
+  const scheduler = createScheduler('pndm', { ...sdxl, skip_prk_steps: false });
+  assert.throws(() => scheduler.setTimesteps(3), rejects('usage', /at least 4 steps/));
 });

@@ -17,7 +17,7 @@ test('a model that always sees the same image and noise leads to that image', ()
   const image = randn(1n, 64);
   const noise = randn(2n, 64);
   for (const name of schedulerNames) {
-    const scheduler = createScheduler(name, { ...sdxl, clip_sample: false });
+    const scheduler = createScheduler(name, { ...sdxl, clip_sample: false, set_alpha_to_one: true });
     scheduler.setTimesteps(12);
     let sample = scheduler.addNoise(image, noise, scheduler.timesteps[0] as number);
     for (const timestep of scheduler.timesteps) sample = scheduler.step(noise, timestep, sample);
@@ -28,8 +28,9 @@ test('a model that always sees the same image and noise leads to that image', ()
 test('a run may begin at any of its timesteps', () => {
   const image = randn(1n, 64);
   const noise = randn(2n, 64);
-  for (const name of schedulerNames) {
-    const scheduler = createScheduler(name, { ...sdxl, clip_sample: false });
+  // PNDM, as diffusers', takes any first step twice, which its later timesteps do not reckon with.
+  for (const name of schedulerNames.filter((item) => item !== 'pndm')) {
+    const scheduler = createScheduler(name, { ...sdxl, clip_sample: false, set_alpha_to_one: true });
     scheduler.setTimesteps(12);
     const rest = scheduler.timesteps.slice(7);
     let sample = scheduler.addNoise(image, noise, rest[0] as number);

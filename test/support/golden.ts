@@ -19,13 +19,15 @@ const kept = fileURLToPath(new URL('../../../test/golden', import.meta.url));
 /** The full golden data, where there is a copy. */
 const full = process.env.DISTRI_GOLDEN;
 
-/** The test checkpoint with SDXL's architecture. */
+/** The test checkpoints with the architectures of SDXL and of Stable Diffusion 1.5 and 2.1. */
 export const tinySdxl = await seededCheckpoint('tiny-sdxl');
+export const tinySd15 = await seededCheckpoint('tiny-sd15');
+export const tinySd21 = await seededCheckpoint('tiny-sd21');
 
 export interface DiffusersCase {
   readonly name: string;
   readonly file: string;
-  readonly checkpoint: 'tiny-sdxl' | 'tiny-sdxl-fp16';
+  readonly checkpoint: 'tiny-sdxl' | 'tiny-sdxl-fp16' | 'tiny-sd15' | 'tiny-sd21';
   readonly scheduler: SchedulerName;
   readonly scheduler_config: Record<string, unknown>;
   readonly prompt: string | readonly string[];
@@ -64,7 +66,7 @@ export async function diffusersCases(): Promise<DiffusersCase[]> {
   const { cases } = JSON.parse(await readFile(join(folder, 'cases.json'), 'utf8')) as {
     cases: DiffusersCase[];
   };
-  return cases.filter((item) => item.checkpoint.startsWith('tiny-sdxl') && item.strength === null);
+  return cases.filter((item) => item.strength === null);
 }
 
 export function openDiffusers(name: string): Promise<SafetensorsFile> {
@@ -109,7 +111,7 @@ export async function withSchedulerConfig(
     'vae',
     'model_index.json',
   ]) {
-    await symlink(join(checkpoint, part), join(directory, part));
+    if (existsSync(join(checkpoint, part))) await symlink(join(checkpoint, part), join(directory, part));
   }
   await mkdir(join(directory, 'scheduler'));
   await writeFile(join(directory, 'scheduler', 'scheduler_config.json'), JSON.stringify(config));

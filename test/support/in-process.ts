@@ -5,7 +5,7 @@ import type {
   ParallelOptions,
   ProgressListener,
 } from '../../src/pipelines/request.js';
-import { StableDiffusionXLPipeline } from '../../src/pipelines/stable-diffusion-xl.js';
+import { StableDiffusionPipeline } from '../../src/pipelines/stable-diffusion.js';
 import type { RankContext } from '../../src/runtime/rank-context.js';
 
 /** A single rank inside the test's own process. */
@@ -15,7 +15,7 @@ export const onlyRank: RankContext = {
   connect: () => Promise.reject(new Error('a single rank has nobody to connect to')),
 };
 
-type PipelineKind = Pick<typeof StableDiffusionXLPipeline | typeof PixArtAlphaPipeline, 'load'>;
+type PipelineKind = Pick<typeof StableDiffusionPipeline | typeof PixArtAlphaPipeline, 'load'>;
 
 export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 
@@ -31,7 +31,7 @@ export const noParallelism: ParallelOptions = {
 export async function generateHere(
   directory: string,
   request: GenerationRequest,
-  { variant, kind = StableDiffusionXLPipeline }: { variant?: string; kind?: PipelineKind } = {},
+  { variant, kind = StableDiffusionPipeline }: { variant?: string; kind?: PipelineKind } = {},
 ): Promise<Generation> {
   const options = { directory, variant, weights: 'private', threads: 1 } as const;
   const pipeline = await kind.load(options, onlyRank, request, noParallelism, silent);

@@ -4,15 +4,14 @@ import {
   readAutoencoderKLConfig,
   vaeScaleFactor,
 } from '../models/autoencoder-kl.js';
-import { readCLIPTextConfig } from '../models/clip-text.js';
 import type { CommunicatorStatistics } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
-import { DistriError } from '../runtime/errors.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { type Conditioning, negativePrompts, repeatRows, zerosLike } from './conditioning.js';
 import { DenoisingLoop, type LatentSize, type Recorder } from './denoising-loop.js';
 import { LatentDecoder, toPixels } from './latent-decoder.js';
+import { type EmbedSizes, type PromptEmbeds, readEmbedSizes, TextEncoders } from './prompt-embeds.js';
 import type {
   Generation,
   GenerationRequest,
@@ -21,26 +20,18 @@ import type {
   Pipeline,
   ProgressListener,
 } from './request.js';
-import { type PromptEmbeds, SDXLTextEncoders } from './sdxl-text.js';
 import { placeVae } from './vae-placement.js';
 
 /** Parts that only the first rank loads: it encodes the text for all. */
 interface FirstRankParts {
-  readonly text: SDXLTextEncoders;
-}
-
-/** Sizes that a text embedding has in this checkpoint. */
-interface EmbedSizes {
-  readonly tokens: number;
-  readonly features: number;
-  readonly pooled: number;
+  readonly text: TextEncoders;
 }
 
 /**
- * Text to image with an SDXL checkpoint on one or many ranks, as diffusers' StableDiffusionXLPipeline. Every rank runs the same
- * loop on the same latents; what differs is the share of the UNet that it computes.
+ * Text to image with a checkpoint of Stable Diffusion or SDXL on one or many ranks, as diffusers' StableDiffusionPipeline (without its
+ * safety checker) and StableDiffusionXLPipeline. Every rank runs the same loop on the same latents; what differs is the share of the UNet that it computes.
  */
-export class StableDiffusionXLPipeline implements Pipeline {
+export class StableDiffusionPipeline implements Pipeline {
   readonly #checkpoint: Checkpoint;
   readonly #loop: DenoisingLoop;
   readonly #first: FirstRankParts | undefined;
@@ -69,7 +60,7 @@ export class StableDiffusionXLPipeline implements Pipeline {
     request: GenerationRequest,
     parallel: ParallelOptions,
     listener: ProgressListener,
-  ): Promise<StableDiffusionXLPipeline> {
+  ): Promise<StableDiffusionPipeline> {
     listener.phase('load', 'start');
     const addon = loadAddon();
     const checkpoint = await openCheckpoint(options.directory, { variant: options.variant });
@@ -83,7 +74,7 @@ export class StableDiffusionXLPipeline implements Pipeline {
       communicator: undefined,
     };
     const first =
-      ranks.rank === 0 ? { text: await SDXLTextEncoders.load(addon, checkpoint, executable) } : undefined;
+      ranks.rank === 0 ? { text: await TextEncoders.load(addon, checkpoint, executable) } : undefined;
     let decoder: LatentDecoder | undefined;
     const loop = await DenoisingLoop.load(request, {
       addon,
@@ -101,7 +92,7 @@ export class StableDiffusionXLPipeline implements Pipeline {
     });
     await decoder?.load(addon, { ...executable, communicator: loop.communicator });
     listener.phase('load', 'end');
-    return new StableDiffusionXLPipeline(checkpoint, loop, first, decoder, sizes);
+    return new StableDiffusionPipeline(checkpoint, loop, first, decoder, sizes);
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
@@ -112,7 +103,7 @@ export class StableDiffusionXLPipeline implements Pipeline {
 
     listener.phase('text', 'start');
     const conditioning = await this.#encodePrompt(request, record);
-    await this.#loop.beginSdxl(request, conditioning, record);
+    await this.#loop.beginUNet(request, conditioning, record);
     listener.phase('text', 'end');
 
     listener.phase('denoise', 'start');
@@ -143,41 +134,35 @@ export class StableDiffusionXLPipeline implements Pipeline {
     const negative = guided ? await this.#share(encoded?.negative, count) : undefined;
     const repeat = (embeds: PromptEmbeds): PromptEmbeds => ({
       embeds: repeatRows(embeds.embeds, request.numImagesPerPrompt),
-      pooled: repeatRows(embeds.pooled, request.numImagesPerPrompt),
+      pooled: embeds.pooled && repeatRows(embeds.pooled, request.numImagesPerPrompt),
     });
     const conditioning = { positive: repeat(positive), negative: negative ? repeat(negative) : undefined };
-    record('prompt_embeds', () => conditioning.positive.embeds);
-    record('pooled_prompt_embeds', () => conditioning.positive.pooled);
-    if (conditioning.negative) {
-      const { embeds, pooled } = conditioning.negative;
-      record('negative_prompt_embeds', () => embeds);
-      record('negative_pooled_prompt_embeds', () => pooled);
-    }
+    recordEmbeds('', conditioning.positive, record);
+    if (conditioning.negative) recordEmbeds('negative_', conditioning.negative, record);
     return conditioning;
   }
 
   async #encodeTexts(
-    text: SDXLTextEncoders,
+    text: TextEncoders,
     request: GenerationRequest,
     record: Recorder,
   ): Promise<Conditioning> {
     const positive = await text.encode(request.prompt);
-    record('input_ids', () => positive.ids);
-    record('input_ids_2', () => positive.ids2);
+    for (const [name, ids] of Object.entries(positive.ids)) record(name, () => ids);
     if (!this.#loop.topology.guided) return { positive, negative: undefined };
-    if (
-      request.negativePrompt.length === 0 &&
-      this.#checkpoint.modelIndex.force_zeros_for_empty_prompt !== false
-    ) {
-      return {
-        positive,
-        negative: { embeds: zerosLike(positive.embeds), pooled: zerosLike(positive.pooled) },
-      };
+    if (request.negativePrompt.length === 0 && this.#zeroesEmptyPrompt) {
+      const { embeds, pooled } = positive;
+      return { positive, negative: { embeds: zerosLike(embeds), pooled: pooled && zerosLike(pooled) } };
     }
     const negative = await text.encode(negativePrompts(request));
-    record('negative_input_ids', () => negative.ids);
-    record('negative_input_ids_2', () => negative.ids2);
+    for (const [name, ids] of Object.entries(negative.ids)) record(`negative_${name}`, () => ids);
     return { positive, negative };
+  }
+
+  /** SDXL's checkpoints have zeros for an empty negative prompt, unless they say otherwise. */
+  get #zeroesEmptyPrompt(): boolean {
+    const { pipelineClass, modelIndex } = this.#checkpoint;
+    return pipelineClass === 'StableDiffusionXLPipeline' && modelIndex.force_zeros_for_empty_prompt !== false;
   }
 
   /** The first rank's embeddings of `count` texts, on every rank. */
@@ -185,10 +170,10 @@ export class StableDiffusionXLPipeline implements Pipeline {
     const { tokens, features, pooled } = this.#sizes;
     const embeds = own ?? {
       embeds: float32([count, tokens, features]),
-      pooled: float32([count, pooled]),
+      pooled: pooled === undefined ? undefined : float32([count, pooled]),
     };
     await this.#loop.communicator?.broadcast(embeds.embeds.data, 0);
-    await this.#loop.communicator?.broadcast(embeds.pooled.data, 0);
+    if (embeds.pooled) await this.#loop.communicator?.broadcast(embeds.pooled.data, 0);
     return embeds;
   }
 
@@ -210,20 +195,9 @@ export class StableDiffusionXLPipeline implements Pipeline {
   }
 }
 
-async function readEmbedSizes(checkpoint: Checkpoint): Promise<EmbedSizes> {
-  const first = readCLIPTextConfig('text_encoder', await checkpoint.config('text_encoder'));
-  const second = readCLIPTextConfig('text_encoder_2', await checkpoint.config('text_encoder_2'));
-  if (second.projectionDim === undefined) {
-    throw new DistriError(
-      'checkpoint',
-      `text_encoder_2/config.json: SDXL needs a CLIPTextModelWithProjection in architectures`,
-    );
-  }
-  return {
-    tokens: first.maxPositions,
-    features: first.hiddenSize + second.hiddenSize,
-    pooled: second.projectionDim,
-  };
+function recordEmbeds(prefix: string, { embeds, pooled }: PromptEmbeds, record: Recorder): void {
+  record(`${prefix}prompt_embeds`, () => embeds);
+  if (pooled) record(`${prefix}pooled_prompt_embeds`, () => pooled);
 }
 
 function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): LatentSize {

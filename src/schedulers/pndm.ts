@@ -1,0 +1,205 @@
+import { expected } from '../runtime/errors.js';
+import { linearCombination, quotient, type Term } from './arithmetic.js';
+import { SchedulerConfig } from './config.js';
+import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
+import { round } from './numpy.js';
+import type { Scheduler } from './scheduler.js';
+import {
+  checkInferenceSteps,
+  leadingTimesteps,
+  linspaceTimesteps,
+  type TimestepSpacing,
+  timestepSpacings,
+  trailingTimesteps,
+} from './timesteps.js';
+
+const predictionTypes = ['epsilon', 'v_prediction'] as const;
+
+/** The points that Runge-Kutta steps lie between; there is one step less, each of four model calls. */
+const ORDER = 4;
+const CALLS = 4;
+
+/** Adams-Bashforth's weights of the last predictions, the newest first, by how many there are; over the divisor. */
+const multistep: readonly { readonly weights: readonly number[]; readonly divisor: number }[] = [
+  { weights: [1], divisor: 1 },
+  { weights: [3, -1], divisor: 2 },
+  { weights: [23, -16, 5], divisor: 12 },
+  { weights: [55, -59, 37, -9], divisor: 24 },
+];
+
+/** Pseudo numerical methods, Liu et al. (2022), as diffusers' PNDMScheduler: without its Runge-Kutta steps where `skip_prk_steps`. */
+export class PNDMScheduler implements Scheduler {
+  readonly timestepsDtype = 'int64';
+  readonly initNoiseSigma = 1;
+  readonly #schedule: NoiseSchedule;
+  readonly #predictionType: (typeof predictionTypes)[number];
+  readonly #spacing: TimestepSpacing;
+  readonly #stepsOffset: number;
+  readonly #skipRungeKutta: boolean;
+  readonly #finalAlpha: number;
+  #rungeKutta: readonly number[] = [];
+  #timesteps: readonly number[] = [];
+  #stride = 0;
+  #calls = 0;
+  /** The last predictions, the newest last. */
+  #predictions: Float32Array[] = [];
+  /** Where the step began that takes several calls. */
+  #origin: Float32Array | undefined;
+  #mean: Float32Array | undefined;
+
+  /** `values` is a scheduler_config.json, of this class or another. */
+  constructor(values: Readonly<Record<string, unknown>>) {
+    const config = new SchedulerConfig(values);
+    this.#schedule = readNoiseSchedule(config);
+    this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon');
+    this.#spacing = config.choice('timestep_spacing', timestepSpacings, 'leading');
+    this.#stepsOffset = config.stepsOffset();
+    this.#skipRungeKutta = config.boolean('skip_prk_steps', false);
+    this.#finalAlpha = config.boolean('set_alpha_to_one', false)
+      ? 1
+      : (this.#schedule.alphasCumprod[0] as number);
+  }
+
+  /** More than there are steps: some steps ask the model several times. */
+  get timesteps(): readonly number[] {
+    return this.#timesteps;
+  }
+
+  setTimesteps(numInferenceSteps: number): void {
+    const { numTrainTimesteps } = this.#schedule;
+    checkInferenceSteps(numInferenceSteps, numTrainTimesteps);
+    if (!this.#skipRungeKutta && numInferenceSteps < ORDER) {
+      throw expected(`at least ${ORDER} steps, or skip_prk_steps,`, 'num_inference_steps', numInferenceSteps);
+    }
+    const spaced = this.#spacedTimesteps(numInferenceSteps);
+    this.#stride = Math.floor(numTrainTimesteps / numInferenceSteps);
+    this.#rungeKutta = this.#skipRungeKutta ? [] : rungeKuttaTimesteps(spaced, this.#stride);
+    this.#timesteps = this.#skipRungeKutta
+      ? [...spaced.slice(0, 2), ...spaced.slice(1)]
+      : [...this.#rungeKutta, ...spaced.slice(ORDER - 1)];
+    this.#calls = 0;
+    this.#predictions = [];
+    this.#origin = undefined;
+    this.#mean = undefined;
+  }
+
+  scaleModelInput(sample: Float32Array): Float32Array {
+    return sample;
+  }
+
+  step(modelOutput: Float32Array, timestep: number, sample: Float32Array): Float32Array {
+    const next =
+      this.#calls < this.#rungeKutta.length
+        ? this.#stepRungeKutta(modelOutput, timestep, sample)
+        : this.#stepMultistep(modelOutput, timestep, sample);
+    this.#calls++;
+    return next;
+  }
+
+  addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
+    const alpha = this.#alphaAt(timestep);
+    return linearCombination([
+      [squareRoot(alpha), original],
+      [squareRoot(1 - alpha), noise],
+    ]);
+  }
+
+  /** Descending. */
+  #spacedTimesteps(count: number): number[] {
+    const { numTrainTimesteps } = this.#schedule;
+    switch (this.#spacing) {
+      case 'linspace':
+        return linspaceTimesteps(numTrainTimesteps - 1, count).map(round);
+      case 'leading':
+        return leadingTimesteps(numTrainTimesteps, count, this.#stepsOffset);
+      case 'trailing':
+        return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
+    }
+  }
+
+  #stepRungeKutta(modelOutput: Float32Array, timestep: number, sample: Float32Array): Float32Array {
+    const call = this.#calls % CALLS;
+    if (call === 0) {
+      this.#predictions.push(modelOutput);
+      this.#origin = sample;
+    }
+    const weight = call === 0 || call === CALLS - 1 ? 1 / 6 : 1 / 3;
+    const part: Term = [Math.fround(weight), modelOutput];
+    this.#mean = linearCombination(this.#mean ? [[1, this.#mean], part] : [part]);
+    const output = call === CALLS - 1 ? this.#mean : modelOutput;
+    if (call === CALLS - 1) this.#mean = undefined;
+    const previous = timestep - (this.#calls % 2 === 1 ? 0 : Math.floor(this.#stride / 2));
+    const first = this.#rungeKutta[this.#calls - call] as number;
+    return this.#transfer(this.#origin ?? sample, first, previous, output);
+  }
+
+  #stepMultistep(modelOutput: Float32Array, timestep: number, sample: Float32Array): Float32Array {
+    if (this.#calls === 1) {
+      // The first step once more, with the mean of the predictions at its two ends.
+      const [first = modelOutput] = this.#predictions;
+      const sum = linearCombination([
+        [1, modelOutput],
+        [1, first],
+      ]);
+      return this.#transfer(this.#origin ?? sample, timestep + this.#stride, timestep, quotient(sum, 2));
+    }
+    if (this.#calls === 0) this.#origin = sample;
+    this.#predictions = [...this.#predictions.slice(-3), modelOutput];
+    return this.#transfer(sample, timestep, timestep - this.#stride, this.#combinePredictions());
+  }
+
+  #combinePredictions(): Float32Array {
+    const newestFirst = this.#predictions.toReversed();
+    const { weights, divisor } = multistep[newestFirst.length - 1] as (typeof multistep)[number];
+    const sum = linearCombination(
+      newestFirst.map((prediction, index): Term => [weights[index] as number, prediction]),
+    );
+    return quotient(sum, divisor);
+  }
+
+  /** Formula 9 of the paper: the sample moved from one timestep to another. */
+  #transfer(sample: Float32Array, from: number, to: number, modelOutput: Float32Array): Float32Array {
+    const alpha = this.#alphaAt(from);
+    const target = this.#alphaAt(to);
+    const beta = Math.fround(1 - alpha);
+    const epsilon =
+      this.#predictionType === 'epsilon'
+        ? modelOutput
+        : linearCombination([
+            [squareRoot(alpha), modelOutput],
+            [squareRoot(beta), sample],
+          ]);
+    const root = squareRoot(Math.fround(Math.fround(alpha * beta) * target));
+    const denominator = Math.fround(Math.fround(alpha * squareRoot(1 - target)) + root);
+    const difference = Math.fround(target - alpha);
+    return linearCombination([
+      [squareRoot(target / alpha), sample],
+      [-1, quotient(linearCombination([[difference, epsilon]]), denominator)],
+    ]);
+  }
+
+  /** After the last step there is no timestep, and the image is as clean as the configuration says. */
+  #alphaAt(timestep: number): number {
+    return timestep < 0 ? this.#finalAlpha : (this.#schedule.alphasCumprod[timestep] as number);
+  }
+}
+
+/** The first steps' timesteps, each with one half a stride on, as the four calls of a step visit them. */
+function rungeKuttaTimesteps(spaced: readonly number[], stride: number): number[] {
+  const half = Math.floor(stride / 2);
+  // From the smallest timestep to the largest, as diffusers builds the list.
+  const points = spaced
+    .slice(0, ORDER)
+    .toReversed()
+    .flatMap((timestep) => [timestep, timestep + half]);
+  return points
+    .slice(0, -1)
+    .flatMap((point) => [point, point])
+    .slice(1, -1)
+    .toReversed();
+}
+
+/** In float32, also of a difference or product that was not rounded yet. */
+function squareRoot(value: number): number {
+  return Math.fround(Math.sqrt(Math.fround(value)));
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { assertClose, openDiffusers, tinySd15, tinySdxl } from '../support/golden.js';
+import { Cli, inNewFolder } from './cli.js';
+
+test('run-sd draws what diffusers draws, on one rank and on several', () =>
+  inNewFolder(async (folder) => {
+    const prompt = 'Astronaut in a jungle, cold color palette, muted colors, detailed, 8k';
+    const wanted = await (await openDiffusers('sd15_pndm')).read('final_latents');
+    for (const [index, ranks] of [
+      ['-n', '1'],
+      ['-n', '2'],
+      ['-n', '4', '--sync_mode', 'full_sync'],
+      ['-n', '3', '--parallelism', 'tensor'],
+    ].entries()) {
+      const path = join(folder, `${index}.safetensors`);
+      const common = ['--model', tinySd15, '--prompt', prompt, '--seed', '102', '--num_inference_steps', '8'];
+      const output = ['--output_type', 'latent', '--output_path', path];
+      const { status, stderr } = await new Cli(['run-sd', ...common, ...ranks, ...output], folder).ended;
+      assert.equal(status, 0, stderr);
+      assert.match(stderr, /8 pndm steps, guidance 7.5/);
+      const latents = await (await SafetensorsFile.open(path)).read('latents');
+      assertClose(latents, wanted, { relative: 1e-5 }, ranks.join(' '));
+    }
+  }));
+
+test('run-sd says that it does not run a safety checker', () =>
+  inNewFolder(async (folder) => {
+    const model = join(folder, 'model');
+    await cp(tinySd15, model, { recursive: true });
+    const path = join(model, 'model_index.json');
+    const index = JSON.parse(await readFile(path, 'utf8')) as Record<string, unknown>;
+    index.safety_checker = ['stable_diffusion', 'StableDiffusionSafetyChecker'];
+    await writeFile(path, JSON.stringify(index));
+    const args = ['run-sd', '--model', model, '-n', '1', '--num_inference_steps', '1'];
+    const { status, stderr } = await new Cli([...args, '--output_path', 'picture.png'], folder).ended;
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /safety_checker is not run/);
+  }));
+
+test('run-sd refuses what it cannot do before it starts ranks', () =>
+  inNewFolder(async (folder) => {
+    for (const [args, status, message] of [
+      [[], 2, /Expected a folder or hub id of a StableDiffusionPipeline for --model/],
+      [['--model', tinySdxl], 3, /expected a checkpoint of StableDiffusionPipeline/],
+      [['--model', tinySd15, '--num_inference_steps', '1001'], 2, /num_inference_steps/],
+    ] as const) {
+      const ended = await new Cli(['run-sd', ...args], folder).ended;
+      assert.equal(ended.status, status, ended.stderr);
+      assert.match(ended.stderr, message);
+    }
+  }));
