@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -188,6 +189,8 @@ class NapiCommunicator : public Napi::ObjectWrap<NapiCommunicator> {
                        {InstanceMethod<&NapiCommunicator::Connect>("connect"),
                         InstanceMethod<&NapiCommunicator::Barrier>("barrier"),
                         InstanceMethod<&NapiCommunicator::Broadcast>("broadcast"),
+                        InstanceMethod<&NapiCommunicator::Publish>("publish"),
+                        InstanceMethod<&NapiCommunicator::Fetch>("fetch"),
                         InstanceMethod<&NapiCommunicator::Statistics>("statistics"),
                         InstanceMethod<&NapiCommunicator::Close>("close")});
   }
@@ -227,6 +230,51 @@ class NapiCommunicator : public Napi::ObjectWrap<NapiCommunicator> {
       return Start(info, {info[0]},
                    [=](ShmCommunicator& communicator) { communicator.broadcast(data, bytes, root); });
     });
+  }
+
+  // Waits for nobody, so it needs no thread of its own.
+  void Publish(const Napi::CallbackInfo& info) {
+    const std::shared_ptr<ShmCommunicator> communicator = Opened(info.Env());
+    const SlotData slot = ReadSlotData(info, *communicator, 2, communicator->rank());
+    const int64_t tick = ReadInteger(info[1], "tick", 0, kMaxSafeInteger);
+    Translating(info.Env(), [&] {
+      std::memcpy(communicator->buffer(slot.index, tick), slot.data, slot.bytes);
+      communicator->publish(slot.index, tick);
+    });
+  }
+
+  Napi::Value Fetch(const Napi::CallbackInfo& info) {
+    return Rejecting(info.Env(), [&] {
+      const std::shared_ptr<ShmCommunicator> communicator = Opened(info.Env());
+      const int peer = ReadInt(info[1], "peer", 0, communicator->size() - 1);
+      const int64_t tick = ReadInteger(info[2], "tick", 0, kMaxSafeInteger);
+      const SlotData slot = ReadSlotData(info, *communicator, 3, peer);
+      return Start(info, {info[3]}, [=](ShmCommunicator& opened) {
+        std::memcpy(slot.data, opened.fetch(slot.index, peer, tick), slot.bytes);
+      });
+    });
+  }
+
+  struct SlotData {
+    int index;
+    void* data;
+    size_t bytes;
+  };
+
+  // The slot of the first argument, and the typed array of another one, which must be as long as what `rank`
+  // publishes in it.
+  static SlotData ReadSlotData(const Napi::CallbackInfo& info, const ShmCommunicator& communicator,
+                               size_t argument, int rank) {
+    const int slot = ReadInt(info[0], "slot", 0, INT32_MAX);
+    if (!info[argument].IsTypedArray()) ThrowTypeError("a typed array", "data", info[argument]);
+    const size_t bytes = info[argument].As<Napi::TypedArray>().ByteLength();
+    const size_t wanted = Translating(info.Env(), [&] { return communicator.slot_bytes(slot, rank); });
+    if (bytes != wanted) {
+      throw ProtocolError(info.Env(), "slot " + std::to_string(slot) + " of rank " + std::to_string(rank) +
+                                          " has " + std::to_string(wanted) + " bytes, the data " +
+                                          std::to_string(bytes));
+    }
+    return {slot, info[argument].As<Napi::Uint8Array>().Data(), bytes};
   }
 
   Napi::Value Statistics(const Napi::CallbackInfo& info) {

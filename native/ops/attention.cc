@@ -1,53 +1,11 @@
 #include "ops/attention.h"
 
-#include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
+#include "ops/attend.h"
 #include "ops/copy.h"
 
 namespace distri::ops {
-namespace {
-
-// Keys and values `[B, tokens, C]` of some tokens.
-struct Source {
-  const float* keys;
-  const float* values;
-  int64_t tokens;
-};
-
-void CheckHeads(const Input& queries, int64_t heads) {
-  if (queries.shape.size() != 3 || heads < 1 || queries.shape[2] % heads != 0) {
-    throw std::invalid_argument("expected queries [B, tokens, C] with C a multiple of " +
-                                std::to_string(heads) + " heads, not " + ToString(queries.shape));
-  }
-}
-
-// Every block of queries of every head of every image is a task of its own.
-void AttendAll(const KernelContext& context, const Input& queries, int64_t heads,
-               const std::vector<Source>& sources, float* out) {
-  const size_t tokens = static_cast<size_t>(queries.shape[1]);
-  const size_t channels = static_cast<size_t>(queries.shape[2]);
-  const size_t width = channels / static_cast<size_t>(heads);
-  const size_t blocks = (tokens + kQueryBlock - 1) / kQueryBlock;
-  const size_t image_heads = static_cast<size_t>(queries.shape[0] * heads);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(width));
-  context.ParallelFor(image_heads * blocks, [&](size_t task) {
-    const size_t image = task / blocks / static_cast<size_t>(heads);
-    const size_t column = task / blocks % static_cast<size_t>(heads) * width;
-    AttentionHead head{width, channels, scale, {}};
-    for (const Source& source : sources) {
-      const size_t count = static_cast<size_t>(source.tokens);
-      const size_t offset = image * count * channels + column;
-      head.segments.push_back({source.keys + offset, source.values + offset, count});
-    }
-    const size_t first = task % blocks * kQueryBlock;
-    const size_t offset = (image * tokens + first) * channels + column;
-    AttendBlock(head, queries.data + offset, std::min(kQueryBlock, tokens - first), out + offset);
-  });
-}
-
-}  // namespace
 
 void Attention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
 
@@ -64,7 +22,7 @@ void Attention::Compute(KernelContext& context) {
                                 " do not fit queries " + ToString(queries.shape));
   }
   float* out = context.GetOutput(0, queries.shape);
-  AttendAll(context, queries, heads_, {{keys.data, values.data, keys.shape[1]}}, out);
+  AttendAll(context, queries, heads_, {{keys.data, values.data, keys.shape[1], keys.shape[1]}}, out);
 }
 
 void PatchAttention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
@@ -95,17 +53,17 @@ void PatchAttention::Compute(KernelContext& context) {
   float* out = context.GetOutput(0, queries.shape);
   // Peers may be waiting: publish first.
   if (exchange_ && (fresh_ || exchange_->step().publish)) PublishOwn(context, keys, values);
-  std::vector<Source> sources;
+  std::vector<TokenSource> sources;
   for (size_t part = 0; part < peers_.size(); ++part) {
     if (part == index_) {
-      sources.push_back({keys.data, values.data, tokens_[part]});
+      sources.push_back({keys.data, values.data, tokens_[part], tokens_[part]});
       continue;
     }
     const int64_t tick = fresh_ ? exchange_->step().tick : exchange_->step().read_tick;
     const size_t count = static_cast<size_t>(queries.shape[0] * tokens_[part] * queries.shape[2]);
     const void* data = exchange_->Fetch(peers_[part], tick, 2 * count * sizeof(float));
     const auto* theirs = static_cast<const float*>(data);
-    sources.push_back({theirs, theirs + count, tokens_[part]});
+    sources.push_back({theirs, theirs + count, tokens_[part], tokens_[part]});
   }
   AttendAll(context, queries, heads_, sources, out);
 }

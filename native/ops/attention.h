@@ -3,7 +3,6 @@
 #include <optional>
 #include <vector>
 
-#include "ops/attention_block.h"
 #include "ops/custom_op.h"
 #include "ops/exchange.h"
 

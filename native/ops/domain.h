@@ -3,6 +3,7 @@
 
 #include "ops/all_reduce_sum.h"
 #include "ops/attention.h"
+#include "ops/cached_attention.h"
 #include "ops/gather_bands.h"
 #include "ops/group_norm.h"
 #include "ops/halo_exchange.h"
@@ -22,6 +23,7 @@ class Domain {
  private:
   CustomOp<AllReduceSum> all_reduce_sum_;
   CustomOp<Attention> attention_;
+  CustomOp<CachedAttention> cached_attention_;
   CustomOp<GatherBands> gather_bands_;
   CustomOp<GroupNorm> group_norm_;
   CustomOp<HaloExchange> halo_exchange_;

@@ -75,6 +75,10 @@ export interface Communicator {
   barrier(): Promise<void>;
   /** Copies `data` of rank `root` into `data` of the others. Same byte length on all ranks. */
   broadcast(data: Float32Array | BigInt64Array | Uint8Array, root: number): Promise<void>;
+  /** Leaves `data`, of the slot's size, for the others to read at this tick; waits for nobody. */
+  publish(slot: number, tick: number, data: Float32Array): void;
+  /** Copies what `peer` published in the slot at this tick, as long as `data`, into `data`; waits for it. */
+  fetch(slot: number, peer: number, tick: number, data: Float32Array): Promise<void>;
   statistics(): CommunicatorStatistics;
   /** Unmaps; the object is unusable afterwards. Sessions that use it must be released first. */
   close(): void;
