@@ -5,7 +5,7 @@ import { float32 } from '../tensor/tensor.js';
 
 /**
  * Numbers to waves: x `[n]` -> `[n, width]`, cosines first when `flipSinToCos`. As diffusers' get_timestep_embedding
- * (scale 1, maximal period 10000), with its frequencies in float32.
+ * (scale 1, maximal period 10000), with its frequencies in float32, rounded where torch rounds.
  */
 export function sinusoidalEmbedding(
   kernels: Kernels,
@@ -15,8 +15,9 @@ export function sinusoidalEmbedding(
   { flipSinToCos, freqShift }: { flipSinToCos: boolean; freqShift: number },
 ): Value {
   const half = Math.floor(width / 2);
+  const lowest = Math.fround(-Math.log(10000));
   const frequencies = Float32Array.from({ length: half }, (_, index) =>
-    Math.exp(Math.fround(Math.fround(-Math.log(10000) * index) / (half - freqShift))),
+    Math.exp(Math.fround(Math.fround(lowest * index) / (half - freqShift))),
   );
   const count = x.shape[0] as number;
   const column = kernels.reshape(`${name}/column`, x, [count, 1]);
