@@ -45,6 +45,18 @@ export interface NodeSpec {
   readonly attributes?: Readonly<Record<string, Attribute>>;
 }
 
+/** How a graph is serialized for several sizes; see flexible.ts. */
+export interface Flexibility {
+  /** Dimensions of values by name, with a word where sizes differ. Values that are not named are as they are. */
+  readonly dims: ReadonlyMap<string, readonly (number | string)[]>;
+  /** What takes the place of constants. */
+  readonly replaced: ReadonlyMap<string, Tensor>;
+  /** Constants that the caller gives. */
+  readonly given: ReadonlySet<string>;
+}
+
+const rigid: Flexibility = { dims: new Map(), replaced: new Map(), given: new Set() };
+
 /** One serialized graph and what goes in and out of it. */
 export interface CompiledGraph {
   readonly model: Uint8Array;
@@ -86,6 +98,7 @@ export class Graph {
   readonly #inputs: Value[] = [];
   readonly #initializers = new Map<string, Record<string, unknown>>();
   readonly #slices = new Map<string, TensorSlice>();
+  readonly #constants = new Map<string, Tensor>();
   readonly #nodes: Operation[] = [];
   readonly #outputs: Value[] = [];
 
@@ -123,6 +136,7 @@ export class Graph {
   /** A small tensor kept inside the model. */
   constant(name: string, tensor: Tensor): Value {
     this.#initializers.set(name, inlineTensor(name, tensor));
+    this.#constants.set(name, tensor);
     return this.#define({
       name,
       dtype: tensor.dtype,
@@ -165,6 +179,16 @@ export class Graph {
     return this.#values.get(name);
   }
 
+  /** All values in the order of their definition. */
+  get values(): readonly Value[] {
+    return [...this.#values.values()];
+  }
+
+  /** The tensors that are kept inside the model, by name. */
+  get constants(): ReadonlyMap<string, Tensor> {
+    return this.#constants;
+  }
+
   /** The initializers' names and shapes in order of first use. */
   get weights(): readonly Value[] {
     return [...this.#initializers.keys()].map((name) => this.#values.get(name) as Value);
@@ -185,7 +209,7 @@ export class Graph {
     return this.#outputs;
   }
 
-  compile(): CompiledProgram {
+  compile(flexibility: Flexibility = rigid): CompiledProgram {
     const stepNodes = fuseResiduals(
       this.#nodes.filter((node) => node.phase === 'step'),
       this.#outputs,
@@ -194,6 +218,7 @@ export class Graph {
     const consumed = new Set(stepNodes.flatMap((node) => operandNames(node)));
     const handedOver = imageNodes.flatMap((node) => node.outputs).filter((value) => consumed.has(value.name));
     const stepInputs = this.#inputs.filter((value) => consumed.has(value.name) || value.phase === 'step');
+    const given = [...flexibility.given].map((name) => this.#values.get(name) as Value);
     const imageOutputs = [...handedOver, ...this.#outputs.filter((value) => value.phase !== 'step')];
     return {
       image:
@@ -201,8 +226,9 @@ export class Graph {
       step: this.#compileGraph(
         'step',
         stepNodes,
-        [...stepInputs, ...handedOver],
+        [...stepInputs, ...handedOver, ...given],
         this.#outputs.filter((value) => value.phase === 'step'),
+        flexibility,
       ),
     };
   }
@@ -210,23 +236,28 @@ export class Graph {
   #compileGraph(
     name: string,
     nodes: readonly Operation[],
-    given: readonly Value[] | undefined,
+    givenInputs: readonly Value[] | undefined,
     outputs: readonly Value[],
+    { dims, replaced, given }: Flexibility = rigid,
   ): CompiledGraph {
     const operands = new Set(nodes.flatMap((node) => operandNames(node)));
-    const inputs = given ?? this.#inputs.filter((value) => operands.has(value.name));
+    const inputs = givenInputs ?? this.#inputs.filter((value) => operands.has(value.name));
     const visible = new Set(outputs.map((value) => value.name));
     const initializers = [...this.#initializers]
-      .filter(([key]) => operands.has(key))
-      .map(([, tensor]) => tensor);
+      .filter(([key]) => operands.has(key) && !given.has(key))
+      .map(([key, tensor]) => {
+        const other = replaced.get(key);
+        return other ? inlineTensor(key, other) : tensor;
+      });
     const inner = nodes.flatMap((node) => node.outputs).filter((value) => !visible.has(value.name));
+    const describe = (value: Value) => valueInfo(value, dims.get(value.name) ?? value.shape);
     const graph = {
       name,
       node: nodes.map(nodeProto),
       initializer: initializers,
-      input: inputs.map(valueInfo),
-      output: outputs.map(valueInfo),
-      valueInfo: inner.map(valueInfo),
+      input: inputs.map(describe),
+      output: outputs.map(describe),
+      valueInfo: inner.map(describe),
     };
     const model = encodeModel({ irVersion: 9, producerName: 'distri', graph, opsetImport: opsets });
     const slices = this.slices.filter(({ name: weight }) => operands.has(weight));
@@ -271,8 +302,8 @@ function attributeProto(name: string, { type, value }: Attribute): Record<string
   }
 }
 
-function valueInfo({ name, dtype, shape }: Value): Record<string, unknown> {
-  const dim = shape.map((dimValue) => ({ dimValue }));
+function valueInfo({ name, dtype }: Value, dims: readonly (number | string)[]): Record<string, unknown> {
+  const dim = dims.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
   return { name, type: { tensorType: { elemType: elementType[dtype], shape: { dim } } } };
 }
 

@@ -74,7 +74,7 @@ const root = protobuf.Root.fromJSON({
       fields: { dim: { rule: 'repeated', type: 'DimensionProto', id: 1 } },
     },
     DimensionProto: {
-      fields: { dimValue: { type: 'int64', id: 1 } },
+      fields: { dimValue: { type: 'int64', id: 1 }, dimParam: { type: 'string', id: 2 } },
     },
   },
 });

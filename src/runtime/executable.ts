@@ -31,7 +31,7 @@ export class Executable {
     this.#session = session;
     this.slices = slices;
     this.#inputs = graph.inputs;
-    this.#results = Object.fromEntries(graph.outputs.map((value) => [value.name, emptyTensor(value)]));
+    this.#results = emptyTensors(graph.outputs);
   }
 
   static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
@@ -49,14 +49,18 @@ export class Executable {
     return new Executable(session, graph, slices);
   }
 
-  /** Runs the graph. The tensors returned are the same at every call: what should outlive the next call must be copied. */
+  /**
+   * Runs the graph. The tensors returned are the same at every call: what should outlive the next call must be copied. A graph without fixed sizes
+   * writes to `results`.
+   */
   async run(
     inputs: Readonly<Record<string, Tensor>>,
     step?: Step,
+    results: Readonly<Record<string, Tensor>> = this.#results,
   ): Promise<Readonly<Record<string, Tensor>>> {
     const given = Object.fromEntries(this.#inputs.map(({ name }) => [name, inputs[name] as Tensor]));
-    await this.#session.run(given, this.#results, step);
-    return this.#results;
+    await this.#session.run(given, results, step);
+    return results;
   }
 
   release(): void {
@@ -70,6 +74,11 @@ export function floatResult(results: Readonly<Record<string, Tensor>>, name: str
   if (tensor?.dtype !== 'float32')
     throw new DistriError('internal', toError(`no float32 result ${name}`).message);
   return tensor as Tensor<'float32'>;
+}
+
+/** Room for values, by name. */
+export function emptyTensors(values: readonly Value[]): Readonly<Record<string, Tensor>> {
+  return Object.fromEntries(values.map((value) => [value.name, emptyTensor(value)]));
 }
 
 function emptyTensor({ dtype, shape }: Value): Tensor {
