@@ -97,6 +97,11 @@ export class DDIMScheduler implements Scheduler {
     return linearCombination(terms);
   }
 
+  /** There is nothing to go on from. */
+  fork(): DDIMScheduler {
+    return this;
+  }
+
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
     const alpha = this.#alphaAt(timestep);
     return linearCombination([

@@ -50,6 +50,7 @@ const MANY_STEPS = 15;
 export class DPMSolverMultistepScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;
+  readonly #values: Readonly<Record<string, unknown>>;
   readonly #schedule: NoiseSchedule;
   readonly #trainingSigmas: Float32Array;
   readonly #solverOrder: number;
@@ -73,6 +74,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
 
   /** `values` is a scheduler_config.json, of this class or another. */
   constructor(values: Readonly<Record<string, unknown>>) {
+    this.#values = values;
     const config = new SchedulerConfig(values);
     config.refuse(['use_flow_sigmas', 'variance_type']);
     this.#schedule = readNoiseSchedule(config);
@@ -134,6 +136,15 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     }
     this.#position.advance();
     return linearCombination(terms);
+  }
+
+  fork(cut: (whole: Float32Array) => Float32Array): DPMSolverMultistepScheduler {
+    const fork = new DPMSolverMultistepScheduler(this.#values);
+    fork.#timesteps = this.#timesteps;
+    fork.#sigmas = this.#sigmas;
+    fork.#position = this.#position.copy();
+    fork.#outputs = this.#outputs.map(cut);
+    return fork;
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {

@@ -29,6 +29,7 @@ const timestepTypes = ['discrete', 'continuous'] as const;
 /** Euler's method, algorithm 2 of Karras et al. (2022) without churn, as diffusers' EulerDiscreteScheduler. */
 export class EulerDiscreteScheduler implements Scheduler {
   readonly timestepsDtype = 'float32';
+  readonly #values: Readonly<Record<string, unknown>>;
   readonly #schedule: NoiseSchedule;
   readonly #trainingSigmas: Float32Array;
   readonly #predictionType: (typeof predictionTypes)[number];
@@ -46,6 +47,7 @@ export class EulerDiscreteScheduler implements Scheduler {
 
   /** `values` is a scheduler_config.json, of this class or another. */
   constructor(values: Readonly<Record<string, unknown>>) {
+    this.#values = values;
     const config = new SchedulerConfig(values);
     this.#schedule = readNoiseSchedule(config);
     this.#trainingSigmas = trainingSigmas(this.#schedule);
@@ -85,8 +87,8 @@ export class EulerDiscreteScheduler implements Scheduler {
     this.#position = new StepPosition(this.#timesteps);
   }
 
-  scaleModelInput(sample: Float32Array, timestep: number): Float32Array {
-    return quotient(sample, deviationAt(this.#sigmas[this.#position.at(timestep)] as number));
+  scaleModelInput(sample: Float32Array, timestep: number, index = this.#position.at(timestep)): Float32Array {
+    return quotient(sample, deviationAt(this.#sigmas[index] as number));
   }
 
   step(modelOutput: Float32Array, timestep: number, sample: Float32Array): Float32Array {
@@ -103,6 +105,14 @@ export class EulerDiscreteScheduler implements Scheduler {
     ]);
     this.#position.advance();
     return next;
+  }
+
+  fork(): EulerDiscreteScheduler {
+    const fork = new EulerDiscreteScheduler(this.#values);
+    fork.#timesteps = this.#timesteps;
+    fork.#sigmas = this.#sigmas;
+    fork.#position = this.#position.copy();
+    return fork;
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {

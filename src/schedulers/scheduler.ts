@@ -23,8 +23,11 @@ export interface Scheduler {
   readonly initNoiseSigma: number;
   /** Plans a run, and forgets the one before. */
   setTimesteps(numInferenceSteps: number): void;
-  /** What the model is to see of a sample at a timestep. */
-  scaleModelInput(sample: Float32Array, timestep: number): Float32Array;
+  /**
+   * What the model is to see of a sample at a timestep: by default of the next step, or of the one with this index in `timesteps`, for who scales
+   * but does not step.
+   */
+  scaleModelInput(sample: Float32Array, timestep: number, index?: number): Float32Array;
   /** The sample after a timestep, a new array. Steps are taken in the order of `timesteps`, from any of them on. */
   step(
     modelOutput: Float32Array,
@@ -32,6 +35,11 @@ export interface Scheduler {
     sample: Float32Array,
     options?: StepOptions,
   ): Float32Array;
+  /**
+   * A scheduler that goes on from where this one is, independent of it, with part of the samples: `cut` takes that part out of an array as long as the
+   * samples so far.
+   */
+  fork(cut: (whole: Float32Array) => Float32Array): Scheduler;
   /** A clean sample as noisy as samples are before the step at a timestep. */
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array;
 }

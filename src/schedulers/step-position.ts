@@ -14,6 +14,12 @@ export class StepPosition {
     return this.#index;
   }
 
+  copy(): StepPosition {
+    const copy = new StepPosition(this.#timesteps);
+    copy.#index = this.#index;
+    return copy;
+  }
+
   advance(): void {
     if (this.#index !== undefined) this.#index++;
   }
