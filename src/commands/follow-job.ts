@@ -15,7 +15,7 @@ export function followJob(progress: Progress): GroupListener {
   let label = labels.load;
   let done = 0;
   return (rank, event) => {
-    if (rank !== 0) return;
+    if (rank !== 0 || event.type === 'place') return;
     if (event.type === 'step') done = event.step + 1;
     else if (event.event === 'start') label = labels[event.name];
     progress.update(done, label);

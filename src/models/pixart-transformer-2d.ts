@@ -142,6 +142,7 @@ export class PixArtTransformer2DModel {
     const grid: PatchGrid = { rows: rows / patchSize, columns: columns / patchSize, patchSize };
     const result = this.#layers.blocks({
       count,
+      batch,
       features,
       grid,
       embed: () => {

@@ -1,10 +1,13 @@
 import type { ParallelismName } from '../pipelines/request.js';
+import { DistriError } from '../runtime/errors.js';
 import { displacedPatch } from './displaced-patch.js';
 import { naivePatch } from './naive-patch.js';
 import type { Parallelism, ParallelismContext } from './parallelism.js';
 import { tensorParallel } from './tensor-parallel.js';
 
-const strategies: Readonly<Record<ParallelismName, (context: ParallelismContext) => Parallelism>> = {
+const strategies: Readonly<
+  Record<Exclude<ParallelismName, 'pipefusion'>, (context: ParallelismContext) => Parallelism>
+> = {
   patch: displacedPatch,
   naive_patch: naivePatch,
   tensor: tensorParallel,
@@ -12,5 +15,12 @@ const strategies: Readonly<Record<ParallelismName, (context: ParallelismContext)
 
 /** The strategy that `--parallelism` names, set up for one rank. Refuses what the picture's size does not allow. */
 export function createParallelism(context: ParallelismContext): Parallelism {
-  return strategies[context.options.parallelism](context);
+  const { parallelism } = context.options;
+  if (parallelism === 'pipefusion') {
+    throw new DistriError(
+      'unsupported',
+      'pipefusion divides the blocks of a transformer, and this model is a UNet; patch would work',
+    );
+  }
+  return strategies[parallelism](context);
 }

@@ -87,6 +87,8 @@ export interface Modulation {
 /** A transformer as a row of blocks that all take and give tokens of one width. */
 export interface BlocksSpec {
   readonly count: number;
+  /** Of the tokens. */
+  readonly batch: number;
   readonly features: number;
   readonly grid: PatchGrid;
   /** Makes the tokens of the first block, out of inputs that it declares. */

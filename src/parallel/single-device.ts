@@ -169,18 +169,7 @@ export class SingleDevice implements Layers {
   patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value {
     const { inChannels, features, grid } = spec;
     const { patchSize } = grid;
-    const { row, rows, column, columns } = this.gridArea(grid);
-    const cut = (image: Value, axis: number, start: number, length: number, total: number) =>
-      length === total
-        ? image
-        : this.kernels.slice(
-            `${name}/part${axis}`,
-            image,
-            axis,
-            start * patchSize,
-            (start + length) * patchSize,
-          );
-    const own = cut(cut(x, 2, row, rows, grid.rows), 3, column, columns, grid.columns);
+    const own = this.ownPatches(x, name, grid);
     const weight = this.parameter(`${name}.proj.weight`, [features, inChannels, patchSize, patchSize]);
     const bias = this.parameter(`${name}.proj.bias`, [features]);
     const options = { stride: patchSize, padding: [0, 0, 0, 0] } as const;
@@ -230,6 +219,26 @@ export class SingleDevice implements Layers {
     const [rows, columns] = like.shape.slice(2) as [number, number];
     const planes = this.kernels.transpose(`${name}/planes`, x, [0, 2, 1]);
     return this.kernels.reshape(name, planes, [batch, features, rows, columns]);
+  }
+
+  /** Of the whole latents those that this rank's tokens are made of. */
+  protected ownPatches(x: Value, name: string, grid: PatchGrid): Value {
+    const { row, rows, column, columns } = this.gridArea(grid);
+    const ownRows = rows === grid.rows ? x : this.cutPatches(x, name, grid, 2, row, rows);
+    return columns === grid.columns ? ownRows : this.cutPatches(ownRows, name, grid, 3, column, columns);
+  }
+
+  /** `count` rows (axis 2) or columns (axis 3) of patches. */
+  protected cutPatches(
+    x: Value,
+    name: string,
+    { patchSize }: PatchGrid,
+    axis: 2 | 3,
+    start: number,
+    count: number,
+  ): Value {
+    const end = (start + count) * patchSize;
+    return this.kernels.slice(`${name}/part${axis}`, x, axis, start * patchSize, end);
   }
 
   /** Which patches this rank's tokens are. */

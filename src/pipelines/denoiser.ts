@@ -138,7 +138,7 @@ export class Denoiser {
 /** The model's graphs on one rank and the names of their results, in the order of the strategy's variants. */
 export function buildNoiseModel(
   model: NoiseModel,
-  parallelism: Parallelism,
+  parallelism: Pick<Parallelism, 'variants' | 'layers'>,
   weights: WeightSource,
   shape: LatentShape,
 ): { readonly graph: Graph; readonly output: string }[] {

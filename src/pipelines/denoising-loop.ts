@@ -3,10 +3,12 @@ import type { RankContext } from '../runtime/rank-context.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { createScheduler } from '../schedulers/create.js';
 import type { Scheduler } from '../schedulers/scheduler.js';
-import { createGenerator, type Generator } from '../tensor/random.js';
-import { float32, int64, type Tensor } from '../tensor/tensor.js';
+import { createGenerator } from '../tensor/random.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, guidanceRows, tileRows } from './conditioning.js';
 import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs } from './denoiser.js';
+import { guidedNoise } from './guided-noise.js';
+import { initialLatents, stepName } from './initial-latents.js';
 import type { ComponentSource } from './noise-model.js';
 import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
 
@@ -32,11 +34,24 @@ export interface LoopOptions {
   readonly reserve?: SlotReservation;
 }
 
+/** Noise to latents on all ranks, however they share the work. */
+export interface LatentLoop {
+  readonly topology: Topology;
+  /** This rank's. */
+  readonly role: RankRole;
+  readonly communicator: Communicator | undefined;
+  /** Tells the model what all steps of a request share: its inputs by name, of this rank's rows of the batch. */
+  begin(given: Readonly<Record<string, Tensor>>): Promise<void>;
+  /** All steps of the request that was begun; returns its latents `[images, channels, rows, columns]`. */
+  run(request: GenerationRequest, listener: ProgressListener, record: Recorder): Promise<Tensor<'float32'>>;
+  release(): void;
+}
+
 /**
  * Noise to latents: the UNet on all ranks, and the scheduler, which every rank steps on the whole latents. As the denoising
  * loop of diffusers' StableDiffusionXLPipeline.
  */
-export class DenoisingLoop {
+export class DenoisingLoop implements LatentLoop {
   readonly topology: Topology;
   readonly #options: LoopOptions;
   readonly #denoiser: Denoiser;
@@ -64,7 +79,6 @@ export class DenoisingLoop {
     return this.#denoiser.communicator;
   }
 
-  /** Tells the model what all steps of a request share: its inputs by name, of this rank's rows of the batch. */
   begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
     return this.#denoiser.begin(given);
   }
@@ -89,7 +103,6 @@ export class DenoisingLoop {
     return { textEmbeds, timeIds: tileRows(sizes, batchSize(imageCount(request), this.topology)) };
   }
 
-  /** All steps of the request that was begun; returns its latents `[images, channels, rows, columns]`. */
   async run(
     request: GenerationRequest,
     listener: ProgressListener,
@@ -98,10 +111,12 @@ export class DenoisingLoop {
     const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
     scheduler.setTimesteps(request.numInferenceSteps);
     const generator = createGenerator(request.rng, request.seed);
-    let latents = this.#initialLatents(request, scheduler, generator, record);
+    const { rows, columns } = this.#options.latent;
+    const shape = [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
+    let latents = initialLatents(shape, scheduler, generator, record);
     const draw = (step: number) => () => {
       const noise = generator.randn(latents.shape);
-      record(`step_noise_${index3(step)}`, () => noise);
+      record(stepName('step_noise', step), () => noise);
       return noise.data;
     };
     for (const [step, timestep] of scheduler.timesteps.entries()) {
@@ -112,7 +127,7 @@ export class DenoisingLoop {
         batch: imageCount(request),
       });
       latents = float32(latents.shape, next);
-      record(`latents_${index3(step)}`, () => float32(latents.shape, next.slice()));
+      record(stepName('latents', step), () => float32(latents.shape, next.slice()));
       listener.step(step, scheduler.timesteps.length);
     }
     return latents;
@@ -124,26 +139,6 @@ export class DenoisingLoop {
 
   get role(): RankRole {
     return this.topology.roles[this.#options.ranks.rank] as RankRole;
-  }
-
-  #initialLatents(
-    request: GenerationRequest,
-    scheduler: Scheduler,
-    generator: Generator,
-    record: Recorder,
-  ): Tensor<'float32'> {
-    const { rows, columns } = this.#options.latent;
-    const noise = generator.randn([imageCount(request), this.#denoiser.model.inChannels, rows, columns]);
-    const latents = float32(
-      noise.shape,
-      noise.data.map((value) => value * scheduler.initNoiseSigma),
-    );
-    record('init_noise', () => noise);
-    record('init_latents', () => latents);
-    record('timesteps', () => timestepTensor(scheduler));
-    const { sigmas } = scheduler;
-    if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
-    return latents;
   }
 
   /** The guided noise prediction of one step. */
@@ -161,53 +156,11 @@ export class DenoisingLoop {
       copies === 2 ? tileRows(scaled, 2) : scaled,
       timestep,
     );
-    record(`noise_pred_${index3(step)}`, () => float32(predicted.shape, predicted.data.slice()));
-    const guided = this.topology.guided ? guide(predicted.data, guidanceScale) : predicted.data.slice();
-    const [channels, wanted] = [predicted.shape[1] as number, latents.shape[1] as number];
-    return channels === wanted ? guided : firstChannels(guided, imageCountOf(latents), channels, wanted);
+    record(stepName('noise_pred', step), () => float32(predicted.shape, predicted.data.slice()));
+    return guidedNoise(predicted, latents.shape, this.topology.guided ? guidanceScale : undefined);
   }
 }
 
 export function imageCount(request: GenerationRequest): number {
   return request.prompt.length * request.numImagesPerPrompt;
-}
-
-function imageCountOf({ shape }: Tensor): number {
-  return shape[0] as number;
-}
-
-/** The first `wanted` of each image's channels: the others are a variance that samplers do not use. */
-function firstChannels(images: Float32Array, count: number, channels: number, wanted: number): Float32Array {
-  const plane = images.length / (count * channels);
-  const kept = new Float32Array(count * wanted * plane);
-  for (let image = 0; image < count; image++) {
-    const start = image * channels * plane;
-    kept.set(images.subarray(start, start + wanted * plane), image * wanted * plane);
-  }
-  return kept;
-}
-
-/** Classifier-free guidance: `[unconditional…, conditional…]` -> `u + scale * (c - u)`. */
-function guide(predicted: Float32Array, scale: number): Float32Array {
-  const half = predicted.length / 2;
-  const guided = new Float32Array(half);
-  for (let i = 0; i < half; i++) {
-    const unconditional = predicted[i] as number;
-    guided[i] = unconditional + scale * ((predicted[half + i] as number) - unconditional);
-  }
-  return guided;
-}
-
-function timestepTensor({ timesteps, timestepsDtype }: Scheduler): Tensor {
-  const shape = [timesteps.length];
-  return timestepsDtype === 'int64'
-    ? int64(
-        shape,
-        BigInt64Array.from(timesteps, (value) => BigInt(value)),
-      )
-    : float32(shape, Float32Array.from(timesteps));
-}
-
-function index3(step: number): string {
-  return String(step).padStart(3, '0');
 }

@@ -33,6 +33,17 @@ export interface LatentShape {
   readonly textTokens: number;
 }
 
+/** A model that is a row of blocks of one width on patches of the picture. */
+export interface BlockStructure {
+  readonly layers: number;
+  /** Of a token. */
+  readonly features: number;
+  /** Rows and columns of latents in a patch. */
+  readonly patchSize: number;
+  /** Of the prediction. */
+  readonly outChannels: number;
+}
+
 /** A model that predicts noise, as far as the denoising loop knows it. */
 export interface NoiseModel {
   /** The folder of its weights. */
@@ -40,6 +51,8 @@ export interface NoiseModel {
   readonly inChannels: number;
   /** How often it halves rows and columns. */
   readonly halvings: number;
+  /** Of transformers. */
+  readonly blocks?: BlockStructure;
   /** Adds the model to the graph; its inputs are `sample` and `timestep` of every step, and others of the image. */
   build(layers: Layers, kernels: Kernels, shape: LatentShape): Value;
 }
@@ -58,6 +71,7 @@ export function pixArtModel(config: PixArtTransformer2DConfig): NoiseModel {
     component: 'transformer',
     inChannels: config.inChannels,
     halvings: Math.log2(config.patchSize),
+    blocks: config,
     build: (layers, kernels, shape) => new PixArtTransformer2DModel(config, layers, kernels).build(shape),
   };
 }

@@ -12,8 +12,9 @@ import type { RankContext } from '../runtime/rank-context.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { preprocessCaption } from './caption.js';
 import { guidanceRows, negativePrompts, repeatRows, tileRows } from './conditioning.js';
-import { DenoisingLoop, type Recorder } from './denoising-loop.js';
+import type { LatentLoop, Recorder } from './denoising-loop.js';
 import { LatentDecoder, toPixels } from './latent-decoder.js';
+import { loadLoop } from './load-loop.js';
 import type {
   Generation,
   GenerationRequest,
@@ -41,7 +42,7 @@ interface Parts {
   readonly transformer: PixArtTransformer2DConfig;
   /** Size of the picture that the latents become, before it is resized to what was asked for. */
   readonly size: PictureSize;
-  readonly loop: DenoisingLoop;
+  readonly loop: LatentLoop;
   /** On the first rank, which encodes the text for all. */
   readonly text: T5TextEncoder | undefined;
   /** On ranks that take part in decoding. */
@@ -78,7 +79,7 @@ export class PixArtAlphaPipeline implements Pipeline {
     const text =
       ranks.rank === 0 ? await T5TextEncoder.load(addon, checkpoint, CAPTION_TOKENS, executable) : undefined;
     let decoder: LatentDecoder | undefined;
-    const loop = await DenoisingLoop.load(request, {
+    const loop = await loadLoop(request, {
       addon,
       source: checkpoint,
       load: options,

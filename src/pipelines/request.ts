@@ -13,7 +13,8 @@ export const syncModes = [
 export type SyncMode = (typeof syncModes)[number];
 
 export const parallelismNames = ['patch', 'tensor', 'naive_patch'] as const;
-export type ParallelismName = (typeof parallelismNames)[number];
+/** `pipefusion` divides the blocks of a transformer, which a UNet does not have. */
+export type ParallelismName = (typeof parallelismNames)[number] | 'pipefusion';
 
 export const splitSchemes = ['row', 'col', 'alternate'] as const;
 export type SplitScheme = (typeof splitSchemes)[number];
@@ -29,10 +30,24 @@ export interface ParallelOptions {
   readonly parallelism: ParallelismName;
   readonly splitBatch: boolean;
   readonly syncMode: SyncMode;
-  /** Synchronous steps before the first stale one, less one: as in distrifuser, `warmupSteps + 1` steps are synchronous. */
+  /**
+   * Synchronous steps before the first stale one, less one: as in distrifuser, `warmupSteps + 1` steps are synchronous. With pipefusion, as in
+   * xDiT, `warmupSteps` are.
+   */
   readonly warmupSteps: number;
   /** How naive_patch cuts the picture. */
   readonly splitScheme: SplitScheme;
+  /** How pipefusion divides layers and picture. */
+  readonly pipeline?: PipelineOptions | undefined;
+}
+
+export interface PipelineOptions {
+  /** Bands that go through the stages one after another; by default as many as stages. */
+  readonly patches?: number | undefined;
+  /** Layers of each stage; by default as even as they go. */
+  readonly layers?: readonly number[] | undefined;
+  /** Ranks of a stage, each with a part of the band; by default 1. */
+  readonly sequence?: number | undefined;
 }
 
 /** What to draw. Names and meanings are those of diffusers' StableDiffusionXLPipeline.__call__. */
@@ -99,6 +114,10 @@ export interface ProgressListener {
   phase(name: Phase, event: 'start' | 'end'): void;
   /** After denoising step `step` (from 0) of `steps`. */
   step(step: number, steps: number): void;
+  /** Before a part of a step, where a step has parts: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
+  place?(where: string): void;
+  /** When something within a step begins, for `--timeline`; what is returned is called when it ends. */
+  span?(name: string, details: Readonly<Record<string, number>>): () => void;
 }
 
 /** Models of a checkpoint, loaded on one rank for requests of one size; all ranks make the same calls. */

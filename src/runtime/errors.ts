@@ -63,3 +63,12 @@ function describe(value: unknown): string {
 export function toError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
+
+/** The same error, its message after where it happened: `rank 2, in step 3 of 20: …`. */
+export function errorAt(where: string, thrown: unknown): Error {
+  const error = toError(thrown);
+  const message = `${where}: ${error.message}`;
+  if (error instanceof DistriError) return new DistriError(error.code, message, { cause: error });
+  const code = 'code' in error ? { code: error.code } : {};
+  return Object.assign(new Error(message, { cause: error }), code);
+}

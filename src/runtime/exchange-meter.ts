@@ -28,6 +28,10 @@ export class ExchangeMeter implements ProgressListener {
     this.last = total;
     this.listener.step(step, steps);
   }
+
+  place(where: string): void {
+    this.listener.place?.(where);
+  }
 }
 
 function subtract(total: CommunicatorStatistics, before: CommunicatorStatistics): CommunicatorStatistics {

@@ -21,7 +21,9 @@ export type ToRank<Job> =
 /** How far a rank is in its job. */
 export type RankProgress =
   | { readonly type: 'phase'; readonly name: Phase; readonly event: 'start' | 'end' }
-  | { readonly type: 'step'; readonly step: number; readonly steps: number };
+  | { readonly type: 'step'; readonly step: number; readonly steps: number }
+  /** What it does now, for messages: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
+  | { readonly type: 'place'; readonly where: string };
 
 /** What a rank tells the parent. After `error` it waits to be ended. */
 export type FromRank<Result> =

@@ -37,4 +37,8 @@ export class PhaseClock implements ProgressListener {
     this.lastStep = now;
     this.listener.step(step, steps);
   }
+
+  place(where: string): void {
+    this.listener.place?.(where);
+  }
 }

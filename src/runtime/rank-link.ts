@@ -54,14 +54,16 @@ export abstract class RankLink<Job, Result> {
   }
 
   protected receive(message: FromRank<Result>): void {
-    if (message.type === 'phase' || message.type === 'step') this.currentActivity = describeProgress(message);
+    if (message.type === 'place') this.currentActivity = message.where;
+    else if (message.type === 'phase' || message.type === 'step')
+      this.currentActivity = describeProgress(message);
     else if (message.type === 'error') this.silence();
     else this.currentActivity = 'between jobs';
     this.events.message(this, message);
   }
 }
 
-function describeProgress(progress: RankProgress): string {
+function describeProgress(progress: Exclude<RankProgress, { type: 'place' }>): string {
   if (progress.type === 'phase') {
     return progress.event === 'start' ? phaseActivities[progress.name] : `after ${progress.name}`;
   }

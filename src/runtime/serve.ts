@@ -101,6 +101,7 @@ export class Rank<Job, Result> implements RankContext {
   private readonly progress: ProgressListener = {
     phase: (name, event) => this.send({ type: 'phase', name, event }),
     step: (step, steps) => this.send({ type: 'step', step, steps }),
+    place: (where) => this.send({ type: 'place', where }),
   };
 }
 

@@ -1,0 +1,39 @@
+import type { Scheduler } from '../schedulers/scheduler.js';
+import type { Generator } from '../tensor/random.js';
+import { float32, int64, type Shape, type Tensor } from '../tensor/tensor.js';
+import type { Recorder } from './denoising-loop.js';
+
+/** The noise that a request begins with, as noisy as the scheduler's first step wants it. */
+export function initialLatents(
+  shape: Shape,
+  scheduler: Scheduler,
+  generator: Generator,
+  record: Recorder,
+): Tensor<'float32'> {
+  const noise = generator.randn(shape);
+  const latents = float32(
+    noise.shape,
+    noise.data.map((value) => value * scheduler.initNoiseSigma),
+  );
+  record('init_noise', () => noise);
+  record('init_latents', () => latents);
+  record('timesteps', () => timestepTensor(scheduler));
+  const { sigmas } = scheduler;
+  if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
+  return latents;
+}
+
+/** The name in traces of what a step made: `latents_003`. */
+export function stepName(kind: string, step: number): string {
+  return `${kind}_${String(step).padStart(3, '0')}`;
+}
+
+function timestepTensor({ timesteps, timestepsDtype }: Scheduler): Tensor {
+  const shape = [timesteps.length];
+  return timestepsDtype === 'int64'
+    ? int64(
+        shape,
+        BigInt64Array.from(timesteps, (value) => BigInt(value)),
+      )
+    : float32(shape, Float32Array.from(timesteps));
+}

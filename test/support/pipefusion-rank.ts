@@ -1,0 +1,84 @@
+/** The program of a rank that denoises with PixArt's transformer, told the text's embeddings instead of encoding text. */
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { pixArtNames } from '../../src/models/pixart-transformer-2d.js';
+import { loadAddon } from '../../src/native/load.js';
+import { guidanceRows, repeatRows, tileRows } from '../../src/pipelines/conditioning.js';
+import type { LatentLoop } from '../../src/pipelines/denoising-loop.js';
+import { loadLoop } from '../../src/pipelines/load-loop.js';
+import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
+import { serveJobs } from '../../src/runtime/serve.js';
+import { float32, type Tensor } from '../../src/tensor/tensor.js';
+
+export interface DenoisingJob {
+  readonly directory: string;
+  /** Takes the place of the checkpoint's. */
+  readonly schedulerConfig: Readonly<Record<string, unknown>>;
+  /** File of prompt_embeds, prompt_attention_mask, and the same with negative_. */
+  readonly conditioning: string;
+  readonly request: GenerationRequest;
+  readonly parallel: ParallelOptions;
+  /** How often the request is drawn; the trace is of the last time. */
+  readonly times: number;
+  readonly trace: string;
+}
+
+/** What a rank has to say of a job. */
+export interface DenoisingReport {
+  readonly bytesPublished: number;
+}
+
+const TEXT_TOKENS = 120;
+
+serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
+  const { request, parallel, directory, schedulerConfig } = job;
+  const checkpoint = await openCheckpoint(directory);
+  const loop = await loadLoop(request, {
+    addon: loadAddon(),
+    source: {
+      pipelineClass: 'PixArtAlphaPipeline',
+      config: async (component) =>
+        component === 'scheduler' ? { ...schedulerConfig } : checkpoint.config(component),
+      weights: (component) => checkpoint.weights(component),
+    },
+    load: { directory, variant: undefined, weights: 'shared', threads: 1 },
+    ranks,
+    parallel,
+    latent: { rows: request.height / 8, columns: request.width / 8 },
+    textTokens: TEXT_TOKENS,
+  });
+  let bytesPublished = 0;
+  for (let time = 0; time < job.times; time++) {
+    const trace: Record<string, Tensor> = {};
+    await loop.begin(await readConditioning(job, loop));
+    const before = loop.communicator?.statistics().bytesPublished ?? 0;
+    const latents = await loop.run(request, listener, (name, make) => {
+      trace[name] = make();
+    });
+    bytesPublished = (loop.communicator?.statistics().bytesPublished ?? 0) - before;
+    if (ranks.rank === 0) await writeSafetensors(job.trace, { ...trace, final_latents: latents });
+  }
+  loop.release();
+  return { bytesPublished };
+});
+
+async function readConditioning(job: DenoisingJob, loop: LatentLoop): Promise<Record<string, Tensor>> {
+  const file = await SafetensorsFile.open(job.conditioning);
+  const { numImagesPerPrompt, height, width } = job.request;
+  const rows = async (name: string): Promise<Tensor<'float32'>> => {
+    const repeated = async (prefix: string) => {
+      const { shape, data } = await file.read(`${prefix}${name}`);
+      return repeatRows(float32(shape, Float32Array.from(data as Float32Array, Number)), numImagesPerPrompt);
+    };
+    const negative = loop.topology.guided ? await repeated('negative_') : undefined;
+    return guidanceRows(await repeated(''), negative, loop.role);
+  };
+  const embeds = await rows('prompt_embeds');
+  const batch = embeds.shape[0] as number;
+  return {
+    [pixArtNames.encoderHiddenStates]: embeds,
+    [pixArtNames.encoderAttentionMask]: await rows('prompt_attention_mask'),
+    [pixArtNames.resolution]: tileRows(float32([1, 2], Float32Array.of(height, width)), batch),
+    [pixArtNames.aspectRatio]: tileRows(float32([1, 1], Float32Array.of(height / width)), batch),
+  };
+}
