@@ -93,7 +93,8 @@ async function runOnRanks(
     const reports = await group.run(job, (rank, event) => {
       if (rank !== 0) return;
       if (event.type === 'step') progress.update(Math.floor((100 * (event.step + 1)) / event.steps), label);
-      else if (event.event === 'start' && event.name !== 'load') progress.update(0, label);
+      else if (event.type === 'phase' && event.event === 'start' && event.name !== 'load')
+        progress.update(0, label);
     });
     await group.close();
     return reports;
