@@ -31,6 +31,7 @@ const multistep: readonly { readonly weights: readonly number[]; readonly diviso
 export class PNDMScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;
+  readonly #values: Readonly<Record<string, unknown>>;
   readonly #schedule: NoiseSchedule;
   readonly #predictionType: (typeof predictionTypes)[number];
   readonly #spacing: TimestepSpacing;
@@ -49,6 +50,7 @@ export class PNDMScheduler implements Scheduler {
 
   /** `values` is a scheduler_config.json, of this class or another. */
   constructor(values: Readonly<Record<string, unknown>>) {
+    this.#values = values;
     const config = new SchedulerConfig(values);
     this.#schedule = readNoiseSchedule(config);
     this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon');
@@ -94,6 +96,18 @@ export class PNDMScheduler implements Scheduler {
         : this.#stepMultistep(modelOutput, timestep, sample);
     this.#calls++;
     return next;
+  }
+
+  fork(cut: (whole: Float32Array) => Float32Array): PNDMScheduler {
+    const fork = new PNDMScheduler(this.#values);
+    fork.#rungeKutta = this.#rungeKutta;
+    fork.#timesteps = this.#timesteps;
+    fork.#stride = this.#stride;
+    fork.#calls = this.#calls;
+    fork.#predictions = this.#predictions.map(cut);
+    fork.#origin = this.#origin && cut(this.#origin);
+    fork.#mean = this.#mean && cut(this.#mean);
+    return fork;
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
