@@ -43,7 +43,7 @@ for (const name of schedulerNames) {
         [40, 48],
       ] as const;
       const forks = ranges.map(([start, end]) => divided.fork((history) => history.slice(start, end)));
-      let parts = ranges.map(([start, end]) => sample.slice(start, end));
+      let parts: Float32Array[] = ranges.map(([start, end]) => sample.slice(start, end));
       for (let step = common; step < timesteps.length; step++) {
         const timestep = timesteps[step] as number;
         sample = whole.step(output(step), timestep, sample);
