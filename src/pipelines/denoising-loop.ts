@@ -1,4 +1,5 @@
 import type { Addon, Communicator } from '../native/addon.js';
+import { DistriError } from '../runtime/errors.js';
 import type { RankContext } from '../runtime/rank-context.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { createScheduler } from '../schedulers/create.js';
@@ -126,6 +127,7 @@ export class DenoisingLoop implements LatentLoop {
         noise: draw(step),
         batch: imageCount(request),
       });
+      requireFinite(next, step, this.#options.ranks.rank);
       latents = float32(latents.shape, next);
       record(stepName('latents', step), () => float32(latents.shape, next.slice()));
       listener.step(step, scheduler.timesteps.length);
@@ -159,6 +161,15 @@ export class DenoisingLoop implements LatentLoop {
     record(stepName('noise_pred', step), () => float32(predicted.shape, predicted.data.slice()));
     return guidedNoise(predicted, latents.shape, this.topology.guided ? guidanceScale : undefined);
   }
+}
+
+/** Refuses numbers that are none, which would end as a black picture. */
+export function requireFinite(latents: Float32Array, step: number, rank: number): void {
+  if (latents.every(Number.isFinite)) return;
+  throw new DistriError(
+    'rank',
+    `the latents are not finite after step ${step} on rank ${rank}; another --sync_mode or more --warmup_steps may help`,
+  );
 }
 
 export function imageCount(request: GenerationRequest): number {

@@ -83,7 +83,7 @@ test('an unknown architecture is answered with the known ones', async () => {
   await assert.rejects(readArchitecture('sdxl'), {
     code: 'usage',
     message:
-      /^Expected one of sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"/,
+      /^Expected one of sd-1\.5, sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"/,
   });
 });
 
