@@ -5,6 +5,6 @@ export function quote(value: unknown): string {
   return abbreviate(JSON.stringify(value) ?? 'undefined');
 }
 
-export function abbreviate(text: string): string {
-  return text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH - 3)}...` : text;
+export function abbreviate(text: string, most = MAX_LENGTH): string {
+  return text.length > most ? `${text.slice(0, most - 3)}...` : text;
 }

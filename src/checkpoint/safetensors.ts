@@ -84,7 +84,7 @@ export class SafetensorsFile {
     return entry;
   }
 
-  /** Reads one tensor: floats of 2, 4 or 8 bytes as float32, I32 and I64 as int64, U8 and BOOL as uint8. */
+  /** Reads one tensor: floats of 2, 4 or 8 bytes as float32, I8 to I64 as int64, U8 and BOOL as uint8. */
   async read(name: string): Promise<Tensor> {
     const entry = this.entry(name);
     const decode = decoders[entry.dtype];
@@ -173,9 +173,20 @@ const decoders: { readonly [type in StoredType]?: Decoder } = {
   F64: floatDecoder(decodeDouble),
   I64: (bytes, shape) => int64(shape, new BigInt64Array(bytes.buffer)),
   I32: (bytes, shape) => int64(shape, BigInt64Array.from(new Int32Array(bytes.buffer), BigInt)),
+  I16: (bytes, shape) => int64(shape, BigInt64Array.from(new Int16Array(bytes.buffer), BigInt)),
+  I8: (bytes, shape) => int64(shape, BigInt64Array.from(new Int8Array(bytes.buffer), BigInt)),
   U8: (bytes, shape) => uint8(shape, bytes),
   BOOL: (bytes, shape) => uint8(shape, bytes),
 };
+
+/** A tensor of elements that lie one after the other in `bytes`, which it may take over; undefined for types that are not readable. */
+export function decodeTensor(
+  dtype: StoredType,
+  bytes: Uint8Array<ArrayBuffer>,
+  shape: Shape,
+): Tensor | undefined {
+  return decoders[dtype]?.(bytes, shape);
+}
 
 function floatDecoder(decode: Decode): Decoder {
   return (bytes, shape) => {

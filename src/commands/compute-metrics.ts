@@ -10,17 +10,21 @@ import {
   metricNames,
   type NetworkLoaders,
 } from '../metrics/compute.js';
+import { loadInception, loadLpips } from '../metrics/load-networks.js';
 import { DistriError } from '../runtime/errors.js';
+import { unlessInterrupted } from '../runtime/interruption.js';
 import { printMetrics, writeHtml, writeJson } from './compute-metrics-output.js';
-import { integer, oneOf, type Parser, text } from './parsers.js';
+import { integer, oneOf, type Parser, repeated, text } from './parsers.js';
 import { type Progress, Terminal, type Verbosity } from './terminal.js';
 
 const examples = `
 PSNR and LPIPS compare images of the same name (extensions may differ), FID and KID all images of both folders.
+Weights are taken from torch's and clean-fid's folders, or downloaded: AlexNet (233 MiB) for LPIPS, Inception (91 MiB) for FID and KID.
 
 Examples:
   distri compute-metrics --input_root0 results/one --input_root1 results/two
   distri compute-metrics --input_root0 coco/images --input_root1 results/coco/images --is_gt
+  distri compute-metrics --input_root0 a --input_root1 b --metrics psnr,lpips --lpips_weights alexnet.pth
   distri compute-metrics --input_root0 a --input_root1 b --json metrics.json --html metrics.html`;
 
 export interface MetricsOptions {
@@ -30,6 +34,10 @@ export interface MetricsOptions {
   readonly batch_size: number;
   readonly num_workers: number;
   readonly metrics: readonly MetricName[];
+  readonly lpips_weights?: readonly string[];
+  readonly fid_weights?: string;
+  readonly offline?: true;
+  readonly threads?: number;
   readonly strict_reference?: true;
   readonly json?: string;
   readonly html?: string;
@@ -53,13 +61,29 @@ export function computeMetricsCommand(interruption: AbortSignal): Command {
     .addOption(
       new Option('--metrics <names>', `some of ${metricNames.join(',')}`)
         .argParser(listOf('--metrics', metricNames))
-        .default(['psnr'], 'psnr'),
+        .default(['psnr', 'lpips', 'fid'], 'psnr,lpips,fid'),
     );
-  return addRunOptions(command)
+  return addRunOptions(addWeightOptions(command))
     .addHelpText('after', examples)
     .action((options: MetricsOptions, command: Command) =>
       runMetrics(options, verbosity(command), interruption),
     );
+}
+
+function addWeightOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--lpips_weights <file>',
+        'AlexNet and, if not the usual ones, the heads of LPIPS: .pth or .safetensors; may be repeated',
+      ).argParser(repeated(text('--lpips_weights'))),
+    )
+    .addOption(
+      new Option('--fid_weights <file>', 'Inception for FID and KID: .pth, .pt or .safetensors').argParser(
+        text('--fid_weights'),
+      ),
+    )
+    .addOption(new Option('--offline', 'never download weights'));
 }
 
 function addRunOptions(command: Command): Command {
@@ -73,6 +97,11 @@ function addRunOptions(command: Command): Command {
       new Option('--num_workers <n>', 'images that are decoded at a time')
         .argParser(integer('--num_workers', 0))
         .default(8),
+    )
+    .addOption(
+      new Option('--threads <n>', 'threads of the networks; by default one for each processor').argParser(
+        integer('--threads', 1),
+      ),
     )
     .addOption(
       new Option(
@@ -117,9 +146,12 @@ async function runMetrics(
   for (const file of [options.json, options.html]) if (file !== undefined) await checkWritable(file);
   const terminal = new Terminal(verbosity);
   const observer = new TerminalObserver(terminal);
-  const metrics = await computeMetrics(request, loaders, observer, interruption).finally(() =>
-    observer.stop(),
-  );
+  const metrics = await computeMetrics(
+    request,
+    networkLoaders(options, terminal, interruption),
+    observer,
+    interruption,
+  ).finally(() => observer.stop());
   printMetrics(metrics, terminal);
   if (options.json !== undefined) await writeJson(options.json, request, metrics);
   if (options.html !== undefined) await writeHtml(options.html, request, metrics);
@@ -136,16 +168,17 @@ async function checkWritable(file: string): Promise<void> {
   });
 }
 
-const loaders: NetworkLoaders = {
-  lpips: () => notThere('LPIPS'),
-  inception: () => notThere('FID and KID'),
-};
-
-async function notThere(metric: string): Promise<never> {
-  throw new DistriError(
-    'unsupported',
-    `${metric}: this version has no network for it; --metrics psnr needs none`,
-  );
+function networkLoaders(
+  options: MetricsOptions,
+  terminal: Terminal,
+  interruption: AbortSignal,
+): NetworkLoaders {
+  const { lpips_weights = [], fid_weights, threads, offline = false } = options;
+  const load = { threads, offline, report: (line: string) => terminal.report(line) };
+  return {
+    lpips: () => unlessInterrupted(interruption, loadLpips(lpips_weights, load)),
+    inception: () => unlessInterrupted(interruption, loadInception(fid_weights, load)),
+  };
 }
 
 /** A bar for each thing that is gone through. */

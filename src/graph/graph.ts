@@ -288,7 +288,7 @@ function nodeProto({ spec, outputs }: Operation): Record<string, unknown> {
   };
 }
 
-function attributeProto(name: string, { type, value }: Attribute): Record<string, unknown> {
+export function attributeProto(name: string, { type, value }: Attribute): Record<string, unknown> {
   const proto = { name, type: attributeType[type] };
   switch (type) {
     case 'int':
@@ -307,7 +307,7 @@ function valueInfo({ name, dtype }: Value, dims: readonly (number | string)[]): 
   return { name, type: { tensorType: { elemType: elementType[dtype], shape: { dim } } } };
 }
 
-function inlineTensor(name: string, { dtype, shape, data }: Tensor): Record<string, unknown> {
+export function inlineTensor(name: string, { dtype, shape, data }: Tensor): Record<string, unknown> {
   const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   return { name, dims: shape, dataType: elementType[dtype], rawData };
 }
