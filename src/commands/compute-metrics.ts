@@ -174,7 +174,7 @@ function networkLoaders(
   interruption: AbortSignal,
 ): NetworkLoaders {
   const { lpips_weights = [], fid_weights, threads, offline = false } = options;
-  const load = { threads, offline, report: (line: string) => terminal.report(line) };
+  const load = { threads, offline, note: (line: string) => terminal.note(line) };
   return {
     lpips: () => unlessInterrupted(interruption, loadLpips(lpips_weights, load)),
     inception: () => unlessInterrupted(interruption, loadInception(fid_weights, load)),

@@ -66,7 +66,7 @@ export interface FindOptions {
   /** Whether nothing may be downloaded. HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say the same. */
   readonly offline: boolean;
   /** Told before a download. */
-  readonly report: (line: string) => void;
+  readonly note: (line: string) => void;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -75,7 +75,7 @@ export interface FindOptions {
  * says where was looked.
  */
 export async function findWeights(known: KnownWeights, options: FindOptions): Promise<string> {
-  const { offline, report, env = process.env } = options;
+  const { offline, note, env = process.env } = options;
   const folder = torchFolder(env);
   const candidates = [
     ...known.names.map((name) => join(folder, name)),
@@ -92,7 +92,7 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
       `${network}'s weights are not there (looked for ${candidates.join(', ')}) and nothing is downloaded offline; ${option} <file> names others, ${download.url} has them`,
     );
   }
-  report(`Downloading ${download.url} (${Math.round(download.size / 2 ** 20)} MiB) to ${folder}`);
+  note(`Downloading ${download.url} (${Math.round(download.size / 2 ** 20)} MiB) to ${folder}`);
   return downloadWeights(download, folder).catch((error) => {
     if (error instanceof DistriError && error.code !== 'network') throw error;
     throw new DistriError(

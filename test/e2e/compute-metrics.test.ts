@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import sharp from 'sharp';
+import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
+import { inceptionShapesWithoutScale, writeGenerated } from '../metrics/generated-weights.js';
 import { cases, golden } from '../metrics/support.js';
 import { Cli, type Ended } from './cli.js';
 
@@ -162,4 +164,48 @@ test('what cannot work is refused in one line', async (t) => {
   await refuses(/none: no such file or folder/, 'none', 'gt');
   await refuses(/one of psnr/, 'gt', 'gt', '--metrics', 'ssim');
   await refuses(/missing: no such file or folder/, 'gt', 'gt', '--json', 'missing/metrics.json');
+});
+
+test('PSNR, LPIPS and FID of two folders are those of the reference', async (t) => {
+  const cwd = await temporaryFolder(t);
+  const alexNet = await writeGenerated(join(cwd, 'alexnet.safetensors'), alexNetShapes);
+  const inception = await writeGenerated(join(cwd, 'inception.safetensors'), inceptionShapesWithoutScale);
+  const weights = ['--lpips_weights', alexNet, '--fid_weights', inception, '--threads', '2', '--offline'];
+  const folders = ['--input_root0', golden('uniform0'), '--input_root1', golden('uniform1')];
+  const { status, stdout, stderr } = await new Cli(['compute-metrics', ...folders, ...weights], cwd).ended;
+  assert.equal(status, 0, stderr);
+  const near = (name: string, expected: number, relative: number, absolute: number) => {
+    const value = figure(stdout, name);
+    assert.ok(
+      Math.abs(value - expected) <= expected * relative + absolute,
+      `${name}: ${value}, not ${expected}`,
+    );
+  };
+  near('PSNR', cases.psnr.uniform0_uniform1.by_batch_size[1].first_four_overall, 1e-6, 0);
+  near('LPIPS', cases.lpips.hash.uniform0_uniform1[1], 0, 1e-6);
+  near('FID', cases.folder_fid['uniform0|uniform1'].exact_low_rank, 1e-5, 1e-5);
+});
+
+test('without weights offline the other metrics are there, and what is missing is said', async (t) => {
+  const cwd = await temporaryFolder(t);
+  const folders = ['--input_root0', golden('uniform0'), '--input_root1', golden('uniform1')];
+  const options = [
+    '--metrics',
+    'psnr,lpips',
+    '--offline',
+    '--lpips_weights',
+    golden('pth', 'lpips_alex_v0.1.pth'),
+  ];
+  const { status, stdout, stderr } = await new Cli(
+    ['compute-metrics', ...folders, ...options],
+    cwd,
+    'export TORCH_HOME=torch',
+  ).ended;
+  assert.equal(status, 3);
+  assert.match(stdout, /^PSNR: 33\.47/m);
+  assert.match(
+    stderr,
+    /AlexNet's weights are not there \(looked for torch\/hub\/checkpoints\/alexnet-owt-7be5be79\.pth/,
+  );
+  assert.match(stderr, /--lpips_weights <file>/);
 });

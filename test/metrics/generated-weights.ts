@@ -1,4 +1,7 @@
-import type { Shape } from '../../src/tensor/tensor.js';
+import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { convolutionShapes } from '../../src/metrics/networks/inception.js';
+import { inceptionConvolutions } from '../../src/metrics/networks/inception-layers.js';
+import { float32, type Shape } from '../../src/tensor/tensor.js';
 
 /** FNV-1a, 32 bit. */
 export function fnv1a(text: string): number {
@@ -33,4 +36,23 @@ function ruleFor(name: string, shape: Shape): (u: number) => number {
   if (name.endsWith('running_var')) return (u) => 0.6 + u;
   if (name.endsWith('bn.weight')) return (u) => 0.75 + 0.5 * u;
   return (u) => (2 * u - 1) * 0.1;
+}
+
+export const inceptionShapes: readonly (readonly [string, Shape])[] = inceptionConvolutions().flatMap(
+  (spec) => [...convolutionShapes(spec)].map(([part, shape]) => [`${spec.name}.${part}`, shape] as const),
+);
+
+/** Those of TensorFlow's network, which has no scale in the batch norm. */
+export const inceptionShapesWithoutScale = inceptionShapes.filter(([name]) => !name.endsWith('.bn.weight'));
+
+/** Writes generated weights of these names and shapes as .safetensors. */
+export async function writeGenerated(
+  path: string,
+  shapes: Iterable<readonly [string, Shape]>,
+): Promise<string> {
+  const tensors = [...shapes].map(
+    ([name, shape]) => [name, float32(shape, generatedWeight(name, shape))] as const,
+  );
+  await writeSafetensors(path, Object.fromEntries(tensors));
+  return path;
 }

@@ -21,7 +21,7 @@ interface Resized {
   readonly mean_per_channel: readonly number[];
 }
 
-/** In these torch's float32 sums fall to the other side of a half in up to seven values of three million. */
+/** In these some of torch's float32 sums fall to the other side of a half. */
 const roundedOtherwise = ['0003.jpg', '0004.png'];
 
 for (const [name, expected] of Object.entries(cases.is_gt.resized as Record<string, Resized>)) {
