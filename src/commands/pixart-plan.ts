@@ -1,10 +1,16 @@
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
+import {
+  type PixArtTransformer2DConfig,
+  readPixArtTransformer2DConfig,
+} from '../models/pixart-transformer-2d.js';
 import { createParallelism } from '../parallel/create.js';
+import { describeStage } from '../parallel/pipefusion.js';
+import { PipelinePlan } from '../parallel/pipeline-plan.js';
+import type { LatentSize } from '../pipelines/denoising-loop.js';
 import { pixArtModel } from '../pipelines/noise-model.js';
 import { readGeometry } from '../pipelines/pixart-alpha.js';
-import type { ParallelismName } from '../pipelines/request.js';
+import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
 import { DistriError } from '../runtime/errors.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import type { SettledOptions } from './sdxl-auto.js';
@@ -26,23 +32,44 @@ export async function planPixArt(
   const useResolutionBinning = options.no_resolution_binning !== true;
   const { latent, size } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
   const { parallel, topology } = parallelOptions(options);
-  refuseStrategy(options.parallelism, topology);
+  const shared = planSharing(parallel, topology, transformer, latent);
   const scheduler = await checkpoint.config('scheduler');
   const request = plannedRequest(options, subject, { height, width }, scheduler);
   return {
     request: { ...request, useResolutionBinning },
     steps: plannedSteps(request, scheduler),
     decoded: size,
-    parallel,
     topology,
-    parallelism: createParallelism({
-      topology,
-      role: topology.roles[0] as RankRole,
-      options: parallel,
-      ...latent,
-      halvings: pixArtModel(transformer).halvings,
-    }),
+    ...shared,
   };
+}
+
+/** How the ranks share the work, with what they settle on. */
+function planSharing(
+  parallel: ParallelOptions,
+  topology: Topology,
+  transformer: PixArtTransformer2DConfig,
+  latent: LatentSize,
+): Pick<SdxlPlan, 'parallel' | 'parallelism'> {
+  if (parallel.parallelism === 'pipefusion') {
+    const { layers, patchSize } = transformer;
+    const options = parallel.pipeline ?? {};
+    const plan = PipelinePlan.make({ topology, options, layers, patchRows: latent.rows / patchSize });
+    const pipeline = { ...options, patches: plan.bands.length };
+    return {
+      parallel: { ...parallel, pipeline },
+      parallelism: { describe: (role) => describeStage(plan, role) },
+    };
+  }
+  refuseStrategy(parallel.parallelism, topology);
+  const parallelism = createParallelism({
+    topology,
+    role: topology.roles[0] as RankRole,
+    options: parallel,
+    ...latent,
+    halvings: pixArtModel(transformer).halvings,
+  });
+  return { parallel, parallelism };
 }
 
 function refuseStrategy(parallelism: ParallelismName, { patches, splitBatch }: Topology): void {
@@ -50,6 +77,6 @@ function refuseStrategy(parallelism: ParallelismName, { patches, splitBatch }: T
   const works = splitBatch ? '' : ' two ranks that share the guidance batch, or';
   throw new DistriError(
     'unsupported',
-    `--parallelism ${parallelism} does not know transformers;${works} --parallelism ${transformerStrategies.join(' or ')} would work`,
+    `--parallelism ${parallelism} does not know transformers;${works} --parallelism ${[...transformerStrategies, 'pipefusion'].join(' or ')} would work`,
   );
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { launchedRanks } from './launched-ranks.js';
 import { pixArtFamily } from './model-family.js';
+import { addPipeFusionOptions, PIPEFUSION_WARMUP_STEPS } from './pipefusion-options.js';
 import { runFamily } from './run-sdxl.js';
 import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
 import type { SdxlMeeting } from './sdxl-ranks.js';
@@ -11,6 +12,7 @@ Examples:
   distri run-pixart --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a small cactus with a happy face in the Sahara desert"
   distri run-pixart --model ./PixArt-XL-2-512x512 --image_size 512 --seed 7 --output_path cactus.png
   distri run-pixart -n 4 --parallelism tensor --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
+  distri run-pixart -n 4 --parallelism pipefusion --num_pipeline_patch 8 --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
   distri run-pixart --model ./PixArt-XL-2-1024-MS --image_size 768 1344 --no_resolution_binning --output_type latent
   distri run-pixart --mode benchmark --random_weights pixart-mid --num_inference_steps 10 --test_times 5`;
 
@@ -29,11 +31,19 @@ export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeetin
         'draw at the size itself, not at the nearest one the model was trained at',
       ),
     );
+  addPipeFusionOptions(command);
   return command.action(async (_options, { optsWithGlobals }: Command) => {
-    const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+    const given = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+    const options = { ...given, warmup_steps: warmupSteps(command, given) };
     const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
     const ranks = launchedRanks(command, meeting);
     const terminal = new Terminal(verbosity);
     await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: pixArtFamily });
   });
+}
+
+/** Strategies count them differently, so each has a default of its own. */
+function warmupSteps(command: Command, { parallelism, warmup_steps }: SdxlOptions): number {
+  const given = command.getOptionValueSource('warmup_steps') !== 'default';
+  return parallelism === 'pipefusion' && !given ? PIPEFUSION_WARMUP_STEPS : warmup_steps;
 }

@@ -8,6 +8,7 @@ import { chooseSubject } from './sdxl-plan.js';
 import { describeRun, launchRanks, prepareSdxl, type RunContext, type SdxlRanks } from './sdxl-ranks.js';
 import { synchronousSteps } from './summary.js';
 import type { Progress } from './terminal.js';
+import { TimelineFile } from './timeline-file.js';
 
 /**
  * Calls the pipeline again and again and tells how long that takes, as distrifuser's scripts/run_sdxl.py in its benchmark mode: the
@@ -19,6 +20,7 @@ export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): 
     terminal.note('--output_path has no effect: a benchmark writes no picture');
   const subject = chooseSubject(options, context.family);
   const file = options.json === undefined ? undefined : await RecordFile.prepare(options.json);
+  const timeline = options.timeline === undefined ? undefined : await TimelineFile.prepare(options.timeline);
   try {
     const preparation = await prepareSdxl(options, subject, context);
     describeRun(subject, preparation, terminal);
@@ -28,16 +30,20 @@ export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): 
       );
     }
     const { plan, load, onnxRuntime } = preparation;
-    const job = { load, request: plan.request, parallel: plan.parallel, files: noFiles };
+    const { request, parallel } = plan;
+    const job = { load, request, parallel, files: noFiles, timeline: timeline !== undefined };
     const measurements = await measure(job, options, context);
     const synchronous = synchronousSteps(plan.topology, plan.parallel, plan.steps);
     const figures = benchmarkFigures(measurements, synchronous, options.ignore_ratio);
     await file?.write(
       await benchmarkRecord(options, subject, preparation, measurements, figures, onnxRuntime),
     );
+    // Of the last call: the others are like it.
+    await timeline?.write(measurements.runs.at(-1) ?? [], plan.topology, plan.parallelism);
     terminal.result(latencyLine(figures));
     for (const line of benchmarkLines(figures)) terminal.report(line);
   } finally {
+    await timeline?.discard();
     await file?.discard();
   }
 }

@@ -1,4 +1,5 @@
-import type { GenerationJob } from '../runtime/job.js';
+import { firstRank } from '../report/benchmark.js';
+import type { GenerationJob, JobReport } from '../runtime/job.js';
 import type { Timings } from '../runtime/phase-clock.js';
 import { followJob } from './follow-job.js';
 import type { SdxlOptions } from './sdxl-options.js';
@@ -7,22 +8,28 @@ import { chooseSubject, type SdxlPlan } from './sdxl-plan.js';
 import { describeRun, launchRanks, prepareSdxl, type RunContext } from './sdxl-ranks.js';
 import { describeTimings, synchronousSteps } from './summary.js';
 import type { Terminal } from './terminal.js';
+import { TimelineFile } from './timeline-file.js';
 
 /** One call of the pipeline: all prompts in one batch. */
 export async function drawBatch(options: SdxlOptions, context: RunContext): Promise<void> {
   const subject = chooseSubject(options, context.family);
   const output = await SdxlOutput.prepare(options, subject);
+  const timeline = options.timeline === undefined ? undefined : await TimelineFile.prepare(options.timeline);
   try {
     const preparation = await prepareSdxl(options, subject, context);
     describeRun(subject, preparation, context.terminal);
     const { plan, load } = preparation;
-    const job = { load, request: plan.request, parallel: plan.parallel, files: output.files(subject, plan) };
-    const timings = await drawOnRanks(job, plan.steps, options, context);
+    const { request, parallel } = plan;
+    const files = output.files(subject, plan);
+    const job = { load, request, parallel, files, timeline: timeline !== undefined };
+    const reports = await drawOnRanks(job, plan.steps, options, context);
     await output.commit();
-    report(output, timings, plan, context.terminal);
+    await timeline?.write(reports, plan.topology, plan.parallelism);
+    report(output, firstRank(reports).timings, plan, context.terminal);
   } catch (error) {
     throw output.explain(error);
   } finally {
+    await timeline?.discard();
     await output.discard();
   }
 }
@@ -32,15 +39,14 @@ async function drawOnRanks(
   steps: number,
   options: SdxlOptions,
   context: RunContext,
-): Promise<Timings> {
+): Promise<readonly JobReport[]> {
   const progress = context.terminal.progress(steps, 'steps');
   try {
     progress.update(0, 'loading');
     const ranks = await launchRanks(options, job.load, context);
-    const [report] = await ranks.run(job, followJob(progress));
+    const reports = await ranks.run(job, followJob(progress));
     await ranks.close();
-    if (report === undefined) throw new Error('no rank answered');
-    return report.timings;
+    return reports;
   } finally {
     progress.stop();
   }

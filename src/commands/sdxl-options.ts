@@ -17,6 +17,7 @@ import { DistriError, expected } from '../runtime/errors.js';
 import type { WeightsMode } from '../runtime/memory.js';
 import { type ModelFamily, sdxlFamily } from './model-family.js';
 import { integer, number, oneOf, repeated, seed, text } from './parsers.js';
+import type { PipeFusionOptions } from './pipefusion-options.js';
 import { vaeOption } from './vae-options.js';
 
 const modes = ['generation', 'benchmark'] as const;
@@ -24,7 +25,7 @@ const outputTypes = ['pil', 'latent'] as const;
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
 /** The options of `run-sdxl`, `run-sd` and `run-pixart` as commander collects them. What has no default is undefined when it is not given. */
-export interface SdxlOptions {
+export interface SdxlOptions extends PipeFusionOptions {
   readonly mode: (typeof modes)[number];
   readonly pretrained_model_name_or_path?: string;
   readonly variant?: string;
@@ -44,6 +45,7 @@ export interface SdxlOptions {
   readonly output_path?: string;
   readonly output_type: (typeof outputTypes)[number];
   readonly trace?: string;
+  readonly timeline?: string;
   readonly nproc_per_node: number;
   readonly data_parallel?: number;
   readonly threads?: number;
@@ -129,6 +131,13 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
     )
     .addOption(choice('--output_type <type>', 'a PNG, or the latents as .safetensors', outputTypes, 'pil'))
     .addOption(value('--trace <file>', "write every step's tensors to this .safetensors file", text))
+    .addOption(
+      value(
+        '--timeline <file>',
+        'write what each rank did when, for ui.perfetto.dev or chrome://tracing',
+        text,
+      ),
+    )
     .optionsGroup('Ranks:')
     .addOption(withDefault('-n, --nproc_per_node <n>', 'rank processes', defaultRanks(), atLeast(1)))
     .addOption(
@@ -159,7 +168,11 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
       choice(
         '--parallelism <name>',
         `how ranks share a picture, see docs/modes.md${family.planned ? '; auto: as distri plan recommends' : ''}`,
-        family.planned ? [...parallelismNames, 'auto' as const] : parallelismNames,
+        [
+          ...parallelismNames,
+          ...(family.denoiser === 'transformer' ? ['pipefusion' as const] : []),
+          ...(family.planned ? ['auto' as const] : []),
+        ],
         'patch',
       ),
     )
@@ -167,7 +180,16 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
       choice('--sync_mode <mode>', 'what ranks exchange after the warm-up', syncModes, 'corrected_async_gn'),
     )
     .addOption(choice('--split_scheme <name>', 'how naive_patch cuts the picture', splitSchemes, 'alternate'))
-    .addOption(withDefault('--warmup_steps <n>', 'n + 1 steps are synchronous', 4, atLeast(0)))
+    .addOption(
+      withDefault(
+        '--warmup_steps <n>',
+        family.denoiser === 'transformer'
+          ? 'n + 1 steps are synchronous; with pipefusion n, by default 1'
+          : 'n + 1 steps are synchronous',
+        4,
+        atLeast(0),
+      ),
+    )
     .addOption(new Option('--no_split_batch', 'every rank computes both images of the guidance'))
     .addOption(vaeOption())
     .optionsGroup('Benchmark:')
@@ -204,13 +226,16 @@ function schedulerOption({ scheduler }: ModelFamily): Option {
 export function checkSdxlOptions(options: SdxlOptions): void {
   checkBenchmark(options);
   checkSinglePrompts(options);
-  const { prompt = [''], prompts, negative_prompt = [], image_size, trace } = options;
+  const { prompt = [''], prompts, negative_prompt = [], image_size, trace, timeline } = options;
   if (prompts === undefined) checkNegativePrompts(negative_prompt, prompt.length);
   if (image_size !== undefined && image_size.length > 2) {
     throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
   }
   if (trace !== undefined && !trace.endsWith('.safetensors')) {
     throw expected('a path that ends in .safetensors', '--trace', trace);
+  }
+  if (timeline !== undefined && !timeline.endsWith('.json')) {
+    throw expected('a path that ends in .json', '--timeline', timeline);
   }
 }
 
@@ -230,7 +255,7 @@ export function drawsPromptsSingly({ prompts, data_parallel }: SdxlOptions): boo
 }
 
 function checkSinglePrompts(options: SdxlOptions): void {
-  const { mode, prompt, prompts, data_parallel = 1, nproc_per_node, trace } = options;
+  const { mode, prompt, prompts, data_parallel = 1, nproc_per_node } = options;
   if (prompt !== undefined && prompts !== undefined) {
     throw new DistriError('usage', '--prompt and --prompts exclude each other; use one of them');
   }
@@ -244,8 +269,10 @@ function checkSinglePrompts(options: SdxlOptions): void {
       '--mode benchmark measures one call; leave out --prompts and --data_parallel',
     );
   }
-  if (trace !== undefined) {
-    throw new DistriError('usage', '--trace is of one call; leave out --prompts and --data_parallel');
+  for (const name of ['trace', 'timeline'] as const) {
+    if (options[name] !== undefined) {
+      throw new DistriError('usage', `--${name} is of one call; leave out --prompts and --data_parallel`);
+    }
   }
 }
 

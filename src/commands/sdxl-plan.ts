@@ -11,6 +11,7 @@ import { planTopology, type RankRole, type Topology } from '../runtime/topology.
 import { createScheduler, schedulerOf } from '../schedulers/create.js';
 import type { ModelFamily } from './model-family.js';
 import { embeddedModel } from './package.js';
+import { pipelineOptions } from './pipefusion-options.js';
 import type { SettledOptions } from './sdxl-auto.js';
 import type { SdxlOptions } from './sdxl-options.js';
 
@@ -39,7 +40,7 @@ export interface SdxlPlan {
   readonly parallel: ParallelOptions;
   readonly topology: Topology;
   /** Set up for the first rank. */
-  readonly parallelism: Parallelism;
+  readonly parallelism: Pick<Parallelism, 'describe'>;
 }
 
 export function chooseSubject(options: SdxlOptions, family: ModelFamily): Subject {
@@ -104,6 +105,7 @@ export function parallelOptions(options: SettledOptions): Pick<SdxlPlan, 'parall
     splitBatch: topology.splitBatch,
     syncMode: options.sync_mode,
     warmupSteps: options.warmup_steps,
+    pipeline: pipelineOptions(options.parallelism, options),
   };
   return { parallel, topology };
 }

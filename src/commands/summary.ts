@@ -17,6 +17,7 @@ function describeGuidance({ guidance }: RankRole): string {
 /** Such as "displaced patch, corrected_async_gn, 5 synchronous steps, then stale". */
 export function describeMode(topology: Topology, parallel: ParallelOptions, steps: number): string {
   if (topology.worldSize === 1) return 'one rank';
+  if (parallel.parallelism === 'pipefusion') return describePipeline(topology, parallel, steps);
   if (topology.patches === 1) return 'batch split, nothing stale';
   if (parallel.parallelism === 'tensor') return 'tensor parallelism';
   if (parallel.parallelism === 'naive_patch') return `naive patches, split by ${parallel.splitScheme}`;
@@ -24,6 +25,21 @@ export function describeMode(topology: Topology, parallel: ParallelOptions, step
   if (synchronous === steps) return `patches, ${parallel.syncMode}, all steps synchronous`;
   const after = afterWarmup[parallel.syncMode];
   return `displaced patches, ${parallel.syncMode}, ${synchronous} synchronous steps, then ${after}`;
+}
+
+/** Such as "pipefusion, 4 stages, 8 patches, 1 synchronous step, then stale". */
+function describePipeline(topology: Topology, parallel: ParallelOptions, steps: number): string {
+  const { patches = 1, sequence = 1 } = parallel.pipeline ?? {};
+  const stages = topology.patches / sequence;
+  const synchronous = synchronousSteps(topology, parallel, steps);
+  return [
+    'pipefusion',
+    `${stages} stage${stages === 1 ? '' : 's'}${sequence === 1 ? '' : ` of ${sequence} ranks`}`,
+    ...(patches === 1
+      ? ['whole pictures']
+      : [`${patches} patches`, `${synchronous} synchronous step${synchronous === 1 ? '' : 's'}`]),
+    ...(synchronous < steps ? ['then stale'] : []),
+  ].join(', ');
 }
 
 const afterWarmup: Readonly<Record<SyncMode, string>> = {
@@ -38,9 +54,10 @@ const afterWarmup: Readonly<Record<SyncMode, string>> = {
 /** How many of `steps` are synchronous: all of them unless bands of one image are displaced. */
 export function synchronousSteps(
   { patches }: Topology,
-  { parallelism, syncMode, warmupSteps }: ParallelOptions,
+  { parallelism, syncMode, warmupSteps, pipeline }: ParallelOptions,
   steps: number,
 ): number {
+  if (parallelism === 'pipefusion') return pipeline?.patches === 1 ? steps : Math.min(warmupSteps, steps);
   return patches === 1 || parallelism !== 'patch' || syncMode === 'full_sync'
     ? steps
     : Math.min(warmupSteps + 1, steps);
@@ -74,7 +91,7 @@ function describeSteps(steps: readonly number[], synchronous: number): string {
   const kinds = [
     { steps: steps.slice(0, 1), label: 'first step' },
     { steps: steps.slice(1, synchronous), label: 'synchronous' },
-    { steps: steps.slice(synchronous), label: 'stale' },
+    { steps: steps.slice(Math.max(synchronous, 1)), label: 'stale' },
   ];
   return kinds
     .filter((kind) => kind.steps.length > 0)

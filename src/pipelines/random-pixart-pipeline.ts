@@ -4,7 +4,8 @@ import type { RankContext } from '../runtime/rank-context.js';
 import { TorchGenerator } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { batchSize } from './conditioning.js';
-import { DenoisingLoop, imageCount } from './denoising-loop.js';
+import { imageCount, type LatentLoop } from './denoising-loop.js';
+import { loadLoop } from './load-loop.js';
 import { CAPTION_TOKENS, type PixArtGeometry, pixArtInputs, readGeometry } from './pixart-alpha.js';
 import { openRandomModel } from './random-model.js';
 import type {
@@ -18,10 +19,10 @@ import type {
 
 /** The denoising loop of PixArt alone, with random weights and random captions of full length: for benchmarks without a checkpoint. */
 export class RandomPixArtPipeline implements Pipeline {
-  readonly #loop: DenoisingLoop;
+  readonly #loop: LatentLoop;
   readonly #geometry: PixArtGeometry;
 
-  private constructor(loop: DenoisingLoop, geometry: PixArtGeometry) {
+  private constructor(loop: LatentLoop, geometry: PixArtGeometry) {
     this.#loop = loop;
     this.#geometry = geometry;
   }
@@ -37,7 +38,7 @@ export class RandomPixArtPipeline implements Pipeline {
     listener.phase('load', 'start');
     const source = openRandomModel(options.directory, 'PixArtAlphaPipeline');
     const geometry = await readGeometry(source, request);
-    const loop = await DenoisingLoop.load(request, {
+    const loop = await loadLoop(request, {
       addon: loadAddon(),
       source,
       load: options,

@@ -18,6 +18,7 @@ import { StableDiffusionPipeline } from '../pipelines/stable-diffusion.js';
 import { ExchangeMeter } from './exchange-meter.js';
 import { PhaseClock, type Timings } from './phase-clock.js';
 import type { RankContext } from './rank-context.js';
+import { TimelineRecorder, type TimelineSpan } from './timeline.js';
 
 /** A file that the first rank writes, and where it does: in a folder that the parent removes. */
 export interface GenerationJob {
@@ -25,6 +26,8 @@ export interface GenerationJob {
   readonly request: GenerationRequest;
   readonly parallel: ParallelOptions;
   readonly files: JobFiles;
+  /** Note what each rank does when. */
+  readonly timeline?: boolean;
 }
 
 /** What the first rank writes, under names that the parent replaces by the final ones. */
@@ -44,6 +47,8 @@ export interface JobReport {
   readonly timings: Timings;
   /** What each denoising step exchanged; empty on a rank without peers. */
   readonly exchanges: readonly CommunicatorStatistics[];
+  /** Where the job asks for it. */
+  readonly timeline?: readonly TimelineSpan[];
 }
 
 /** Executes jobs on a rank, one after another. The models stay loaded for the next job, and are used again where it needs the same ones. */
@@ -51,14 +56,22 @@ export class JobRunner {
   #loaded: { readonly key: string; readonly pipeline: Pipeline } | undefined;
 
   async run(job: GenerationJob, context: RankContext, listener: ProgressListener): Promise<JobReport> {
+    let pipeline: Pipeline | undefined;
+    const statistics = () => pipeline?.statistics();
     const clock = new PhaseClock(listener);
-    const pipeline = await this.#pipeline(job, context, clock);
-    const meter = new ExchangeMeter(() => pipeline.statistics(), clock);
+    const meter = new ExchangeMeter(statistics, clock);
+    const recorder = job.timeline ? new TimelineRecorder(meter, statistics) : undefined;
+    pipeline = await this.#pipeline(job, context, recorder ?? meter);
     const started = performance.now();
-    const generation = await pipeline.generate(job.request, meter);
+    const generation = await pipeline.generate(job.request, recorder ?? meter);
     const latency = performance.now() - started;
     if (context.rank === 0) await writeFiles(generation, job.files);
-    return { latency, timings: clock.timings, exchanges: meter.steps };
+    return {
+      latency,
+      timings: clock.timings,
+      exchanges: meter.steps,
+      ...(recorder ? { timeline: recorder.spans } : {}),
+    };
   }
 
   /** Releases the models. Not during a job. */

@@ -268,3 +268,35 @@ test('a session takes no other object for a communicator', async () => {
     message: /^Expected a Communicator/,
   });
 });
+
+test('what a rank publishes is fetched by tick, and waits for nobody', async () => {
+  const ranks = await connectRanks(2, [[8, 12]], 200);
+  const [first, second] = ranks.communicators as [Ranks['communicators'][0], Ranks['communicators'][0]];
+  first.publish(0, 3, Float32Array.of(1, 2));
+  second.publish(0, 3, Float32Array.of(5, 6, 7));
+  first.publish(0, 4, Float32Array.of(3, 4));
+  const received = new Float32Array(2);
+  await second.fetch(0, 0, 3, received);
+  assert.deepEqual([...received], [1, 2]);
+  await second.fetch(0, 0, 4, received);
+  assert.deepEqual([...received], [3, 4]);
+  await assert.rejects(second.fetch(0, 0, 5, received), { code: 'COMM_TIMEOUT' });
+  first.publish(0, 5, Float32Array.of(8, 9));
+  await assert.rejects(second.fetch(0, 0, 3, received), {
+    code: 'COMM_PROTOCOL',
+    message: /overwritten by tick 5/,
+  });
+  ranks.close();
+});
+
+test('slots refuse data of another size, and ticks that were', async () => {
+  const ranks = await connectRanks(2, [[8, 12]], 200);
+  const [first, second] = ranks.communicators as [Ranks['communicators'][0], Ranks['communicators'][0]];
+  const size = /slot 0 of rank 0 has 8 bytes, the data 12/;
+  assert.throws(() => first.publish(0, 0, new Float32Array(3)), { code: 'COMM_PROTOCOL', message: size });
+  await assert.rejects(second.fetch(0, 0, 0, new Float32Array(3)), { code: 'COMM_PROTOCOL', message: size });
+  assert.throws(() => first.publish(1, 0, new Float32Array(2)), /there is no slot 1/);
+  first.publish(0, 2, new Float32Array(2));
+  assert.throws(() => first.publish(0, 2, new Float32Array(2)), /comes after tick 2/);
+  ranks.close();
+});
