@@ -37,7 +37,9 @@ test('a run has the same latents for each number of stages, and writes who did w
         '--num_inference_steps',
         '5',
         '--output_path',
-        `${ranks}.png`,
+        `${ranks}.safetensors`,
+        '--output_type',
+        'latent',
         '--timeline',
         `${ranks}.json`,
       ];
