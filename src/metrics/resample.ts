@@ -20,6 +20,47 @@ const cubic: Filter = {
   },
 };
 
+type Round = (value: number) => number;
+
+/** The source's values from `at` on, `step` apart, times the weights from `first` on. */
+type WeightedSum = (
+  source: Values,
+  at: number,
+  step: number,
+  weights: Float64Array,
+  first: number,
+  count: number,
+) => number;
+
+/** How filters and sums are rounded. Pillow computes them in double precision, torch in single. */
+interface Arithmetic {
+  readonly round: Round;
+  readonly sum: WeightedSum;
+}
+
+const double: Arithmetic = {
+  round: (value) => value,
+  sum: (source, at, step, weights, first, count) => {
+    let sum = 0;
+    for (let tap = 0; tap < count; tap++) {
+      sum += (source[at + tap * step] as number) * (weights[first + tap] as number);
+    }
+    return sum;
+  },
+};
+
+const single: Arithmetic = {
+  round: Math.fround,
+  sum: (source, at, step, weights, first, count) => {
+    let sum = 0;
+    for (let tap = 0; tap < count; tap++) {
+      // Rounded once, as by the fused multiply-add of torch's kernels.
+      sum = Math.fround(sum + (source[at + tap * step] as number) * (weights[first + tap] as number));
+    }
+    return sum;
+  },
+};
+
 /** For each position of the output: which positions of the input it is made of, and their weights. */
 interface Taps {
   readonly first: Int32Array;
@@ -29,11 +70,12 @@ interface Taps {
   readonly width: number;
 }
 
-/** Pillow's `precompute_coeffs`; torch's antialiased kernels have the same. */
-function filterTaps(filter: Filter, from: number, to: number): Taps {
-  const scale = from / to;
+/** Pillow's `precompute_coeffs`; torch's antialiased kernels have the same steps. */
+function filterTaps(filter: Filter, from: number, to: number, round: Round): Taps {
+  const scale = round(from / to);
   const stretch = Math.max(scale, 1);
   const support = filter.support * stretch;
+  const inverse = round(1 / stretch);
   const width = Math.ceil(support) * 2 + 1;
   const taps = {
     first: new Int32Array(to),
@@ -42,47 +84,42 @@ function filterTaps(filter: Filter, from: number, to: number): Taps {
     width,
   };
   for (let i = 0; i < to; i++) {
-    const center = (i + 0.5) * scale;
-    const first = Math.max(Math.trunc(center - support + 0.5), 0);
-    const count = Math.min(Math.trunc(center + support + 0.5), from) - first;
+    const center = round((i + 0.5) * scale);
+    const first = Math.max(Math.trunc(round(round(center - support) + 0.5)), 0);
+    const count = Math.min(Math.trunc(round(round(center + support) + 0.5)), from) - first;
     const weights = taps.weights.subarray(i * width, i * width + count);
     let sum = 0;
     for (let tap = 0; tap < count; tap++) {
-      const weight = filter.weight((tap + first - center + 0.5) / stretch);
+      const distance = round(round(round(tap + first - center) + 0.5) * inverse);
+      const weight = round(filter.weight(distance));
       weights[tap] = weight;
-      sum += weight;
+      sum = round(sum + weight);
     }
-    for (let tap = 0; tap < count; tap++) weights[tap] = (weights[tap] as number) / sum;
+    for (let tap = 0; tap < count; tap++) weights[tap] = round((weights[tap] as number) / sum);
     taps.first[i] = first;
     taps.count[i] = count;
   }
   return taps;
 }
 
-type Values = Uint8Array | Float32Array | Float64Array;
+type Values = Uint8Array | Float32Array;
 
-/**
- * Resizes the middle axis of `source` [outer, from, inner] into `target` [outer, to, inner].
- * Sums are double; how they are stored is up to `target`.
- */
-function resizeAxis<T extends Float32Array | Float64Array>(
+/** Resizes the middle axis of `source` [outer, from, inner] into the result [outer, to, inner]. */
+function resizeAxis(
   source: Values,
-  target: T,
   taps: Taps,
+  sum: WeightedSum,
   { outer, from, inner }: { readonly outer: number; readonly from: number; readonly inner: number },
-): T {
+): Float32Array {
   const to = taps.first.length;
+  const target = new Float32Array(outer * to * inner);
   for (let o = 0; o < outer; o++) {
     for (let i = 0; i < to; i++) {
       const base = (o * from + (taps.first[i] as number)) * inner;
       const count = taps.count[i] as number;
       const weights = i * taps.width;
       for (let k = 0; k < inner; k++) {
-        let sum = 0;
-        for (let tap = 0; tap < count; tap++) {
-          sum += (source[base + tap * inner + k] as number) * (taps.weights[weights + tap] as number);
-        }
-        target[(o * to + i) * inner + k] = sum;
+        target[(o * to + i) * inner + k] = sum(source, base + k, inner, taps.weights, weights, count);
       }
     }
   }
@@ -95,34 +132,27 @@ export interface Size {
   readonly height: number;
 }
 
-function resize<T extends Float32Array | Float64Array>(
-  pixels: Uint8Array,
-  from: Size,
-  to: Size,
-  filter: Filter,
-  allocate: (length: number) => T,
-): Values {
+function resize(pixels: Uint8Array, from: Size, to: Size, filter: Filter, arithmetic: Arithmetic): Values {
   const channels = 3;
+  const { round, sum } = arithmetic;
   let values: Values = pixels;
   if (from.width !== to.width) {
-    const axis = { outer: from.height, from: from.width, inner: channels };
-    const target = allocate(from.height * to.width * channels);
-    values = resizeAxis(values, target, filterTaps(filter, from.width, to.width), axis);
+    const taps = filterTaps(filter, from.width, to.width, round);
+    values = resizeAxis(values, taps, sum, { outer: from.height, from: from.width, inner: channels });
   }
   if (from.height !== to.height) {
-    const axis = { outer: 1, from: from.height, inner: to.width * channels };
-    const target = allocate(to.height * to.width * channels);
-    values = resizeAxis(values, target, filterTaps(filter, from.height, to.height), axis);
+    const taps = filterTaps(filter, from.height, to.height, round);
+    values = resizeAxis(values, taps, sum, { outer: 1, from: from.height, inner: to.width * channels });
   }
   return values;
 }
 
 /**
  * torchvision's `Resize` of a uint8 tensor: bilinear with antialiasing, rounded half to even. `pixels` and the result are [height, width, 3].
- * Sums are double where torch has float32, so a value exactly between two integers may differ by one.
+ * All steps are in float32 as in torch's kernels for processors with AVX2, so that the result is theirs to the bit.
  */
 export function resizeBilinear(pixels: Uint8Array, from: Size, to: Size): Uint8Array {
-  const values = resize(pixels, from, to, triangle, (length) => new Float64Array(length));
+  const values = resize(pixels, from, to, triangle, single);
   if (values instanceof Uint8Array) return values;
   const rounded = new Uint8Array(values.length);
   for (let i = 0; i < values.length; i++) rounded[i] = roundHalfToEven(values[i] as number);
@@ -141,6 +171,6 @@ function roundHalfToEven(value: number): number {
  * in its mode `clean`. `pixels` is [from.height, from.width, 3]; writes [to.height, to.width, 3] to `target`.
  */
 export function resizeBicubic(pixels: Uint8Array, from: Size, to: Size, target: Float32Array): void {
-  const values = resize(pixels, from, to, cubic, (length) => new Float32Array(length));
+  const values = resize(pixels, from, to, cubic, double);
   for (let i = 0; i < target.length; i++) target[i] = Math.min(Math.max(values[i] as number, 0), 255);
 }
