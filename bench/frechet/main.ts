@@ -4,8 +4,8 @@
  *   node dist/bench/frechet/main.js [--images 5000] [--dimension 2048]
  */
 import { parseArgs } from 'node:util';
+import { featureDistance } from '../../src/metrics/distances.js';
 import type { FeatureSet } from '../../src/metrics/feature-set.js';
-import { frechetDistance } from '../../src/metrics/frechet.js';
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +36,7 @@ function randomFeatures(seed: number): FeatureSet {
 
 const [a, b] = [randomFeatures(1), randomFeatures(2)];
 const start = performance.now();
-const distance = frechetDistance(a, b);
+const { signal } = new AbortController();
+const distance = await featureDistance({ name: 'fid', a, b }, signal);
 const seconds = (performance.now() - start) / 1000;
 process.stdout.write(`2 x ${count} x ${dimension}: distance ${distance}, ${seconds.toFixed(1)} s\n`);

@@ -89,7 +89,7 @@ function addWeightOptions(command: Command): Command {
 function addRunOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--batch_size <n>', 'images that go through Inception together, at most 16')
+      new Option('--batch_size <n>', 'images that go through Inception together, at most 8')
         .argParser(integer('--batch_size', 1))
         .default(64),
     )
@@ -126,7 +126,7 @@ function verbosity(command: Command): Verbosity {
 }
 
 /** Images whose activations are in memory at once. */
-const MOST_IN_BATCH = 16;
+const MOST_IN_BATCH = 8;
 
 async function runMetrics(
   options: MetricsOptions,

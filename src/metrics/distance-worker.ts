@@ -1,7 +1,19 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { DistanceJob } from './distances.js';
-import { frechetDistance } from './frechet.js';
+import { distanceOfMoments, moments } from './frechet.js';
 import { kernelInceptionDistance } from './kid.js';
 
-const { name, a, b } = workerData as DistanceJob;
-parentPort?.postMessage(name === 'fid' ? frechetDistance(a, b) : kernelInceptionDistance(a, b));
+const job = workerData as DistanceJob;
+switch (job.kind) {
+  case 'moments': {
+    const result = moments(job.features);
+    parentPort?.postMessage(result, [result.factor.buffer as ArrayBuffer]);
+    break;
+  }
+  case 'frechet':
+    parentPort?.postMessage(distanceOfMoments(job.a, job.b));
+    break;
+  case 'kernel':
+    parentPort?.postMessage(kernelInceptionDistance(job.a, job.b));
+    break;
+}

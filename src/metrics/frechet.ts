@@ -8,7 +8,7 @@ import {
 } from './linear-algebra.js';
 
 /** Mean of features, trace of their covariance S, and a factor F [rows, dimension] with FᵗF = S. */
-interface Moments {
+export interface Moments {
   readonly mean: Float64Array;
   readonly trace: number;
   readonly factor: Float64Array;
@@ -23,17 +23,19 @@ interface Moments {
  * of its float32 means (4e-9) and of scipy's `sqrtm` of singular products (1e-5). Needs two images on each side.
  */
 export function frechetDistance(a: FeatureSet, b: FeatureSet): number {
-  const [first, second] = [moments(a), moments(b)];
-  const sizes = { m: first.rows, n: second.rows, k: a.dimension };
-  const root = nuclearNorm(multiplyTransposed(first.factor, second.factor, sizes), sizes.m, sizes.n);
-  let between = 0;
-  for (let i = 0; i < a.dimension; i++) {
-    between += ((first.mean[i] as number) - (second.mean[i] as number)) ** 2;
-  }
-  return between + first.trace + second.trace - 2 * root;
+  return distanceOfMoments(moments(a), moments(b));
 }
 
-function moments({ values, count, dimension }: FeatureSet): Moments {
+/** The distance of two sets that have these moments. */
+export function distanceOfMoments(a: Moments, b: Moments): number {
+  const sizes = { m: a.rows, n: b.rows, k: a.mean.length };
+  const root = nuclearNorm(multiplyTransposed(a.factor, b.factor, sizes), sizes.m, sizes.n);
+  let between = 0;
+  for (let i = 0; i < sizes.k; i++) between += ((a.mean[i] as number) - (b.mean[i] as number)) ** 2;
+  return between + a.trace + b.trace - 2 * root;
+}
+
+export function moments({ values, count, dimension }: FeatureSet): Moments {
   const mean = new Float64Array(dimension);
   for (let i = 0; i < values.length; i++) {
     mean[i % dimension] = (mean[i % dimension] as number) + (values[i] as number) / count;

@@ -69,10 +69,22 @@ async function fold(weights: NetworkWeights, name: string): Promise<Folded> {
   ];
   const gamma = weights.has(`${name}.${optionalPart}`) ? await part(optionalPart) : undefined;
   const scale = Float64Array.from(variance, (v, i) => (gamma?.[i] ?? 1) / Math.sqrt(v + BATCH_NORM_EPSILON));
-  const perChannel = weight.data.length / scale.length;
   const bias = Float32Array.from(scale, (s, i) => (beta[i] as number) - (mean[i] as number) * s);
-  const scaled = Float32Array.from(weight.data, (w, i) => w * (scale[Math.floor(i / perChannel)] as number));
-  return { weight: float32(weight.shape, scaled), bias: float32([bias.length], bias) };
+  return {
+    weight: float32(weight.shape, scaledRows(weight.data, scale)),
+    bias: float32([bias.length], bias),
+  };
+}
+
+/** `values` [rows, columns] with each row times its number in `scale`. */
+function scaledRows(values: Float32Array, scale: Float64Array): Float32Array {
+  const scaled = new Float32Array(values.length);
+  const columns = values.length / scale.length;
+  for (let row = 0, i = 0; row < scale.length; row++) {
+    const factor = scale[row] as number;
+    for (const end = i + columns; i < end; i++) scaled[i] = (values[i] as number) * factor;
+  }
+  return scaled;
 }
 
 type Feature = Edge & Channels;
