@@ -11,6 +11,7 @@ import {
   type NetworkLoaders,
 } from '../metrics/compute.js';
 import { loadInception, loadLpips } from '../metrics/load-networks.js';
+import type { Download } from '../metrics/weight-files.js';
 import { DistriError } from '../runtime/errors.js';
 import { unlessInterrupted } from '../runtime/interruption.js';
 import { printMetrics, writeHtml, writeJson } from './compute-metrics-output.js';
@@ -148,7 +149,7 @@ async function runMetrics(
   const observer = new TerminalObserver(terminal);
   const metrics = await computeMetrics(
     request,
-    networkLoaders(options, terminal, interruption),
+    networkLoaders(options, observer, interruption),
     observer,
     interruption,
   ).finally(() => observer.stop());
@@ -170,15 +171,21 @@ async function checkWritable(file: string): Promise<void> {
 
 function networkLoaders(
   options: MetricsOptions,
-  terminal: Terminal,
+  observer: TerminalObserver,
   interruption: AbortSignal,
 ): NetworkLoaders {
   const { lpips_weights = [], fid_weights, threads, offline = false } = options;
-  const load = { threads, offline, note: (line: string) => terminal.note(line) };
+  const onDownload = ({ name, size }: Download, done: number) =>
+    observer.progress(`downloading ${name}`, mebibytes(done), mebibytes(size), 'MiB');
+  const load = { threads, offline, onDownload };
   return {
     lpips: () => unlessInterrupted(interruption, loadLpips(lpips_weights, load)),
     inception: () => unlessInterrupted(interruption, loadInception(fid_weights, load)),
   };
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
 }
 
 /** A bar for each thing that is gone through. */
@@ -187,10 +194,10 @@ class TerminalObserver implements MetricsObserver {
 
   constructor(private readonly terminal: Terminal) {}
 
-  progress(label: string, done: number, total: number): void {
+  progress(label: string, done: number, total: number, unit = 'images'): void {
     if (this.shown?.label !== label) {
       this.stop();
-      this.shown = { label, progress: this.terminal.progress(total, 'images') };
+      this.shown = { label, progress: this.terminal.progress(total, unit) };
     }
     this.shown.progress.update(done, label);
   }

@@ -65,8 +65,8 @@ export const lpipsHeadsFile = fileURLToPath(
 export interface FindOptions {
   /** Whether nothing may be downloaded. HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say the same. */
   readonly offline: boolean;
-  /** Told before a download. */
-  readonly note: (line: string) => void;
+  /** Told how much of a download is there, in bytes. */
+  readonly onDownload: (download: Download, done: number) => void;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -75,7 +75,7 @@ export interface FindOptions {
  * says where was looked.
  */
 export async function findWeights(known: KnownWeights, options: FindOptions): Promise<string> {
-  const { offline, note, env = process.env } = options;
+  const { offline, onDownload, env = process.env } = options;
   const folder = torchFolder(env);
   const candidates = [
     ...known.names.map((name) => join(folder, name)),
@@ -92,8 +92,7 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
       `${network}'s weights are not there (looked for ${candidates.join(', ')}) and nothing is downloaded offline; ${option} <file> names others, ${download.url} has them`,
     );
   }
-  note(`Downloading ${download.url} (${Math.round(download.size / 2 ** 20)} MiB) to ${folder}`);
-  return downloadWeights(download, folder).catch((error) => {
+  return downloadWeights(download, folder, onDownload).catch((error) => {
     if (error instanceof DistriError && error.code !== 'network') throw error;
     throw new DistriError(
       'network',
@@ -104,7 +103,11 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
 }
 
 /** Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is continued by the next call. */
-export async function downloadWeights(download: Download, folder: string): Promise<string> {
+export async function downloadWeights(
+  download: Download,
+  folder: string,
+  onDownload: FindOptions['onDownload'],
+): Promise<string> {
   const { downloadBlob } = await import('../checkpoint/hub/download.js');
   const { name, url, size, sha256 } = download;
   const target = join(folder, name);
@@ -117,7 +120,9 @@ export async function downloadWeights(download: Download, folder: string): Promi
     // What is not there now will not be there a second later.
     throw response.status >= 500 ? new Error(problem) : new DistriError('network', problem);
   };
-  await downloadBlob({ path: name, size, etag: sha256 }, target, request, () => {});
+  await downloadBlob({ path: name, size, etag: sha256 }, target, request, (done) =>
+    onDownload(download, done),
+  );
   return target;
 }
 

@@ -18,7 +18,7 @@ import {
 } from './generated-weights.js';
 import { cases, golden, readTensor } from './support.js';
 
-const options = { offline: true, note: () => {}, threads: 2 };
+const options = { offline: true, onDownload: () => {}, threads: 2 };
 
 let folder: string;
 before(async () => {

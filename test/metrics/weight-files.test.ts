@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { encodeHeader } from '../../src/checkpoint/safetensors.js';
+import { encodeHeader, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { loadInception, loadLpips } from '../../src/metrics/load-networks.js';
 import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
 import { inceptionNames } from '../../src/metrics/networks/inception-names.js';
@@ -15,14 +15,13 @@ import { openTensorFile } from '../../src/metrics/tensor-file.js';
 import {
   alexNetFiles,
   type Download,
-  downloadWeights,
   findWeights,
   inceptionFiles,
   type KnownWeights,
   lpipsHeadsFile,
 } from '../../src/metrics/weight-files.js';
 import { DistriError } from '../../src/runtime/errors.js';
-import { elementCount, type Shape } from '../../src/tensor/tensor.js';
+import { elementCount, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 import { inceptionShapes, inceptionShapesWithoutScale, writeGenerated } from './generated-weights.js';
 import { golden } from './support.js';
 
@@ -92,7 +91,7 @@ test('a network of other layers is not taken for Inception', () => {
   assert.equal(inceptionNames(alexNetShapes), undefined);
 });
 
-const offline = { offline: true, note: () => {} };
+const offline = { offline: true, onDownload: () => {} };
 
 test("torchvision's own Inception is refused", async (t) => {
   const path = join(await temporaryFolder(t), 'inception_v3_google.safetensors');
@@ -129,6 +128,11 @@ test('files that do not fit LPIPS are refused by name', async (t) => {
   await refuses([join(folder, 'none.pth')], /none\.pth: no such file or folder/);
 });
 
+async function allTensors(path: string): Promise<(readonly [string, Tensor])[]> {
+  const file = await openTensorFile(path);
+  return Promise.all([...file.shapes.keys()].map(async (name) => [name, await file.read(name)] as const));
+}
+
 test('LPIPS takes heads from a file of the lpips package, and has the same ones itself', async (t) => {
   const folder = await temporaryFolder(t);
   const alexNet = await writeGenerated(join(folder, 'alexnet.safetensors'), alexNetShapes);
@@ -136,19 +140,20 @@ test('LPIPS takes heads from a file of the lpips package, and has the same ones 
     Float32Array.from({ length: 3 * 40 * 33 }, (_, i) => (shade + ((i * (k + 3)) % 11) / 40) % 1),
   ) as [Float32Array, Float32Array];
   const distances: number[] = [];
-  for (const files of [[alexNet], [golden('pth', 'lpips_alex_v0.1.pth'), alexNet]]) {
+  const heads = await openTensorFile(lpipsHeadsFile);
+  const both = join(folder, 'both.safetensors');
+  const tensors = await Promise.all([alexNet, lpipsHeadsFile].map(allTensors));
+  await writeSafetensors(both, Object.fromEntries(tensors.flat()));
+  for (const files of [[alexNet], [golden('pth', 'lpips_alex_v0.1.pth'), alexNet], [both]]) {
     const network = await loadLpips(files, { ...offline, threads: 1 });
     distances.push(await network.distance(...images, 40, 33));
     await assert.rejects(network.distance(...images, 30, 44), /44x30 is too small/);
     await network.release();
   }
   assert.ok((distances[0] as number) > 0.001);
-  assert.equal(distances[0], distances[1]);
-  const [own, theirs] = [
-    await openTensorFile(lpipsHeadsFile),
-    await openTensorFile(golden('pth', 'lpips_alex_v0.1.pth')),
-  ];
-  for (const name of own.shapes.keys()) assert.deepEqual(await own.read(name), await theirs.read(name));
+  assert.deepEqual(distances.slice(1), [distances[0], distances[0]]);
+  const theirs = await openTensorFile(golden('pth', 'lpips_alex_v0.1.pth'));
+  for (const name of heads.shapes.keys()) assert.deepEqual(await heads.read(name), await theirs.read(name));
 });
 
 test('weights are found where torch keeps them', async (t) => {
@@ -171,7 +176,7 @@ test('what is nowhere is said with all places, and nothing is downloaded offline
     [false, { HF_HUB_OFFLINE: '1' }],
   ] as const) {
     const env = { TORCH_HOME: '/nowhere', ...variable };
-    await assert.rejects(findWeights(known, { offline, note: () => {}, env }), (error) => {
+    await assert.rejects(findWeights(known, { offline, onDownload: () => {}, env }), (error) => {
       assert.ok(error instanceof DistriError && error.code === 'checkpoint');
       assert.match(
         error.message,
@@ -203,10 +208,14 @@ test('weights are downloaded whole and with the right hash, or not at all', asyn
   const right: Download = { name: 'net.pth', url: `${server}/weights`, size: content.length, sha256 };
   const known: KnownWeights = { ...alexNetFiles, names: ['net.pth'], download: right };
   const checkpoints = join(folder, 'hub', 'checkpoints');
-  const find = (download: Partial<Download>, notes: string[] = []) =>
+  const find = (download: Partial<Download>, told: number[] = []) =>
     findWeights(
       { ...known, download: { ...right, ...download } },
-      { offline: false, note: (line) => notes.push(line), env: { TORCH_HOME: folder } },
+      {
+        offline: false,
+        onDownload: (_: Download, done: number) => told.push(done),
+        env: { TORCH_HOME: folder },
+      },
     );
 
   await assert.rejects(find({ sha256: sha256.replace(/^./, 'x') }), /the download is corrupt/);
@@ -217,15 +226,11 @@ test('weights are downloaded whole and with the right hash, or not at all', asyn
   );
   assert.deepEqual(await readdir(checkpoints), []);
 
-  const notes: string[] = [];
-  assert.equal(await find({}, notes), join(checkpoints, 'net.pth'));
-  assert.match(notes[0] ?? '', /^Downloading http:.*weights/);
+  const told: number[] = [];
+  assert.equal(await find({}, told), join(checkpoints, 'net.pth'));
+  assert.equal(told.at(-1), content.length);
   assert.deepEqual(await readFile(join(checkpoints, 'net.pth')), content);
   assert.deepEqual(await readdir(checkpoints), ['net.pth']);
   // The second time it is there.
   assert.equal(await find({ url: `${server}/none` }), join(checkpoints, 'net.pth'));
-  assert.equal(
-    await downloadWeights({ ...right, name: 'other.pth' }, checkpoints),
-    join(checkpoints, 'other.pth'),
-  );
 });
