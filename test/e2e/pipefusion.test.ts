@@ -118,6 +118,12 @@ describe('the number of stages, their layers and a split batch change no bit', (
 });
 
 describe('ranks that share a stage', () => {
+  let single: DenoisingRanks;
+  before(async () => {
+    single = await DenoisingRanks.launch(1);
+  });
+  after(() => single.close());
+
   for (const [worldSize, sequence, splitBatch, id] of [
     [2, 2, false, 'pf_m4_w1_dpm'],
     [4, 2, false, 'pf_m4_w1_dpm'],
@@ -133,6 +139,11 @@ describe('ranks that share a stage', () => {
         const pipeline = { patches: golden.num_patches, sequence };
         const { trace } = await ranks.draw(golden, pipeFusion(golden.warmup_steps, pipeline, splitBatch));
         await compare(trace, golden);
+        const alone = await single.draw(
+          golden,
+          pipeFusion(golden.warmup_steps, { patches: golden.num_patches }),
+        );
+        sameBits(trace, alone.trace, ['final_latents']);
       } finally {
         await ranks.close();
       }
