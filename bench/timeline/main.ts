@@ -73,6 +73,7 @@ const total = `<text x="${WIDTH}" y="14" text-anchor="end" fill="#333">${((end -
 process.stdout.write(
   [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
+    '<title>What each rank computes and waits for, in the order of time</title>',
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
     total,
     ...rows,
