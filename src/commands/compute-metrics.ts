@@ -145,6 +145,8 @@ async function runMetrics(
     workers: Math.max(options.num_workers, 1),
   };
   for (const file of [options.json, options.html]) if (file !== undefined) await checkWritable(file);
+  const weights = [...(options.lpips_weights ?? []), ...(options.fid_weights ? [options.fid_weights] : [])];
+  for (const file of weights) await checkReadable(file);
   const terminal = new Terminal(verbosity);
   const observer = new TerminalObserver(terminal);
   const metrics = await computeMetrics(
@@ -160,6 +162,12 @@ async function runMetrics(
   if (first === undefined) return;
   const more = others.length === 0 ? '' : ` (and ${others.length} more, above)`;
   throw new DistriError(first.code, `${first.message}${more}`, { cause: first });
+}
+
+async function checkReadable(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((error) => {
+    throw fileError(error, file);
+  });
 }
 
 async function checkWritable(file: string): Promise<void> {

@@ -163,6 +163,7 @@ test('what cannot work is refused in one line', async (t) => {
   };
   await refuses(/none: no such file or folder/, 'none', 'gt');
   await refuses(/one of psnr/, 'gt', 'gt', '--metrics', 'ssim');
+  await refuses(/none\.pth: no such file or folder/, 'gt', 'gt', '--fid_weights', 'none.pth');
   await refuses(/missing: no such file or folder/, 'gt', 'gt', '--json', 'missing/metrics.json');
 });
 

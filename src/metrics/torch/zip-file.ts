@@ -15,7 +15,7 @@ const PICKLE = 'data.pkl';
  * pickle and a file for each storage, all of them not compressed.
  */
 export async function readZip(handle: FileHandle, size: number): Promise<TorchContent> {
-  // The handle stays open for whoever reads the tensors.
+  // Who opened the handle closes it.
   const zip = await fromFdPromise(handle.fd, { autoClose: false });
   const entries = await entriesByPath(zip, size);
   const [top] = [...entries.keys()].filter(
