@@ -49,9 +49,14 @@ class Communicator {
   virtual void* buffer(int slot, int64_t tick) = 0;
   virtual void publish(int slot, int64_t tick) = 0;
 
-  // What `peer` (or this rank itself) published in `slot` at `tick`. Waits for it; the pointer stays valid
-  // until the end of the step. Throws kTimeout, kAborted, or kProtocol when the data was already overwritten.
-  virtual const void* fetch(int slot, int peer, int64_t tick) = 0;
+  // What `peer` (or this rank itself) published in `slot` at `tick`, of which `read` bytes are looked at.
+  // Waits for it; the pointer stays valid until the end of the step. Throws kTimeout, kAborted, or kProtocol
+  // when the data was already overwritten.
+  virtual const void* fetch(int slot, int peer, int64_t tick, size_t read) = 0;
+  // All of it.
+  const void* fetch(int slot, int peer, int64_t tick) {
+    return fetch(slot, peer, tick, slot_bytes(slot, peer));
+  }
 
   // All ranks call these in the same order, broadcast with the same bytes and root. They don't disturb slots.
   virtual void barrier() = 0;

@@ -47,11 +47,12 @@ void AllReduceSum::PublishOwn(const KernelContext& context, const Input& x) cons
 
 void AllReduceSum::Add(const KernelContext& context, const Share& share, float* to) const {
   std::vector<const float*> partials;
+  const size_t size = share.end - share.begin;
   for (const int64_t source : sources_) {
-    const void* data = partial_.Fetch(source, partial_.step().tick, count_ * sizeof(float));
+    const void* data =
+        partial_.FetchPart(source, partial_.step().tick, count_ * sizeof(float), size * sizeof(float));
     partials.push_back(static_cast<const float*>(data) + share.begin);
   }
-  const size_t size = share.end - share.begin;
   context.ParallelFor((size + kBlock - 1) / kBlock, [&](size_t block) {
     const size_t begin = block * kBlock;
     const size_t length = std::min(kBlock, size - begin);

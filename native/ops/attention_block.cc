@@ -1,6 +1,7 @@
 #include "ops/attention_block.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "ops/levels.h"
 #include "ops/math.h"
@@ -16,7 +17,7 @@ namespace {
 constexpr size_t kKeyBlock = 96;
 // Rows of a product that are computed together, so that each vector that is loaded is used as often.
 constexpr int kRows = 6;
-constexpr float kLowest = -1e30f;
+constexpr float kLowest = kNothingAttended;
 
 // Room for one block; one per thread, kept.
 struct Scratch {
@@ -203,16 +204,29 @@ void Multiply(size_t rows, const Strided& a, size_t inner, const float* b, float
   }
 }
 
-}  // namespace
-
-void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out) {
-  const Loops& loops = ChosenLoops();
+Scratch& ScratchFor(const AttentionHead& head) {
   thread_local Scratch s;
   s.Resize(head.width);
-  loops.load(head, queries, count, s.queries);
+  return s;
+}
+
+void BeginWithNothing(const AttentionHead& head, Scratch& s) {
   std::fill(s.out, s.out + head.width * kQueryBlock, 0.0f);
   std::fill(s.maximum, s.maximum + kQueryBlock, kLowest);
   std::fill(s.sum, s.sum + kQueryBlock, 0.0f);
+}
+
+// A mean with weights exp(score - log_sum), which add up to one, is a sum with the maximum log_sum.
+void BeginWith(const AttentionHead& head, const float* out, const float* log_sums, size_t count, Scratch& s) {
+  AttentionHead unscaled{head.width, head.stride, 1.0f, {}};
+  ChosenLoops().load(unscaled, out, count, s.out);
+  std::fill(std::copy(log_sums, log_sums + count, s.maximum), s.maximum + kQueryBlock, kLowest);
+  std::fill(s.sum, s.sum + kQueryBlock, 1.0f);
+}
+
+void Attend(const AttentionHead& head, const float* queries, size_t count, Scratch& s) {
+  const Loops& loops = ChosenLoops();
+  loops.load(head, queries, count, s.queries);
   for (const AttentionSegment& segment : head.segments) {
     for (size_t first = 0; first < segment.tokens; first += kKeyBlock) {
       const size_t keys = std::min(kKeyBlock, segment.tokens - first);
@@ -224,7 +238,27 @@ void AttendBlock(const AttentionHead& head, const float* queries, size_t count, 
       Multiply(head.width, v, keys, s.scores, s.out, true);
     }
   }
-  loops.store(head, s, count, out);
+}
+
+}  // namespace
+
+void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out) {
+  Scratch& s = ScratchFor(head);
+  BeginWithNothing(head, s);
+  Attend(head, queries, count, s);
+  ChosenLoops().store(head, s, count, out);
+}
+
+void AttendPart(const AttentionHead& head, const float* queries, size_t count, float* out, float* log_sums) {
+  Scratch& s = ScratchFor(head);
+  if (log_sums[0] == kNothingAttended) {
+    BeginWithNothing(head, s);
+  } else {
+    BeginWith(head, out, log_sums, count, s);
+  }
+  Attend(head, queries, count, s);
+  ChosenLoops().store(head, s, count, out);
+  for (size_t q = 0; q < count; ++q) log_sums[q] = s.maximum[q] + std::log(s.sum[q]);
 }
 
 }  // namespace distri::ops

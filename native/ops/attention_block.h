@@ -29,4 +29,11 @@ constexpr size_t kQueryBlock = 64;
 // by block (online softmax: FlashAttention, Dao et al. 2022).
 void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out);
 
+// Log-sum-exp of no scores.
+constexpr float kNothingAttended = -1e30f;
+
+// The same with some of the keys: `out` becomes what it is of all keys so far, and `log_sums` (one per query,
+// at first kNothingAttended) the logarithms of the sums of their exponentials, by which parts are merged.
+void AttendPart(const AttentionHead& head, const float* queries, size_t count, float* out, float* log_sums);
+
 }  // namespace distri::ops

@@ -15,11 +15,13 @@ Domain::Domain(SessionContext& session)
       patch_group_norm_(session),
       patch_group_norm_halo_(session),
       replace_rows_(session),
+      sequence_attention_(session),
       domain_(ort::Make<ort::CustomOpDomainHandle>(ort::api().CreateCustomOpDomain, "distri")) {
   const OrtCustomOp* const operators[] = {
-      &all_reduce_sum_,  &attention_,        &cached_attention_,      &gather_bands_,
-      &group_norm_,      &halo_exchange_,    &halo_strips_,           &linear_,
-      &patch_attention_, &patch_group_norm_, &patch_group_norm_halo_, &replace_rows_};
+      &all_reduce_sum_,    &attention_,        &cached_attention_,      &gather_bands_,
+      &group_norm_,        &halo_exchange_,    &halo_strips_,           &linear_,
+      &patch_attention_,   &patch_group_norm_, &patch_group_norm_halo_, &replace_rows_,
+      &sequence_attention_};
   for (const OrtCustomOp* op : operators) ort::Check(ort::api().CustomOpDomain_Add(domain_.get(), op));
 }
 

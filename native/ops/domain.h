@@ -11,6 +11,7 @@
 #include "ops/linear.h"
 #include "ops/patch_group_norm.h"
 #include "ops/replace_rows.h"
+#include "ops/sequence_attention.h"
 
 namespace distri::ops {
 
@@ -33,6 +34,7 @@ class Domain {
   CustomOp<PatchGroupNorm> patch_group_norm_;
   CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;
   CustomOp<ReplaceRows> replace_rows_;
+  CustomOp<SequenceAttention> sequence_attention_;
   ort::CustomOpDomainHandle domain_;
 };
 

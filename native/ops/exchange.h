@@ -20,6 +20,8 @@ class Exchange {
   void Publish() const;
   // What `peer` published at `tick`. Throws CommError.
   const void* Fetch(int64_t peer, int64_t tick, size_t bytes) const;
+  // The same, of which only `read` bytes are looked at.
+  const void* FetchPart(int64_t peer, int64_t tick, size_t bytes, size_t read) const;
 
  private:
   void CheckSize(int rank, size_t bytes) const;

@@ -1,5 +1,10 @@
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
-import type { SchedulerName } from '../pipelines/request.js';
+import {
+  type ParallelismName,
+  parallelismNames,
+  type SchedulerName,
+  transformerParallelismNames,
+} from '../pipelines/request.js';
 import type { ArchitectureClass } from './architectures.js';
 import { integer, type Parser, side } from './parsers.js';
 
@@ -13,6 +18,8 @@ export interface ModelFamily {
   readonly textEncoders: readonly string[];
   /** The checkpoint that comes with distri, if one does. */
   readonly embedded: boolean;
+  /** How ranks can share a picture. */
+  readonly parallelisms: readonly ParallelismName[];
   /** Whether `distri plan` knows it, and so `--parallelism auto`. */
   readonly planned: boolean;
   /** Defaults of options, as the public scripts and pipelines have them. */
@@ -33,6 +40,7 @@ export const sdxlFamily: ModelFamily = {
   architecture: 'UNet2DConditionModel',
   textEncoders: ['text_encoder', 'text_encoder_2'],
   embedded: true,
+  parallelisms: parallelismNames,
   planned: true,
   steps: 50,
   guidanceScale: 5,
@@ -49,6 +57,7 @@ export const sdFamily: ModelFamily = {
   architecture: 'UNet2DConditionModel',
   textEncoders: ['text_encoder'],
   embedded: false,
+  parallelisms: parallelismNames,
   planned: true,
   steps: 50,
   guidanceScale: 7.5,
@@ -64,6 +73,7 @@ export const pixArtFamily: ModelFamily = {
   architecture: 'PixArtTransformer2DModel',
   textEncoders: ['text_encoder'],
   embedded: false,
+  parallelisms: transformerParallelismNames,
   planned: false,
   steps: 20,
   guidanceScale: 4.5,

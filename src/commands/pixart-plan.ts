@@ -10,14 +10,11 @@ import { PipelinePlan } from '../parallel/pipeline-plan.js';
 import type { LatentSize } from '../pipelines/denoising-loop.js';
 import { pixArtModel } from '../pipelines/noise-model.js';
 import { readGeometry } from '../pipelines/pixart-alpha.js';
-import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
-import { DistriError } from '../runtime/errors.js';
+import type { ParallelOptions } from '../pipelines/request.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import type { SettledOptions } from './sdxl-auto.js';
 import { parallelOptions, plannedRequest, plannedSteps, type SdxlPlan, type Subject } from './sdxl-plan.js';
-
-/** Strategies that know how to share the tokens or weights of a transformer. */
-const transformerStrategies: readonly ParallelismName[] = ['tensor'];
+import { transformerParallelism } from './transformer-options.js';
 
 /** Fits the options to a PixArt checkpoint; what it can't do is refused here, before anything expensive. */
 export async function planPixArt(
@@ -31,7 +28,8 @@ export async function planPixArt(
   const [height = native, width = height] = options.image_size ?? [];
   const useResolutionBinning = options.no_resolution_binning !== true;
   const { latent, size } = await readGeometry(checkpoint, { height, width, useResolutionBinning });
-  const { parallel, topology } = parallelOptions(options);
+  const { parallel: common, topology } = parallelOptions(options);
+  const parallel = { ...common, ...transformerParallelism(options, options.parallelism, topology) };
   const shared = planSharing(parallel, topology, transformer, latent);
   const scheduler = await checkpoint.config('scheduler');
   const request = plannedRequest(options, subject, { height, width }, scheduler);
@@ -61,22 +59,13 @@ function planSharing(
       parallelism: { describe: (role) => describeStage(plan, role) },
     };
   }
-  refuseStrategy(parallel.parallelism, topology);
   const parallelism = createParallelism({
     topology,
     role: topology.roles[0] as RankRole,
     options: parallel,
     ...latent,
     halvings: pixArtModel(transformer).halvings,
+    patchSize: transformer.patchSize,
   });
   return { parallel, parallelism };
-}
-
-function refuseStrategy(parallelism: ParallelismName, { patches, splitBatch }: Topology): void {
-  if (patches === 1 || transformerStrategies.includes(parallelism)) return;
-  const works = splitBatch ? '' : ' two ranks that share the guidance batch, or';
-  throw new DistriError(
-    'unsupported',
-    `--parallelism ${parallelism} does not know transformers;${works} --parallelism ${[...transformerStrategies, 'pipefusion'].join(' or ')} would work`,
-  );
 }

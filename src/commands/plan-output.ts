@@ -131,6 +131,7 @@ function rankLines(rank: RankPlan): string[] {
 const exchangeTexts: Readonly<Record<ExchangeKind, string>> = {
   halo: 'rows next to a convolution',
   keys_values: "attention's keys and values",
+  heads: 'tokens for heads, and back',
   statistics: 'GroupNorm statistics',
   partial_sums: 'partial sums',
   output: 'parts of the prediction',

@@ -6,6 +6,7 @@ import { runFamily } from './run-sdxl.js';
 import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
 import type { SdxlMeeting } from './sdxl-ranks.js';
 import { Terminal } from './terminal.js';
+import { addTransformerOptions } from './transformer-options.js';
 
 const examples = `
 Examples:
@@ -13,6 +14,7 @@ Examples:
   distri run-pixart --model ./PixArt-XL-2-512x512 --image_size 512 --seed 7 --output_path cactus.png
   distri run-pixart -n 4 --parallelism tensor --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
   distri run-pixart -n 4 --parallelism pipefusion --num_pipeline_patch 8 --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
+  distri run-pixart -n 8 --parallelism sequence --ulysses_degree 2 --ring_degree 2 --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"
   distri run-pixart --model ./PixArt-XL-2-1024-MS --image_size 768 1344 --no_resolution_binning --output_type latent
   distri run-pixart --mode benchmark --random_weights pixart-mid --num_inference_steps 10 --test_times 5`;
 
@@ -32,6 +34,7 @@ export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeetin
       ),
     );
   addPipeFusionOptions(command);
+  addTransformerOptions(command);
   return command.action(async (_options, { optsWithGlobals }: Command) => {
     const given = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
     const options = { ...given, warmup_steps: warmupSteps(command, given) };

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import {
+  type NaivePositions,
   type ParallelismName,
-  parallelismNames,
   type RngName,
   rngNames,
   type SchedulerName,
@@ -56,8 +56,12 @@ export interface SdxlOptions extends PipeFusionOptions {
   readonly warmup_steps: number;
   readonly no_split_batch?: true;
   readonly split_scheme: SplitScheme;
-  /** Of `run-pixart` only. */
+  /** Of `run-pixart` only, as the next four. */
   readonly no_resolution_binning?: true;
+  readonly use_cfg_parallel?: true;
+  readonly ulysses_degree?: number;
+  readonly ring_degree?: number;
+  readonly naive_positions?: NaivePositions;
   readonly vae: VaeMode;
   readonly no_cuda_graph?: true;
   readonly warmup_times: number;
@@ -167,12 +171,8 @@ export function addSdxlOptions(command: Command, family: ModelFamily = sdxlFamil
     .addOption(
       choice(
         '--parallelism <name>',
-        `how ranks share a picture, see docs/modes.md${family.planned ? '; auto: as distri plan recommends' : ''}`,
-        [
-          ...parallelismNames,
-          ...(family.denoiser === 'transformer' ? ['pipefusion' as const] : []),
-          ...(family.planned ? ['auto' as const] : []),
-        ],
+        `how ranks share a picture, see docs/${family.denoiser === 'unet' ? 'modes' : 'parallelism'}.md${family.planned ? '; auto: as distri plan recommends' : ''}`,
+        [...family.parallelisms, ...(family.planned ? ['auto' as const] : [])],
         'patch',
       ),
     )

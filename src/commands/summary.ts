@@ -1,4 +1,5 @@
 import type { Parallelism } from '../parallel/parallelism.js';
+import { sequenceDegrees } from '../parallel/sequence-parallel.js';
 import type { GenerationRequest, ParallelOptions, SyncMode } from '../pipelines/request.js';
 import type { Timings } from '../runtime/phase-clock.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
@@ -20,11 +21,18 @@ export function describeMode(topology: Topology, parallel: ParallelOptions, step
   if (parallel.parallelism === 'pipefusion') return describePipeline(topology, parallel, steps);
   if (topology.patches === 1) return 'batch split, nothing stale';
   if (parallel.parallelism === 'tensor') return 'tensor parallelism';
+  if (parallel.parallelism === 'sequence') return describeSequence(topology, parallel);
   if (parallel.parallelism === 'naive_patch') return `naive patches, split by ${parallel.splitScheme}`;
   const synchronous = synchronousSteps(topology, parallel, steps);
   if (synchronous === steps) return `patches, ${parallel.syncMode}, all steps synchronous`;
   const after = afterWarmup[parallel.syncMode];
   return `displaced patches, ${parallel.syncMode}, ${synchronous} synchronous steps, then ${after}`;
+}
+
+/** Such as "sequence parallelism, ulysses degree 2, ring degree 2". */
+function describeSequence({ patches }: Topology, { sequence }: ParallelOptions): string {
+  const { ulysses, ring } = sequenceDegrees(patches, sequence);
+  return `sequence parallelism, ulysses degree ${ulysses}, ring degree ${ring}`;
 }
 
 /** Such as "pipefusion, 4 stages, 8 patches, 1 synchronous step, then stale". */

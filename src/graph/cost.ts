@@ -52,6 +52,7 @@ const kinds: Readonly<Record<string, ComputeKind>> = {
   MatMul: 'attention',
   Attention: 'attention',
   PatchAttention: 'attention',
+  SequenceAttention: 'attention',
   MultiHeadAttention: 'attention',
 };
 

@@ -3,6 +3,7 @@ import { DistriError } from '../runtime/errors.js';
 import { displacedPatch } from './displaced-patch.js';
 import { naivePatch } from './naive-patch.js';
 import type { Parallelism, ParallelismContext } from './parallelism.js';
+import { sequenceParallel } from './sequence-parallel.js';
 import { tensorParallel } from './tensor-parallel.js';
 
 const strategies: Readonly<
@@ -11,6 +12,7 @@ const strategies: Readonly<
   patch: displacedPatch,
   naive_patch: naivePatch,
   tensor: tensorParallel,
+  sequence: sequenceParallel,
 };
 
 /** The strategy that `--parallelism` names, set up for one rank. Refuses what the picture's size does not allow. */

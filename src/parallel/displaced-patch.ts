@@ -4,10 +4,10 @@ import { activationCode, type Kernels, type Padding } from '../graph/kernels.js'
 import type { Step } from '../native/addon.js';
 import type { SyncMode } from '../pipelines/request.js';
 import type { RankRole } from '../runtime/topology.js';
-import { gatherParts } from './gather-parts.js';
-import type { AttentionSpec, ConvSpec, GroupNormSpec } from './layers.js';
+import { type Area, gatherParts } from './gather-parts.js';
+import type { AttentionSpec, ConvSpec, GroupNormSpec, PatchEmbedSpec, PatchGrid } from './layers.js';
 import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from './parallelism.js';
-import { planBands, RowBands } from './row-bands.js';
+import { gridBands, planBands, RowBands } from './row-bands.js';
 import { SingleDevice } from './single-device.js';
 import { type SlotReserver, SlotTable } from './slots.js';
 
@@ -31,8 +31,11 @@ const bytesPerStatistic = 3 * 8;
  * with its Bessel factor left out and bands of any size.
  */
 export function displacedPatch(context: ParallelismContext): Parallelism {
-  const { topology, options, rows, halvings } = context;
-  const bands = planBands(rows, halvings, topology.patches);
+  const { topology, options, rows, halvings, patchSize } = context;
+  const bands =
+    patchSize === undefined
+      ? planBands(rows, halvings, topology.patches)
+      : gridBands(rows, patchSize, topology.patches);
   const slots = new SlotTable(topology.worldSize);
   return {
     variants: 1,
@@ -157,6 +160,25 @@ export class DisplacedPatch extends SingleDevice {
     );
   }
 
+  override patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value {
+    const tokens = super.patchEmbed(x, name, spec);
+    if (this.#alone) return tokens;
+    return this.kernels.graph.withRegion(tokens, this.#bands.inUnitsOf(spec.grid.patchSize));
+  }
+
+  override unpatchify(x: Value, name: string, spec: { grid: PatchGrid; channels: number }): Value {
+    const image = super.unpatchify(x, name, spec);
+    return this.#alone ? image : this.kernels.graph.withRegion(image, this.#bands);
+  }
+
+  /** The band in rows of tokens. */
+  protected override gridArea({ rows, columns, patchSize }: PatchGrid): Area {
+    if (this.#alone) return { row: 0, rows, column: 0, columns };
+    const { patch } = this.#context.role;
+    const bands = this.#bands.inUnitsOf(patchSize);
+    return { row: bands.start(patch), rows: bands.rows(patch), column: 0, columns };
+  }
+
   /** A band per image: nothing below the output is exchanged. */
   get #alone(): boolean {
     return this.#context.topology.patches === 1;
@@ -164,7 +186,7 @@ export class DisplacedPatch extends SingleDevice {
 
   protected bandsOf(x: Value): RowBands {
     if (x.region instanceof RowBands) return x.region;
-    throw new Error(`${x.name} does not come from convIn, so its rows are unknown`);
+    throw new Error(`${x.name} does not come from convIn or patchEmbed, so its rows are unknown`);
   }
 
   get #fresh(): number {

@@ -4,8 +4,9 @@ import type { Kernels } from '../graph/kernels.js';
 import { DistriError } from '../runtime/errors.js';
 import { type RankRole, splitRows } from '../runtime/topology.js';
 import { type Area, gatherParts } from './gather-parts.js';
-import type { ConvSpec } from './layers.js';
+import type { ConvSpec, GridPositions, PatchEmbedSpec, PatchGrid } from './layers.js';
 import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from './parallelism.js';
+import { gridBands } from './row-bands.js';
 import { SingleDevice } from './single-device.js';
 import { SlotTable } from './slots.js';
 
@@ -15,7 +16,8 @@ type Cut = 'row' | 'col';
 /**
  * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts are bands of rows,
  * of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
- * models/naive_patch_sdxl.py, with parts of any size.
+ * models/naive_patch_sdxl.py, with parts of any size. A transformer's tokens have the positions of a picture of the part's size, or where it is asked
+ * for those that they have in the whole.
  */
 export function naivePatch(context: ParallelismContext): Parallelism {
   const { splitScheme } = context.options;
@@ -33,12 +35,13 @@ export function naivePatch(context: ParallelismContext): Parallelism {
   };
 }
 
-function checkParts({ topology, rows, columns }: ParallelismContext, cut: Cut): void {
-  const length = cut === 'row' ? rows : columns;
+function checkParts({ topology, rows, columns, patchSize }: ParallelismContext, cut: Cut): void {
+  const length = (cut === 'row' ? rows : columns) / (patchSize ?? 1);
   if (topology.patches <= length) return;
+  const lines = cut === 'row' ? 'rows' : 'columns';
   throw new DistriError(
     'usage',
-    `${topology.patches} parts are too many for this image: it has ${length} latent ${cut === 'row' ? 'rows' : 'columns'}; ` +
+    `${topology.patches} parts are too many for this image: it has ${length} ${patchSize === undefined ? `latent ${lines}` : `${lines} of tokens`}; ` +
       `at most ${length} ranks per image would work`,
   );
 }
@@ -69,6 +72,23 @@ class NaivePatch extends SingleDevice {
     return super.convIn(own, name, spec);
   }
 
+  protected override gridArea({ patchSize }: PatchGrid): Area {
+    const { row, rows, column, columns } = areaOf(this.#context, this.#cut, this.#context.role);
+    return {
+      row: row / patchSize,
+      rows: rows / patchSize,
+      column: column / patchSize,
+      columns: columns / patchSize,
+    };
+  }
+
+  /** By default those of a picture of the part's own size. */
+  protected override gridPositions(spec: PatchEmbedSpec): GridPositions {
+    if (this.#context.options.naivePositions === 'whole') return super.gridPositions(spec);
+    const { rows, columns } = this.gridArea(spec.grid);
+    return spec.positions(rows, columns);
+  }
+
   override gatherOutput(x: Value, name: string): Value {
     const { topology, role, rows, columns } = this.#context;
     if (topology.worldSize === 1) return x;
@@ -83,8 +103,16 @@ class NaivePatch extends SingleDevice {
 }
 
 /** The part of a rank when the picture is cut so. */
-function areaOf({ topology, rows, columns }: ParallelismContext, cut: Cut, { patch }: RankRole): Area {
-  const cuts = splitRows(cut === 'row' ? rows : columns, topology.patches);
+function areaOf(
+  { topology, rows, columns, patchSize }: ParallelismContext,
+  cut: Cut,
+  { patch }: RankRole,
+): Area {
+  const total = cut === 'row' ? rows : columns;
+  const { cuts } =
+    patchSize === undefined
+      ? { cuts: splitRows(total, topology.patches) }
+      : gridBands(total, patchSize, topology.patches);
   const start = cuts[patch] as number;
   const length = (cuts[patch + 1] as number) - start;
   return cut === 'row'

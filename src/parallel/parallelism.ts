@@ -32,6 +32,8 @@ export interface ParallelismContext {
   readonly columns: number;
   /** How often the model halves rows and columns. */
   readonly halvings: number;
+  /** Rows of latents that make a row of tokens, where the model is a transformer. */
+  readonly patchSize?: number | undefined;
 }
 
 /** A step in which everything exchanged is of this step. */

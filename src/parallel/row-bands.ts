@@ -1,5 +1,5 @@
 import { DistriError } from '../runtime/errors.js';
-import { splitRows } from '../runtime/topology.js';
+import { splitEvenly, splitRows } from '../runtime/topology.js';
 
 /**
  * Bands of whole rows at one level of the UNet: band p has rows `cuts[p]` to `cuts[p + 1]`.
@@ -26,6 +26,11 @@ export class RowBands {
   /** The bands after a convolution of stride 2. */
   halved(): RowBands {
     return new RowBands(this.cuts.map((cut) => Math.ceil(cut / 2)));
+  }
+
+  /** The bands in units of `rows` rows, of which each has a whole number. */
+  inUnitsOf(rows: number): RowBands {
+    return new RowBands(this.cuts.map((cut) => cut / rows));
   }
 
   /** The bands of an image of twice the rows. */
@@ -61,6 +66,32 @@ export function planBands(rows: number, halvings: number, bands: number): RowBan
     );
   }
   return RowBands.plan(rows, halvings, bands);
+}
+
+/**
+ * Bands for a transformer whose tokens are squares of `patchSize` rows: all of the same height but the last, as the public project xDiT has it. Where
+ * that would leave bands empty they are as even as they go.
+ */
+export function gridBands(rows: number, patchSize: number, bands: number): RowBands {
+  const units = rows / patchSize;
+  const height = Math.ceil(units / bands);
+  if (Math.ceil(units / height) < bands) return evenGridBands(rows, patchSize, bands);
+  return new RowBands(
+    Array.from({ length: bands + 1 }, (_, band) => Math.min(band * height * patchSize, rows)),
+  );
+}
+
+/** The same, with bands as even as they go. */
+export function evenGridBands(rows: number, patchSize: number, bands: number): RowBands {
+  const units = rows / patchSize;
+  if (bands > units) {
+    throw new DistriError(
+      'usage',
+      `${bands} bands of rows are too many for this image: it has ${units} rows of tokens; ` +
+        `at most ${units} ranks per image, or a higher image, would work`,
+    );
+  }
+  return new RowBands(splitEvenly(units, bands).map((cut) => cut * patchSize));
 }
 
 /** Rows of the smallest level of a model that halves them `halvings` times: no more bands than that are possible. */

@@ -84,7 +84,16 @@ export class Denoiser {
     const model = await readNoiseModel(source);
     const { rows, columns } = shape;
     const role = topology.roles[ranks.rank] as RankRole;
-    const context = { topology, role, options: parallel, rows, columns, halvings: model.halvings };
+    const { halvings, blocks } = model;
+    const context = {
+      topology,
+      role,
+      options: parallel,
+      rows,
+      columns,
+      halvings,
+      patchSize: blocks?.patchSize,
+    };
     const parallelism = createParallelism(context);
     const weights = await source.weights(model.component);
     const graphs = buildNoiseModel(model, parallelism, weights, shape);

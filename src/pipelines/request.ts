@@ -13,11 +13,15 @@ export const syncModes = [
 export type SyncMode = (typeof syncModes)[number];
 
 export const parallelismNames = ['patch', 'tensor', 'naive_patch'] as const;
-/** `pipefusion` divides the blocks of a transformer, which a UNet does not have. */
-export type ParallelismName = (typeof parallelismNames)[number] | 'pipefusion';
+/** Those of a transformer, which has tokens for `sequence` to divide and blocks for `pipefusion`. */
+export const transformerParallelismNames = [...parallelismNames, 'sequence', 'pipefusion'] as const;
+export type ParallelismName = (typeof transformerParallelismNames)[number];
 
 export const splitSchemes = ['row', 'col', 'alternate'] as const;
 export type SplitScheme = (typeof splitSchemes)[number];
+
+export const naivePositionNames = ['part', 'whole'] as const;
+export type NaivePositions = (typeof naivePositionNames)[number];
 
 export const schedulerNames = ['ddim', 'euler', 'dpm-solver', 'pndm'] as const;
 export type SchedulerName = (typeof schedulerNames)[number];
@@ -39,6 +43,10 @@ export interface ParallelOptions {
   readonly splitScheme: SplitScheme;
   /** How pipefusion divides layers and picture. */
   readonly pipeline?: PipelineOptions | undefined;
+  /** Which positions naive_patch gives the tokens of a transformer: by default those of a picture of the part's size. */
+  readonly naivePositions?: NaivePositions | undefined;
+  /** How sequence divides the ranks of an image. */
+  readonly sequence?: SequenceOptions | undefined;
 }
 
 export interface PipelineOptions {
@@ -48,6 +56,14 @@ export interface PipelineOptions {
   readonly layers?: readonly number[] | undefined;
   /** Ranks of a stage, each with a part of the band; by default 1. */
   readonly sequence?: number | undefined;
+}
+
+/** The product is the number of ranks of an image; what is left out follows, and by default is `ringDegree` 1. */
+export interface SequenceOptions {
+  /** Ranks that exchange tokens for heads around attention. */
+  readonly ulyssesDegree?: number | undefined;
+  /** Ranks whose keys and values are attended to one after another. */
+  readonly ringDegree?: number | undefined;
 }
 
 /** What to draw. Names and meanings are those of diffusers' StableDiffusionXLPipeline.__call__. */

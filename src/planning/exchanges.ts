@@ -1,8 +1,16 @@
 import type { Operation } from '../graph/graph.js';
 import type { Step } from '../native/addon.js';
+import { splitEvenly } from '../runtime/topology.js';
 
 /** What is exchanged, by the kind of layer that needs it. */
-export const exchangeKinds = ['halo', 'keys_values', 'statistics', 'partial_sums', 'output'] as const;
+export const exchangeKinds = [
+  'halo',
+  'keys_values',
+  'heads',
+  'statistics',
+  'partial_sums',
+  'output',
+] as const;
 export type ExchangeKind = (typeof exchangeKinds)[number];
 
 /** What one rank does in one exchange of one step. */
@@ -10,7 +18,7 @@ export interface Exchange {
   readonly kind: ExchangeKind;
   /** Bytes that it publishes. */
   readonly published: number;
-  /** Bytes that it reads of others: whole slots, as the communicator counts them. */
+  /** Bytes that it reads of others, as the communicator counts them. */
   readonly fetched: number;
   /** Whether it reads what others publish in this very step, so that it waits for them. */
   readonly awaited: boolean;
@@ -33,6 +41,7 @@ const rules: Readonly<Record<string, (context: Context) => readonly Exchange[]>>
   PatchGroupNorm: statistics,
   PatchGroupNormHalo: (context) => [...statistics(context), ...halo(context, 'halo_slot')],
   PatchAttention: keysAndValues,
+  SequenceAttention: sequence,
   GatherBands: output,
   AllReduceSum: partialSums,
 };
@@ -79,11 +88,62 @@ function output(context: Context): readonly Exchange[] {
   return ranks.length === 0 ? [] : [exchange(context, 'output', 'slot', ranks, true)];
 }
 
-/** Parts go to all; among more than two ranks each adds its share of them, and the shares go to all. */
+/**
+ * Queries, keys and values of its heads from the ranks of its Ulysses group, keys and values alone from the other groups; then, of the former, what
+ * became of its tokens.
+ */
+function sequence(context: Context): readonly Exchange[] {
+  const { operation, slotBytes, rank } = context;
+  const [peers, tokens] = [intsOf(operation, 'peers'), intsOf(operation, 'tokens')];
+  const [index, ulysses] = [intOf(context, 'index'), intOf(context, 'ulysses')];
+  const heads = splitEvenly(intOf(context, 'heads'), ulysses);
+  const headsOf = (member: number) => (heads[member + 1] as number) - (heads[member] as number);
+  const member = index % ulysses;
+  const share = headsOf(member) / (heads.at(-1) as number);
+  const group = (place: number) => Math.floor(place / ulysses);
+  const own = (place: number) => place !== index && group(place) === group(index);
+  const slot = slotBytes[intOf(context, 'slot')] as readonly number[];
+  const mixed = slotBytes[intOf(context, 'mixed_slot')] as readonly number[];
+  const read = (wanted: (place: number) => boolean, bytes: (place: number) => number) =>
+    peers.reduce((sum, _, place) => (wanted(place) ? sum + bytes(place) : sum), 0);
+  const part = (place: number) => share * (slot[peers[place] as number] as number);
+  const ring: Exchange = {
+    kind: 'keys_values',
+    published: ulysses === 1 ? (slot[rank] as number) : 0,
+    fetched: read(
+      (place) => group(place) !== group(index),
+      (place) => (ulysses === 1 ? 1 : 2 / 3) * part(place),
+    ),
+    awaited: true,
+  };
+  if (ulysses === 1) return [ring];
+  const tokensOfGroup = read(
+    (place) => group(place) === group(index),
+    (place) => tokens[place] as number,
+  );
+  const results = (place: number) =>
+    ((mixed[peers[place] as number] as number) * (tokens[index] as number)) / tokensOfGroup;
+  const exchanged: Exchange = {
+    kind: 'heads',
+    published: (slot[rank] as number) + (mixed[rank] as number),
+    fetched: read(own, (place) => part(place) + results(place)),
+    awaited: true,
+  };
+  return ulysses === peers.length ? [exchanged] : [exchanged, ring];
+}
+
+/** Parts go to all; among more than two ranks each reads and adds its share of them, and the shares go to all. */
 function partialSums(context: Context): readonly Exchange[] {
+  const { operation, slotBytes, rank } = context;
   const peers = othersOf(context, 'peers');
-  const parts = exchange(context, 'partial_sums', 'slot', othersOf(context, 'sources'), true);
-  return peers.length < 2 ? [parts] : [parts, exchange(context, 'partial_sums', 'share_slot', peers, true)];
+  const sources = othersOf(context, 'sources');
+  const parts = exchange(context, 'partial_sums', 'slot', sources, true);
+  if (peers.length < 2) return [parts];
+  const ownShare = (slotBytes[intAttribute(operation, 'share_slot')] as readonly number[])[rank] as number;
+  return [
+    { ...parts, fetched: sources.length * ownShare },
+    exchange(context, 'partial_sums', 'share_slot', peers, true),
+  ];
 }
 
 /** `fresh`: always of this step, so published at every step. */
@@ -104,9 +164,13 @@ function exchange(
 }
 
 function othersOf({ operation, rank }: Context, name: string): number[] {
-  const attribute = operation.spec.attributes?.[name];
-  if (attribute?.type !== 'ints') throw new Error(`${operation.spec.name} has no integers ${name}`);
-  return attribute.value.filter((peer) => peer !== rank);
+  return intsOf(operation, name).filter((peer) => peer !== rank);
+}
+
+function intsOf({ spec }: Operation, name: string): readonly number[] {
+  const attribute = spec.attributes?.[name];
+  if (attribute?.type !== 'ints') throw new Error(`${spec.name} has no integers ${name}`);
+  return attribute.value;
 }
 
 function intOf({ operation }: Context, name: string): number {

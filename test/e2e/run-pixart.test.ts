@@ -69,7 +69,9 @@ test('run-pixart refuses what it cannot do before it starts ranks', () =>
     for (const [args, status, message] of [
       [[], 2, /Expected a folder or hub id of a PixArtAlphaPipeline for --model/],
       [[...model, '--image_size', '200', '--no_resolution_binning'], 2, /multiples of 16/],
-      [[...model, '-n', '4', '--parallelism', 'naive_patch'], 4, /does not know transformers/],
+      [[...model, '-n', '4', '--parallelism', 'sequence', '--ring_degree', '3'], 2, /product is the 2 ranks/],
+      [[...model, '-n', '4', '--ulysses_degree', '2'], 2, /--ulysses_degree needs --parallelism sequence/],
+      [[...model, '-n', '3', '--use_cfg_parallel'], 2, /an even number of ranks/],
       [['--model', tinySdxl], 3, /expected a checkpoint of PixArtAlphaPipeline/],
     ] as const) {
       const ended = await new Cli(['run-pixart', ...args], folder).ended;

@@ -123,14 +123,14 @@ void ShmCommunicator::publish(int slot, int64_t tick) {
   bytes_published_.fetch_add(own.bytes, std::memory_order_relaxed);
 }
 
-const void* ShmCommunicator::fetch(int slot, int peer, int64_t tick) {
+const void* ShmCommunicator::fetch(int slot, int peer, int64_t tick, size_t read) {
   const Place place = At(slot, peer, tick);
   uint64_t found = 0;
   waiter_.Wait(peer, [&] { return (found = place.sequence.load()) >= Published(tick); });
   if (found != Published(tick)) {
     Refuse(Describe(slot, peer, tick) + " is overwritten by tick " + std::to_string(TickOf(found)));
   }
-  if (peer != rank()) bytes_fetched_.fetch_add(place.bytes, std::memory_order_relaxed);
+  if (peer != rank()) bytes_fetched_.fetch_add(read, std::memory_order_relaxed);
   return place.data;
 }
 

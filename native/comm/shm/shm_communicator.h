@@ -42,7 +42,8 @@ class ShmCommunicator final : public Communicator {
   size_t slot_bytes(int slot, int rank) const override;
   void* buffer(int slot, int64_t tick) override;
   void publish(int slot, int64_t tick) override;
-  const void* fetch(int slot, int peer, int64_t tick) override;
+  using Communicator::fetch;
+  const void* fetch(int slot, int peer, int64_t tick, size_t read) override;
   void barrier() override;
   void broadcast(void* data, size_t bytes, int root) override;
   CommStatistics statistics() const override;

@@ -1,0 +1,45 @@
+import { after, before, describe, it } from 'node:test';
+import type { ParallelOptions } from '../../src/pipelines/request.js';
+import {
+  DenoisingRanks,
+  openParallel,
+  type ParallelCase,
+  parallelCases,
+  parallelOptions,
+} from '../support/denoising-ranks.js';
+import { assertClose } from '../support/golden.js';
+
+const cases = await parallelCases('distrifusion', 'naive');
+
+function optionsOf(golden: ParallelCase): ParallelOptions {
+  const { strategy, warmup_steps = 0, mode = 'corrected_async_gn', split_scheme = 'row', positions } = golden;
+  return strategy === 'distrifusion'
+    ? parallelOptions({ parallelism: 'patch', syncMode: mode, warmupSteps: warmup_steps })
+    : parallelOptions({
+        parallelism: 'naive_patch',
+        splitScheme: split_scheme,
+        naivePositions: positions === 'whole' ? 'whole' : 'part',
+      });
+}
+
+for (const worldSize of new Set(cases.map(({ ranks = 1 }) => ranks))) {
+  describe(`${worldSize} ranks compute what the reference's displaced and naive patches of PixArt are`, () => {
+    let ranks: DenoisingRanks;
+    before(async () => {
+      ranks = await DenoisingRanks.launch(worldSize);
+    });
+    after(() => ranks.close());
+
+    for (const golden of cases.filter((item) => item.ranks === worldSize)) {
+      it(golden.id, async () => {
+        const { trace } = await ranks.draw(golden, optionsOf(golden));
+        const file = await openParallel(golden);
+        for (const name of file.tensors.keys()) {
+          if (name.startsWith('noise_pred')) continue;
+          const tolerance = name === 'init_noise' ? { absolute: 5e-6 } : { relative: 6e-6 };
+          assertClose(trace.get(name), await file.read(name), tolerance, name);
+        }
+      });
+    }
+  });
+}

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { ParallelOptions } from '../../src/pipelines/request.js';
+import {
+  type Denoised,
+  DenoisingRanks,
+  type ParallelCase,
+  parallelCases,
+  parallelOptions,
+} from '../support/denoising-ranks.js';
+import { assertClose } from '../support/golden.js';
+
+const [golden] = (await parallelCases('single')).filter(({ id }) => id === 'single_dpm') as [ParallelCase];
+/** Rows and columns of tokens differ, and neither rows nor the 8 heads can be divided evenly by 3 or 5. */
+const size = { height: 192, width: 320, numInferenceSteps: 3 };
+
+const sequences = (ranks: number): ParallelOptions[] => {
+  const degrees = Array.from({ length: ranks }, (_, i) => i + 1).filter((degree) => ranks % degree === 0);
+  return degrees.map((ulyssesDegree) =>
+    parallelOptions({ parallelism: 'sequence', sequence: { ulyssesDegree } }),
+  );
+};
+
+function nameOf({ parallelism, sequence, splitBatch }: ParallelOptions): string {
+  const degree = sequence?.ulyssesDegree === undefined ? '' : `, ulysses_degree ${sequence.ulyssesDegree}`;
+  return `${parallelism}${degree}${splitBatch ? ', split batch' : ''}`;
+}
+
+describe('exact strategies equal one rank', () => {
+  let alone: Denoised;
+  before(async () => {
+    const ranks = await DenoisingRanks.launch(1);
+    alone = await ranks.draw(golden, parallelOptions({}), size);
+    await ranks.close();
+  });
+
+  for (const worldSize of [2, 3, 4, 5, 8]) {
+    describe(`${worldSize} ranks`, () => {
+      let ranks: DenoisingRanks;
+      before(async () => {
+        ranks = await DenoisingRanks.launch(worldSize);
+      });
+      after(() => ranks.close());
+
+      const split = ['sequence', 'tensor', 'patch'] as const;
+      const all = [
+        ...sequences(worldSize),
+        parallelOptions({ parallelism: 'tensor' }),
+        parallelOptions({ parallelism: 'patch' }),
+        ...(worldSize % 2 === 0
+          ? split.map((parallelism) => parallelOptions({ parallelism, splitBatch: true }))
+          : []),
+      ];
+      for (const options of all) {
+        it(nameOf(options), async () => {
+          const { trace } = await ranks.draw(golden, options, size);
+          for (const [name, wanted] of alone.trace) {
+            if (/latents|noise_pred/.test(name)) {
+              assertClose(trace.get(name), wanted, { relative: 1e-5 }, name);
+            }
+          }
+        });
+      }
+
+      it('to the bit the same when drawn again', async () => {
+        for (const options of sequences(worldSize)) {
+          const [first, second] = [
+            await ranks.draw(golden, options, size),
+            await ranks.draw(golden, options, size),
+          ];
+          assert.deepEqual(first.trace.get('final_latents'), second.trace.get('final_latents'));
+        }
+      });
+    });
+  }
+});
