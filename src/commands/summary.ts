@@ -17,8 +17,8 @@ function describeGuidance({ guidance }: RankRole): string {
 
 /** Such as "displaced patch, corrected_async_gn, 5 synchronous steps, then stale". */
 export function describeMode(topology: Topology, parallel: ParallelOptions, steps: number): string {
-  if (topology.worldSize === 1) return 'one rank';
   if (parallel.parallelism === 'pipefusion') return describePipeline(topology, parallel, steps);
+  if (topology.worldSize === 1) return 'one rank';
   if (topology.patches === 1) return 'batch split, nothing stale';
   if (parallel.parallelism === 'tensor') return 'tensor parallelism';
   if (parallel.parallelism === 'sequence') return describeSequence(topology, parallel);

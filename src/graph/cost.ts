@@ -53,6 +53,7 @@ const kinds: Readonly<Record<string, ComputeKind>> = {
   Attention: 'attention',
   PatchAttention: 'attention',
   SequenceAttention: 'attention',
+  CachedAttention: 'attention',
   MultiHeadAttention: 'attention',
 };
 
@@ -80,9 +81,10 @@ function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
   }
 }
 
-/** Tokens that each query is compared with: those of all bands where a band attends. */
+/** Tokens that each query is compared with: those of the whole image where a band attends. */
 function attendedTokens({ attributes }: NodeSpec, keys: Shape): number {
   const tokens = attributes?.tokens;
+  if (tokens?.type === 'int') return tokens.value;
   return tokens?.type === 'ints' ? tokens.value.reduce((sum, count) => sum + count, 0) : (keys[1] as number);
 }
 

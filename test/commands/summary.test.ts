@@ -34,6 +34,27 @@ test('it says when the ranks are synchronous', () => {
   assert.match(describeMode(ranks(4), parallel, 3), /all steps synchronous/);
 });
 
+test('it says how a pipeline divides pictures and layers', () => {
+  const topology = (worldSize: number) => planTopology({ worldSize, guided: true, splitBatch: false });
+  const pipefusion = { ...parallel, parallelism: 'pipefusion', warmupSteps: 1 } as const;
+  assert.equal(
+    describeMode(topology(4), { ...pipefusion, pipeline: { patches: 8 } }, 20),
+    'pipefusion, 4 stages, 8 patches, 1 synchronous step, then stale',
+  );
+  assert.equal(
+    describeMode(topology(4), { ...pipefusion, pipeline: { patches: 3, sequence: 2 }, warmupSteps: 0 }, 20),
+    'pipefusion, 2 stages of 2 ranks, 3 patches, 0 synchronous steps, then stale',
+  );
+  assert.equal(
+    describeMode(topology(1), { ...pipefusion, pipeline: { patches: 4 }, warmupSteps: 30 }, 20),
+    'pipefusion, 1 stage, 4 patches, 20 synchronous steps',
+  );
+  assert.equal(
+    describeMode(topology(2), { ...pipefusion, pipeline: { patches: 1 } }, 20),
+    'pipefusion, 2 stages, whole pictures',
+  );
+});
+
 test('the table has a line per phase and tells first, synchronous and stale steps apart', () => {
   const timings = {
     phases: { load: 1234, text: 56, denoise: 900, decode: 78 },

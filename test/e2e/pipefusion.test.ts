@@ -39,10 +39,6 @@ async function compare(trace: Trace, golden: PipeFusionCase): Promise<void> {
     const actual = name.startsWith('noise_pred_')
       ? predictedNoise(trace, name, golden, wanted)
       : (trace.get(name) as Tensor);
-    if (process.env.DISTRI_SHOW_ERRORS) {
-      const { worst, magnitude } = difference(actual, wanted);
-      process.stderr.write(`${golden.id} ${name} ${(worst / magnitude).toExponential(1)}\n`);
-    }
     const tolerance = name === 'init_noise' ? { absolute: 5e-6 } : { relative: TOLERANCE };
     assertClose(actual, wanted, tolerance, `${golden.id}: ${name}`);
   }

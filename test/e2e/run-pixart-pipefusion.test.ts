@@ -120,7 +120,6 @@ async function disturbed(
     const ended = await cli.ended;
     const took = performance.now() - disturbedAt;
     assert.ok(took < within, `took ${took.toFixed(0)} ms`);
-    if (process.env.DISTRI_SHOW_ERRORS) process.stderr.write(`${took.toFixed(0)} ms: ${message(ended)}\n`);
     assert.deepEqual(ranks.filter(isAlive), []);
     assert.deepEqual(await readdir(folder), []);
     return ended;
