@@ -146,7 +146,10 @@ export function latentRows({ start, rows }: PatchRows, patchSize: number): RowRa
   return { start: start * patchSize, rows: rows * patchSize };
 }
 
-function stageContext(table: SlotTable, { model, plan, topology, role, shape }: StageModel): StageContext {
+export function stageContext(
+  table: SlotTable,
+  { model, plan, topology, role, shape }: StageModel,
+): StageContext {
   const patchColumns = shape.columns / model.blocks.patchSize;
   const keysAndValues = 2 * shape.batch * patchColumns * model.blocks.features;
   const slots = new KeyValueSlots(table, plan, topology, keysAndValues);
@@ -154,7 +157,7 @@ function stageContext(table: SlotTable, { model, plan, topology, role, shape }: 
 }
 
 /** Every rank leaves what it computes in slots of its own, one per part. So no order of messages can make ranks wait for each other. */
-function reserveMessages(
+export function reserveMessages(
   table: SlotTable,
   { model, plan, topology, shape }: StageModel,
 ): ReadonlyMap<PipelinePart, Readonly<Record<Message, number>>> {
