@@ -1,5 +1,5 @@
 import { compileFlexible, type FlexibleVariant } from '../graph/flexible.js';
-import type { Communicator, Step } from '../native/addon.js';
+import type { Communicator, NativeError, Step } from '../native/addon.js';
 import { KeyValueSlots, PipeFusion, type StageContext } from '../parallel/pipefusion.js';
 import type { PatchRows, PipelinePart, PipelinePlan } from '../parallel/pipeline-plan.js';
 import { SlotTable } from '../parallel/slots.js';
@@ -14,7 +14,7 @@ import type { BlockStructure, LatentShape, NoiseModel } from './noise-model.js';
 const bytesPerFloat = 4;
 
 /** What goes between ranks, each kind in slots of its own, one per part. */
-export type Message = 'hidden' | 'latents' | 'prediction';
+export type Message = 'hidden' | 'latents' | 'prediction' | 'finished';
 
 /** A noise model of blocks on one rank of a pipeline. */
 export interface StageModel {
@@ -40,6 +40,7 @@ export class StageDenoiser {
   readonly #step: Executable;
   readonly #parts: ReadonlyMap<PipelinePart, PartGraph>;
   readonly #output: string;
+  readonly #stages: number;
   #conditioning: Readonly<Record<string, Tensor>> = {};
 
   private constructor(parts: {
@@ -49,6 +50,7 @@ export class StageDenoiser {
     step: Executable;
     graphs: ReadonlyMap<PipelinePart, PartGraph>;
     output: string;
+    stages: number;
   }) {
     this.communicator = parts.communicator;
     this.#slots = parts.slots;
@@ -56,6 +58,7 @@ export class StageDenoiser {
     this.#step = parts.step;
     this.#parts = parts.graphs;
     this.#output = parts.output;
+    this.#stages = parts.stages;
   }
 
   /** Builds this rank's graphs, meets the other ranks and loads them. */
@@ -89,7 +92,7 @@ export class StageDenoiser {
       }),
     );
     const output = built[0]?.output as string;
-    return new StageDenoiser({ communicator, slots, image, step, graphs, output });
+    return new StageDenoiser({ communicator, slots, image, step, graphs, output, stages: plan.stages });
   }
 
   /** Starts an image: computes what all its steps share. `given` are the model's inputs of the image by name. */
@@ -114,15 +117,24 @@ export class StageDenoiser {
     this.#communicator.publish(this.#slotOf(message, part), tick, data);
   }
 
-  /** Waits for a message of `rank` and copies it into `data`. */
-  receive(
+  /**
+   * Waits for a message of `rank` and copies it into `data`. What comes from there may have gone through other stages, which work one after another: each
+   * of as many as there are has the time that a rank waits for another.
+   */
+  async receive(
     message: Message,
     part: PipelinePart,
     tick: number,
     rank: number,
     data: Float32Array,
   ): Promise<void> {
-    return this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
+    for (let left = this.#stages; left > 0; left--) {
+      try {
+        return await this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
+      } catch (error) {
+        if (left === 1 || (error as NativeError).code !== 'COMM_TIMEOUT') throw error;
+      }
+    }
   }
 
   release(): void {
@@ -191,6 +203,9 @@ export function reserveMessages(
             place(rank).stage === last && (topology.splitBatch || plan.lanes > 1)
               ? image(shape.batch, outChannels, rowsOf(rank))
               : 0,
+          ),
+          finished: reserve('finished', (rank) =>
+            part === plan.whole && place(rank).stage === last ? 1 : 0,
           ),
         },
       ];
