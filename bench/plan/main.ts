@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { choiceText } from '../../src/commands/plan-output.js';
 import { table } from '../../src/commands/table.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { unetModel } from '../../src/pipelines/noise-model.js';
 import { parallelismNames } from '../../src/pipelines/request.js';
 import { makePlan, type PlannedChoice, type PlanRequest } from '../../src/planning/plan.js';
 import { type MachineProfile, measureProfile, type ProfileSetting } from '../../src/planning/profile.js';
@@ -64,7 +65,7 @@ async function compare(name: string, size: number, rankCounts: readonly number[]
 function planRequest({ config, shape }: BenchModel, rankCounts: readonly number[]): PlanRequest {
   const { rows, columns, textTokens } = shape;
   return {
-    image: { unet: readUNet2DConditionConfig(config), rows, columns, textTokens, images: 1 },
+    image: { model: unetModel(readUNet2DConditionConfig(config)), rows, columns, textTokens, images: 1 },
     rankCounts,
     options: { ...schemes, guided: true, allowSplit: true, parallelisms: parallelismNames },
     steps: 50,

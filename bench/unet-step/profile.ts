@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type ComputeKind, kindOfOperator } from '../../src/graph/cost.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { unetModel } from '../../src/pipelines/noise-model.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
 import { planTopology, type RankRole } from '../../src/runtime/topology.js';
 import { distriContestant } from './contestants.js';
@@ -44,7 +45,7 @@ async function readProfile(file: string, runs: number): Promise<Map<string, Row>
 /** Multiply-accumulates of a stale step by kind of computation. */
 function plannedMacs({ config, shape }: BenchModel, ranks: number, rank: number) {
   const topology = planTopology({ worldSize: ranks, guided: true, splitBatch: false });
-  const image = { ...shape, unet: readUNet2DConditionConfig(config), images: shape.batch / 2 };
+  const image = { ...shape, model: unetModel(readUNet2DConditionConfig(config)), images: shape.batch / 2 };
   return RankProgram.build(image, topology, topology.roles[rank] as RankRole, benchParallel).macs;
 }
 

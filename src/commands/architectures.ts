@@ -25,6 +25,12 @@ export async function readArchitecture(
   return config;
 }
 
+/** The class of the config called `name`; undefined where there is none. */
+export async function architectureClass(name: string): Promise<unknown> {
+  if (!(await architectureNames()).includes(name)) return undefined;
+  return (await readJsonObject(join(configsFolder, `${name}${EXTENSION}`)))._class_name;
+}
+
 async function architectureNames(): Promise<string[]> {
   const files = await readdir(configsFolder);
   return files

@@ -2,15 +2,21 @@ import { basename, resolve } from 'node:path';
 import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { readCLIPTextConfig } from '../models/clip-text.js';
-import { readUNet2DConditionConfig, type UNet2DConditionConfig } from '../models/unet-2d-condition.js';
+import { readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
+import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
+import { type NoiseModel, pixArtModel, unetModel } from '../pipelines/noise-model.js';
+import { CAPTION_TOKENS } from '../pipelines/pixart-alpha.js';
+import { type ParallelismName, parallelismNames, transformerParallelismNames } from '../pipelines/request.js';
 import type { PlannedImage } from '../planning/rank-program.js';
 import { expected } from '../runtime/errors.js';
-import { readArchitecture } from './architectures.js';
+import { architectureClass, readArchitecture } from './architectures.js';
 import { embeddedModel } from './package.js';
 
 /** What of a model decides how its pictures can be shared. */
 export interface PlanSubject {
-  readonly unet: UNet2DConditionConfig;
+  readonly model: NoiseModel;
+  /** Rows and columns of latents of the pictures that it was made for, where it says. */
+  readonly sampleSize: number | undefined;
   /** Pixels per latent. */
   readonly factor: number;
   readonly textTokens: number;
@@ -35,19 +41,50 @@ export async function openSubject(options: SubjectOptions): Promise<PlanSubject 
   if (architecture !== undefined) return { name: architecture, ...(await architectureSubject(architecture)) };
   const model = options.pretrained_model_name_or_path ?? embeddedModel;
   const checkpoint = await openCheckpoint(model, { variant, revision });
-  requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
   const local = model === embeddedModel || /^[./]/.test(model);
-  return { name: local ? basename(resolve(model)) : model, ...(await checkpointSubject(checkpoint)) };
+  return { name: local ? basename(resolve(model)) : model, ...(await subjectOf(checkpoint)) };
+}
+
+/** Ways to share a picture of this model that can be planned. */
+export function plannedParallelisms({ model }: PlanSubject): readonly ParallelismName[] {
+  return model.blocks === undefined
+    ? parallelismNames
+    : transformerParallelismNames.filter((name) => name !== 'pipefusion');
+}
+
+async function subjectOf(checkpoint: Checkpoint): Promise<PlanSubject> {
+  if (checkpoint.pipelineClass !== 'PixArtAlphaPipeline') {
+    requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
+    return checkpointSubject(checkpoint);
+  }
+  const config = readPixArtTransformer2DConfig(await checkpoint.config('transformer'));
+  return {
+    model: pixArtModel(config),
+    sampleSize: config.sampleSize,
+    factor: vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae'))),
+    textTokens: CAPTION_TOKENS,
+  };
 }
 
 export async function architectureSubject(name: string): Promise<PlanSubject> {
+  if ((await architectureClass(name)) === 'PixArtTransformer2DModel') {
+    const transformer = readPixArtTransformer2DConfig(
+      await readArchitecture(name, 'PixArtTransformer2DModel'),
+    );
+    const { sampleSize } = transformer;
+    const model = pixArtModel(transformer);
+    return { model, sampleSize, factor: SDXL_FACTOR, textTokens: CAPTION_TOKENS };
+  }
   const unet = readUNet2DConditionConfig(await readArchitecture(name));
-  return { unet, factor: SDXL_FACTOR, textTokens: SDXL_TOKENS };
+  const { sampleSize } = unet;
+  return { model: unetModel(unet), sampleSize, factor: SDXL_FACTOR, textTokens: SDXL_TOKENS };
 }
 
 export async function checkpointSubject(checkpoint: Pick<Checkpoint, 'config'>): Promise<PlanSubject> {
+  const unet = readUNet2DConditionConfig(await checkpoint.config('unet'));
   return {
-    unet: readUNet2DConditionConfig(await checkpoint.config('unet')),
+    model: unetModel(unet),
+    sampleSize: unet.sampleSize,
     factor: vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae'))),
     textTokens: readCLIPTextConfig('text_encoder', await checkpoint.config('text_encoder')).maxPositions,
   };
@@ -55,14 +92,19 @@ export async function checkpointSubject(checkpoint: Pick<Checkpoint, 'config'>):
 
 /** `images` pictures of the size asked for, or of the model's own. */
 export function plannedImage(
-  { unet, factor, textTokens }: PlanSubject,
+  { model, sampleSize, factor, textTokens }: PlanSubject,
   imageSize: readonly number[] = [],
   images = 1,
 ): PlannedImage {
   if (imageSize.length > 2) {
     throw expected('one number, or height and width,', '--image_size', imageSize.join(' '));
   }
-  const native = unet.sampleSize === undefined ? SDXL_SIZE : unet.sampleSize * factor;
+  const native = sampleSize === undefined ? SDXL_SIZE : sampleSize * factor;
   const [height = native, width = height] = imageSize;
-  return { unet, rows: Math.floor(height / factor), columns: Math.floor(width / factor), textTokens, images };
+  const unit = factor * (model.blocks?.patchSize ?? 1);
+  if (model.blocks && (height % unit !== 0 || width % unit !== 0)) {
+    throw expected(`multiples of ${unit}`, '--image_size', `${height} ${width}`);
+  }
+  const [rows, columns] = [Math.floor(height / factor), Math.floor(width / factor)];
+  return { model, rows, columns, textTokens, images };
 }

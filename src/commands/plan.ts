@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander';
 import {
   type ParallelismName,
-  parallelismNames,
   type SplitScheme,
   type SyncMode,
   splitSchemes,
   syncModes,
+  transformerParallelismNames,
 } from '../pipelines/request.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { makePlan } from '../planning/plan.js';
@@ -15,7 +15,7 @@ import type { WeightsMode } from '../runtime/memory.js';
 import { integer, number, oneOf, repeated, side, text } from './parsers.js';
 import { type PlanReport, planLines, planReport } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
-import { openSubject, plannedImage, type SubjectOptions } from './plan-subject.js';
+import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
 import { Terminal } from './terminal.js';
 
 const examples = `
@@ -23,8 +23,10 @@ Examples:
   distri plan
   distri plan -n 4 --no_split_batch --sync_mode full_sync
   distri plan -n 2 --random_weights sdxl-mid --image_size 1024
-  distri plan -n 8 --model ./sdxl --no_measure --json`;
+  distri plan -n 8 --model ./sdxl --no_measure --json
+  distri plan -n 4 --random_weights pixart-xl-2 --num_inference_steps 20 --no_measure`;
 
+const plannable = transformerParallelismNames.filter((name) => name !== 'pipefusion');
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
 interface PlanOptions extends SubjectOptions {
@@ -105,8 +107,8 @@ function addPlanOptions(command: Command): Command {
     )
     .optionsGroup('Parallelism:')
     .addOption(
-      new Option('--parallelism <name>', `only this one: ${parallelismNames.join(', ')}`).argParser(
-        oneOf('--parallelism', parallelismNames),
+      new Option('--parallelism <name>', `only this one: ${plannable.join(', ')}`).argParser(
+        oneOf('--parallelism', plannable),
       ),
     )
     .addOption(
@@ -143,7 +145,7 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
   const choiceOptions = {
     guided: options.guidance_scale > 1,
     allowSplit: options.no_split_batch !== true,
-    parallelisms: options.parallelism === undefined ? parallelismNames : [options.parallelism],
+    parallelisms: options.parallelism === undefined ? plannedParallelisms(subject) : [options.parallelism],
     syncMode,
     warmupSteps: options.warmup_steps,
     splitScheme: options.split_scheme,

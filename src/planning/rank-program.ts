@@ -9,12 +9,11 @@ import {
 } from '../graph/cost.js';
 import type { Graph, Operation } from '../graph/graph.js';
 import { peakActivationBytes } from '../graph/liveness.js';
-import { halvings, type UNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism, ParallelismContext } from '../parallel/parallelism.js';
 import { batchSize } from '../pipelines/conditioning.js';
 import { buildNoiseModel } from '../pipelines/denoiser.js';
-import { unetModel } from '../pipelines/noise-model.js';
+import type { NoiseModel } from '../pipelines/noise-model.js';
 import type { ParallelOptions } from '../pipelines/request.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount } from '../tensor/tensor.js';
@@ -22,7 +21,7 @@ import { type Exchange, exchangesOf } from './exchanges.js';
 
 /** What is drawn, as far as it decides what ranks do. */
 export interface PlannedImage {
-  readonly unet: UNet2DConditionConfig;
+  readonly model: NoiseModel;
   /** Of the latents. */
   readonly rows: number;
   readonly columns: number;
@@ -56,9 +55,9 @@ export class RankProgram {
     options: ParallelOptions,
   ): RankProgram {
     const parallelism = createParallelism(parallelismContext(image, topology, role, options));
-    const { rows, columns, textTokens, unet } = image;
+    const { rows, columns, textTokens, model } = image;
     const shape = { batch: batchSize(image.images, topology), rows, columns, textTokens };
-    const built = buildNoiseModel(unetModel(unet), parallelism, new WeightPlan(), shape);
+    const built = buildNoiseModel(model, parallelism, new WeightPlan(), shape);
     return new RankProgram(
       role,
       parallelism,
@@ -137,12 +136,13 @@ export class RankProgram {
 }
 
 export function parallelismContext(
-  { rows, columns, unet }: PlannedImage,
+  { rows, columns, model }: PlannedImage,
   topology: Topology,
   role: RankRole,
   options: ParallelOptions,
 ): ParallelismContext {
-  return { topology, role, options, rows, columns, halvings: halvings(unet) };
+  const { halvings, blocks } = model;
+  return { topology, role, options, rows, columns, halvings, patchSize: blocks?.patchSize };
 }
 
 function stepOperations(graph: Graph): readonly Operation[] {

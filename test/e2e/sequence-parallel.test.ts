@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { readJsonObject } from '../../src/checkpoint/json.js';
+import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';
+import { pixArtModel } from '../../src/pipelines/noise-model.js';
+import { CAPTION_TOKENS } from '../../src/pipelines/pixart-alpha.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
+import { RankProgram } from '../../src/planning/rank-program.js';
+import { planTopology } from '../../src/runtime/topology.js';
 import {
   type Denoised,
   DenoisingRanks,
@@ -9,6 +16,7 @@ import {
   parallelOptions,
 } from '../support/denoising-ranks.js';
 import { assertClose } from '../support/golden.js';
+import { tinyPixArt } from '../support/golden-dit.js';
 
 const [golden] = (await parallelCases('single')).filter(({ id }) => id === 'single_dpm') as [ParallelCase];
 /** Rows and columns of tokens differ, and neither rows nor the 8 heads can be divided evenly by 3 or 5. */
@@ -26,7 +34,29 @@ function nameOf({ parallelism, sequence, splitBatch }: ParallelOptions): string 
   return `${parallelism}${degree}${splitBatch ? ', split batch' : ''}`;
 }
 
-describe('exact strategies equal one rank', () => {
+const model = pixArtModel(
+  readPixArtTransformer2DConfig(await readJsonObject(join(tinyPixArt, 'transformer', 'config.json'))),
+);
+
+/** Published and read by each rank in all steps, as `distri plan` says. */
+function plannedBytes(worldSize: number, options: ParallelOptions): number[][] {
+  const topology = planTopology({ worldSize, guided: true, splitBatch: options.splitBatch });
+  const image = {
+    model,
+    rows: size.height / 8,
+    columns: size.width / 8,
+    textTokens: CAPTION_TOKENS,
+    images: 1,
+  };
+  return topology.roles.map((role) => {
+    const { exchanges } = RankProgram.build(image, topology, role, options).step(0);
+    const sum = (part: 'published' | 'fetched') =>
+      size.numInferenceSteps * Math.round(exchanges.reduce((total, exchange) => total + exchange[part], 0));
+    return [sum('published'), sum('fetched')];
+  });
+}
+
+describe('exact strategies equal one rank, and send what is planned', () => {
   let alone: Denoised;
   before(async () => {
     const ranks = await DenoisingRanks.launch(1);
@@ -53,7 +83,11 @@ describe('exact strategies equal one rank', () => {
       ];
       for (const options of all) {
         it(nameOf(options), async () => {
-          const { trace } = await ranks.draw(golden, options, size);
+          const { trace, reports } = await ranks.draw(golden, options, size);
+          assert.deepEqual(
+            reports.map(({ bytesPublished, bytesFetched }) => [bytesPublished, bytesFetched]),
+            plannedBytes(worldSize, options),
+          );
           for (const [name, wanted] of alone.trace) {
             if (/latents|noise_pred/.test(name)) {
               assertClose(trace.get(name), wanted, { relative: 1e-5 }, name);

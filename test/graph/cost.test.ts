@@ -6,6 +6,7 @@ import { Graph, type Value } from '../../src/graph/graph.js';
 import { Kernels } from '../../src/graph/kernels.js';
 import { peakActivationBytes } from '../../src/graph/liveness.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { unetModel } from '../../src/pipelines/noise-model.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
 import { planTopology } from '../../src/runtime/topology.js';
 import { float32, type Shape } from '../../src/tensor/tensor.js';
@@ -79,7 +80,13 @@ test('activations live from their operation to their last reader', () => {
 test('SDXL base at 1024 px takes 338 T multiply-accumulates in 50 steps, as DistriFusion reports, but for what is computed once', async () => {
   const base = await readArchitecture('sdxl-base-1.0');
   const topology = planTopology({ worldSize: 1, guided: true, splitBatch: false });
-  const image = { unet: readUNet2DConditionConfig(base), rows: 128, columns: 128, textTokens: 77, images: 1 };
+  const image = {
+    model: unetModel(readUNet2DConditionConfig(base)),
+    rows: 128,
+    columns: 128,
+    textTokens: 77,
+    images: 1,
+  };
   const program = RankProgram.build(image, topology, topology.roles[0] as (typeof topology.roles)[0], {
     parallelism: 'patch',
     splitBatch: false,

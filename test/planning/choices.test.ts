@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readArchitecture } from '../../src/commands/architectures.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { unetModel } from '../../src/pipelines/noise-model.js';
 import { parallelismNames } from '../../src/pipelines/request.js';
 import { comparedRankCounts, judgeChoices } from '../../src/planning/choices.js';
 
@@ -9,7 +10,7 @@ const unet = readUNet2DConditionConfig(await readArchitecture('tiny-shapes'));
 
 /** Such as "patch split" for every legal choice of `ranks`, and the reasons of the others. */
 function judged(ranks: number, rows: number, columns: number, guided = true, allowSplit = true) {
-  const image = { unet, rows, columns, textTokens: 77, images: 1 };
+  const image = { model: unetModel(unet), rows, columns, textTokens: 77, images: 1 };
   const choices = judgeChoices(image, [ranks], {
     guided,
     allowSplit,

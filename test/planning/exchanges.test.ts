@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readArchitecture } from '../../src/commands/architectures.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { unetModel } from '../../src/pipelines/noise-model.js';
 import type { ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
 import { RankGroup } from '../../src/runtime/launcher.js';
@@ -64,7 +65,7 @@ for (const [ranks, parallels] of Object.entries(cases)) {
 
 function plannedBytes(ranks: number, parallel: ParallelOptions): StepBytes[][] {
   const topology = planTopology({ worldSize: ranks, guided: true, splitBatch: parallel.splitBatch });
-  const image = { unet, rows, columns, textTokens: 77, images: 1 };
+  const image = { model: unetModel(unet), rows, columns, textTokens: 77, images: 1 };
   return topology.roles.map((role) => {
     const program = RankProgram.build(image, topology, role, parallel);
     return Array.from({ length: steps }, (_, call) => {
