@@ -11,11 +11,13 @@ class GroupNorm {
   static constexpr OpTraits kTraits{"GroupNorm", 3, 1, true};
   static void InferShapes(ShapeInference& infer);
 
-  GroupNorm(const KernelInfo& info, SessionContext&) : spec_(info) {}
+  GroupNorm(const KernelInfo& info, SessionContext&)
+      : spec_(info), float_sums_(info.Int("float_sums") == 1) {}
   void Compute(KernelContext& context);
 
  private:
   NormSpec spec_;
+  bool float_sums_;
 };
 
 }  // namespace distri::ops

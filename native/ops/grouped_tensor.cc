@@ -28,6 +28,24 @@ Moments GroupedTensor::GroupMoments(size_t index) const {
   return SumMoments(x_.data + index * group_size(), group_size());
 }
 
+Moments GroupedTensor::GroupMomentsInFloat(size_t index) const {
+  const size_t group_channels = static_cast<size_t>(channels_ / spec_.groups);
+  float sum = 0;
+  float squares = 0;
+  for (size_t channel = index * group_channels; channel < (index + 1) * group_channels; ++channel) {
+    const float* x = x_.data + channel * channel_size_;
+    float channel_sum = 0;
+    float channel_squares = 0;
+    for (size_t i = 0; i < channel_size_; ++i) {
+      channel_sum += x[i];
+      channel_squares += x[i] * x[i];
+    }
+    sum += channel_sum;
+    squares += channel_squares;
+  }
+  return {sum, squares};
+}
+
 void GroupedTensor::Normalize(size_t index, double mean, double variance, float* y, size_t stride) const {
   const double inverse = 1.0 / std::sqrt(variance + spec_.epsilon);
   const size_t group_channels = static_cast<size_t>(channels_ / spec_.groups);

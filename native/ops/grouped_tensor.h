@@ -28,6 +28,9 @@ class GroupedTensor {
   size_t group_size() const { return static_cast<size_t>(channels_ / spec_.groups) * channel_size_; }
 
   Moments GroupMoments(size_t index) const;
+  // The same with the rounding of torch's GroupNorm for tensors whose channels come last: each channel's
+  // numbers are added up one by one in float32.
+  Moments GroupMomentsInFloat(size_t index) const;
   // y = activation((X - mean) / sqrt(variance + epsilon) * scale + bias) for one group of one image; `y` has
   // a channel of X every `stride` elements.
   void Normalize(size_t index, double mean, double variance, float* y, size_t stride) const;

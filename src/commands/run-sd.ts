@@ -2,12 +2,13 @@ import { Command } from 'commander';
 import { launchedRanks } from './launched-ranks.js';
 import { sdFamily } from './model-family.js';
 import { runFamily } from './run-sdxl.js';
-import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
+import { addInitImageOptions, addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
 import type { SdxlMeeting } from './sdxl-ranks.js';
 import { Terminal } from './terminal.js';
 
 const examples = `
 Examples:
+  distri run-sd --model ./stable-diffusion-v1-5 --init_image sketch.png --strength 0.6 --prompt "a lighthouse at dusk"
   distri run-sd --model stable-diffusion-v1-5/stable-diffusion-v1-5 --prompt "a lighthouse at dusk"
   distri run-sd -n 4 --model ./stable-diffusion-2-1 --scheduler euler --num_inference_steps 30 --seed 7 --output_path lighthouse.png
   distri run-sd --mode benchmark --random_weights sd-1.5 --image_size 256 --num_inference_steps 10 --test_times 3`;
@@ -19,11 +20,13 @@ export function runSdCommand(interruption: AbortSignal, meeting?: SdxlMeeting): 
       'Draw a picture with a Stable Diffusion 1.x or 2.x checkpoint, its denoising spread over several processes.',
     )
     .addHelpText('after', examples);
-  return addSdxlOptions(command, sdFamily).action(async (_options, { optsWithGlobals }: Command) => {
-    const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
-    const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
-    const ranks = launchedRanks(command, meeting);
-    const terminal = new Terminal(verbosity);
-    await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: sdFamily });
-  });
+  return addInitImageOptions(addSdxlOptions(command, sdFamily)).action(
+    async (_options, { optsWithGlobals }: Command) => {
+      const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+      const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
+      const ranks = launchedRanks(command, meeting);
+      const terminal = new Terminal(verbosity);
+      await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: sdFamily });
+    },
+  );
 }

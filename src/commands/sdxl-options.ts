@@ -34,6 +34,9 @@ export interface SdxlOptions extends PipeFusionOptions {
   readonly prompts?: string;
   readonly negative_prompt?: readonly string[];
   readonly num_images_per_prompt: number;
+  /** Not of `run-pixart`, as the next. */
+  readonly init_image?: string;
+  readonly strength?: number;
   readonly image_size?: readonly number[];
   readonly num_inference_steps: number;
   readonly guidance_scale: number;
@@ -222,6 +225,20 @@ function schedulerOption({ scheduler }: ModelFamily): Option {
   return value('--scheduler <name>', description, (option) => oneOf(option, schedulerNames));
 }
 
+/** The options of image to image. */
+export function addInitImageOptions(command: Command): Command {
+  return command
+    .optionsGroup('Picture:')
+    .addOption(
+      value('--init_image <file>', 'picture to begin with; its size is the default of --image_size', text),
+    )
+    .addOption(
+      value('--strength <number>', 'how much of it is drawn anew, above 0 to 1 (default: 0.75)', (name) =>
+        number(name, 0, 1),
+      ),
+    );
+}
+
 /** Refuses what the options do not allow together and what is not available; looks at nothing but the options. */
 export function checkSdxlOptions(options: SdxlOptions): void {
   checkBenchmark(options);
@@ -230,6 +247,12 @@ export function checkSdxlOptions(options: SdxlOptions): void {
   if (prompts === undefined) checkNegativePrompts(negative_prompt, prompt.length);
   if (image_size !== undefined && image_size.length > 2) {
     throw expected('one number, or height and width,', '--image_size', image_size.join(' '));
+  }
+  if (options.strength !== undefined && options.init_image === undefined) {
+    throw new DistriError('usage', '--strength needs --init_image');
+  }
+  if (options.random_weights !== undefined && options.init_image !== undefined) {
+    throw new DistriError('usage', '--random_weights has no VAE; leave out --init_image');
   }
   if (trace !== undefined && !trace.endsWith('.safetensors')) {
     throw expected('a path that ends in .safetensors', '--trace', trace);

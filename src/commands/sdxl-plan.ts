@@ -1,10 +1,12 @@
 import { basename, resolve } from 'node:path';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { JsonObject } from '../checkpoint/json.js';
+import { pictureSize } from '../images/init-image.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism } from '../parallel/parallelism.js';
+import { firstStep } from '../pipelines/first-step.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
 import { expected } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
@@ -71,7 +73,7 @@ export async function planSdxl(
   const unet = readUNet2DConditionConfig(await checkpoint.config('unet'));
   const factor = vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae')));
   const native = unet.sampleSize === undefined ? REFERENCE_SIZE : unet.sampleSize * factor;
-  const [height = native, width = height] = options.image_size ?? [];
+  const [height, width] = await pictureSides(options, native, factor);
   const { parallel, topology } = parallelOptions(options);
   const schedulerConfig = await checkpoint.config('scheduler');
   const request = plannedRequest(options, subject, { height, width }, schedulerConfig);
@@ -90,6 +92,19 @@ export async function planSdxl(
       halvings: halvings(unet),
     }),
   };
+}
+
+/** Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the model's own. */
+async function pictureSides(
+  { image_size, init_image }: SettledOptions,
+  native: number,
+  factor: number,
+): Promise<readonly [number, number]> {
+  const [height = native, width = height] = image_size ?? [];
+  if (image_size !== undefined || init_image === undefined) return [height, width];
+  const size = await pictureSize(resolve(init_image));
+  const whole = (length: number) => Math.max(1, Math.floor(length / factor)) * factor;
+  return [whole(size.height), whole(size.width)];
 }
 
 /** Who the ranks are and how they share a picture. */
@@ -126,6 +141,10 @@ export function plannedRequest(
     guidanceScale: options.guidance_scale,
     eta: options.eta,
     numImagesPerPrompt: options.num_images_per_prompt,
+    initImage:
+      options.init_image === undefined
+        ? undefined
+        : { path: resolve(options.init_image), strength: options.strength ?? 0.75 },
     scheduler: options.scheduler ?? schedulerOf(schedulerConfig),
     seed: options.seed,
     rng: options.rng,
@@ -136,11 +155,8 @@ export function plannedRequest(
 }
 
 /** Refuses what the scheduler can't do. */
-export function plannedSteps(
-  { scheduler: name, numInferenceSteps }: GenerationRequest,
-  schedulerConfig: JsonObject,
-): number {
-  const scheduler = createScheduler(name, schedulerConfig);
-  scheduler.setTimesteps(numInferenceSteps);
-  return scheduler.timesteps.length;
+export function plannedSteps(request: GenerationRequest, schedulerConfig: JsonObject): number {
+  const scheduler = createScheduler(request.scheduler, schedulerConfig);
+  scheduler.setTimesteps(request.numInferenceSteps);
+  return scheduler.timesteps.length - firstStep(request);
 }

@@ -135,7 +135,9 @@ async function prepareCheckpoint(
   const denoiser = await float32Bytes(checkpoint, family.denoiser, variant);
   const { directory, pipelineClass } = checkpoint;
   const vae =
-    plan.request.outputType === 'pil' ? await spreadVae(options, plan, checkpoint, terminal) : undefined;
+    plan.request.outputType === 'pil' || plan.request.initImage
+      ? await spreadVae(options, plan, checkpoint, terminal)
+      : undefined;
   return { plan, source: { directory, variant, pipelineClass, vae }, denoiser };
 }
 
@@ -163,7 +165,7 @@ function ignoredComponents(checkpoint: Checkpoint): readonly string[] {
 
 function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: ModelFamily): readonly string[] {
   const components = [denoiser, ...textEncoders];
-  return request.outputType === 'pil' ? [...components, 'vae'] : components;
+  return request.outputType === 'pil' || request.initImage ? [...components, 'vae'] : components;
 }
 
 async function prepareRandomWeights(

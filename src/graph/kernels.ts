@@ -159,6 +159,18 @@ export class Kernels {
 
   /** x `[batch, channels, rows, columns]`; statistics over each group of channels, biased variance. */
   groupNorm(name: string, x: Value, weight: Value, bias: Value, spec: NormSpec): Value {
+    return this.groupNormWithSums(name, x, weight, bias, spec, 'exact');
+  }
+
+  /** `channels_last`: sums with the rounding of torch's GroupNorm for tensors whose channels come last. */
+  protected groupNormWithSums(
+    name: string,
+    x: Value,
+    weight: Value,
+    bias: Value,
+    spec: NormSpec,
+    sums: 'exact' | 'channels_last',
+  ): Value {
     return this.graph.node(
       {
         op: 'GroupNorm',
@@ -169,6 +181,7 @@ export class Kernels {
           groups: int(spec.groups),
           epsilon: float(spec.epsilon),
           activation: int(activationCode(spec.activation)),
+          float_sums: int(sums === 'channels_last' ? 1 : 0),
         },
       },
       x.shape,

@@ -4,12 +4,13 @@ import type { RankContext } from '../runtime/rank-context.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { createScheduler } from '../schedulers/create.js';
 import type { Scheduler } from '../schedulers/scheduler.js';
-import { createGenerator } from '../tensor/random.js';
+import { createGenerator, type Generator } from '../tensor/random.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, guidanceRows, tileRows } from './conditioning.js';
 import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs } from './denoiser.js';
+import { firstStep } from './first-step.js';
 import { guidedNoise } from './guided-noise.js';
-import { initialLatents, stepName } from './initial-latents.js';
+import { initialLatents, noisyLatents, recordSchedule, stepName } from './initial-latents.js';
 import type { ComponentSource } from './noise-model.js';
 import type { GenerationRequest, LoadOptions, ParallelOptions, ProgressListener } from './request.js';
 
@@ -104,23 +105,36 @@ export class DenoisingLoop implements LatentLoop {
     return { textEmbeds, timeIds: tileRows(sizes, batchSize(imageCount(request), this.topology)) };
   }
 
+  /** All steps of the request that was begun, from noise or from the latents `[1, …]` of `encodeImage`; returns its latents `[images, channels, rows, columns]`. */
   async run(
     request: GenerationRequest,
     listener: ProgressListener,
     record: Recorder,
+    encodeImage?: (generator: Generator) => Promise<Tensor<'float32'>>,
   ): Promise<Tensor<'float32'>> {
     const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
     scheduler.setTimesteps(request.numInferenceSteps);
     const generator = createGenerator(request.rng, request.seed);
+    recordSchedule(scheduler, record);
+    const timesteps = scheduler.timesteps.slice(firstStep(request));
     const { rows, columns } = this.#options.latent;
     const shape = [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
-    let latents = initialLatents(shape, scheduler, generator, record);
+    const original = await encodeImage?.(generator);
+    let latents = original
+      ? noisyLatents(
+          tileRows(original, imageCount(request)),
+          scheduler,
+          timesteps[0] as number,
+          generator,
+          record,
+        )
+      : initialLatents(shape, scheduler, generator, record);
     const draw = (step: number) => () => {
       const noise = generator.randn(latents.shape);
       record(stepName('step_noise', step), () => noise);
       return noise.data;
     };
-    for (const [step, timestep] of scheduler.timesteps.entries()) {
+    for (const [step, timestep] of timesteps.entries()) {
       const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
       const next = scheduler.step(guided, timestep, latents.data, {
         eta: request.eta,
@@ -130,7 +144,7 @@ export class DenoisingLoop implements LatentLoop {
       requireFinite(next, step, this.#options.ranks.rank);
       latents = float32(latents.shape, next);
       record(stepName('latents', step), () => float32(latents.shape, next.slice()));
-      listener.step(step, scheduler.timesteps.length);
+      listener.step(step, timesteps.length);
     }
     return latents;
   }

@@ -17,10 +17,29 @@ export function initialLatents(
   );
   record('init_noise', () => noise);
   record('init_latents', () => latents);
+  return latents;
+}
+
+/** Latents of a picture with the noise that belongs to a timestep. */
+export function noisyLatents(
+  original: Tensor<'float32'>,
+  scheduler: Scheduler,
+  timestep: number,
+  generator: Generator,
+  record: Recorder,
+): Tensor<'float32'> {
+  const noise = generator.randn(original.shape);
+  const latents = float32(original.shape, scheduler.addNoise(original.data, noise.data, timestep));
+  record('latent_noise', () => noise);
+  record('init_latents', () => latents);
+  return latents;
+}
+
+/** Records all timesteps, of which a picture as a start takes the last ones only. */
+export function recordSchedule(scheduler: Scheduler, record: Recorder): void {
   record('timesteps', () => timestepTensor(scheduler));
   const { sigmas } = scheduler;
   if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
-  return latents;
 }
 
 /** The name in traces of what a step made: `latents_003`. */

@@ -1,4 +1,5 @@
 import type { WeightSource } from '../checkpoint/weights.js';
+import type { Graph } from '../graph/graph.js';
 import {
   type AutoencoderKLConfig,
   AutoencoderKLEncoder,
@@ -10,6 +11,7 @@ import type { Addon } from '../native/addon.js';
 import { expected } from '../runtime/errors.js';
 import type { ExecutableOptions } from '../runtime/executable.js';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import { ChannelsLastKernels } from './channels-last-kernels.js';
 import type { VaeSource } from './latent-decoder.js';
 import { encoderTiling } from './tiling.js';
 import { type ImageSize, type TileListener, VaeHalf, type VaeHalfModel } from './vae-half.js';
@@ -22,6 +24,9 @@ export interface LatentDistribution {
   /** Of the same shape, clamped to -30…20. */
   readonly logvar: Tensor<'float32'>;
 }
+
+/** Of the sums of norms: in double precision, or as torch rounds those of a picture. */
+export type EncoderRounding = 'exact' | 'torch';
 
 /** A picture's size in pixels. */
 export interface PictureSize {
@@ -52,12 +57,16 @@ export class LatentEncoder {
     return encoder;
   }
 
-  /** Builds this rank's part of an encoder, which reserves its slots; `load` makes it ready. */
+  /**
+   * Builds this rank's part of an encoder, which reserves its slots; `load` makes it ready. With rounding `torch`, which only a rank alone can do,
+   * pictures get the very latents that diffusers gives them (see ChannelsLastKernels).
+   */
   static async prepare(
     source: VaeSource,
     config: AutoencoderKLConfig,
     size: PictureSize,
     placement: VaePlacement,
+    rounding: EncoderRounding = 'exact',
   ): Promise<LatentEncoder> {
     const factor = vaeScaleFactor(config);
     for (const [name, length] of Object.entries(size)) {
@@ -65,7 +74,7 @@ export class LatentEncoder {
     }
     const weights = withCurrentAttentionNames(await source.weights('vae'));
     const rows = { rows: size.height, columns: size.width };
-    return new LatentEncoder(config, encoderHalf(config, weights, rows, placement));
+    return new LatentEncoder(config, encoderHalf(config, weights, rows, placement, rounding));
   }
 
   /** `options.communicator` has the slots that `prepare` reserved. */
@@ -99,13 +108,15 @@ export function encoderHalf(
   weights: WeightSource,
   size: ImageSize,
   { place, slots, tilePixels }: VaePlacement,
+  rounding: EncoderRounding = 'exact',
 ): VaeHalf {
   const tiling = tilePixels === undefined ? undefined : encoderTiling(tilePixels, vaeScaleFactor(config));
-  return new VaeHalf(encoderModel(config), weights, size, { place, slots, tiling });
+  return new VaeHalf(encoderModel(config, rounding), weights, size, { place, slots, tiling });
 }
 
-function encoderModel(config: AutoencoderKLConfig): VaeHalfModel {
+function encoderModel(config: AutoencoderKLConfig, rounding: EncoderRounding): VaeHalfModel {
   return {
+    ...(rounding === 'torch' ? { createKernels: (graph: Graph) => new ChannelsLastKernels(graph) } : {}),
     input: encoderNames.pixels,
     halvings: config.blockOutChannels.length - 1,
     build: (layers, kernels, { rows, columns }) =>

@@ -9,7 +9,7 @@ import { cutRows, putRows, type RowRange } from '../tensor/rows.js';
 import { elementCount, float32, type Shape, type Tensor } from '../tensor/tensor.js';
 import { imageCount, type Recorder } from './denoising-loop.js';
 import { guidedNoise } from './guided-noise.js';
-import { initialLatents, stepName } from './initial-latents.js';
+import { initialLatents, recordSchedule, stepName } from './initial-latents.js';
 import { latentRows, type StageDenoiser, type StageModel } from './pipeline-denoiser.js';
 import type { GenerationRequest, ProgressListener } from './request.js';
 
@@ -65,6 +65,7 @@ export class PipelineImage {
       shape.columns,
     ];
     this.#generator = createGenerator(request.rng, request.seed);
+    recordSchedule(scheduler, record);
     this.#latents = initialLatents(this.#shape, scheduler, this.#generator, record).data.slice();
     this.#sample = float32([shape.batch, ...this.#shape.slice(1)]);
     this.#schedulers.set(plan.whole, scheduler);

@@ -66,6 +66,14 @@ export interface SequenceOptions {
   readonly ringDegree?: number | undefined;
 }
 
+/** Image to image: what to begin with. */
+export interface InitImage {
+  /** An absolute path that all ranks can read. */
+  readonly path: string;
+  /** Above 0, at most 1: the share of the steps that are taken, and so how little is left of the picture. */
+  readonly strength: number;
+}
+
 /** What to draw. Names and meanings are those of diffusers' StableDiffusionXLPipeline.__call__. */
 export interface GenerationRequest {
   readonly prompt: readonly string[];
@@ -80,6 +88,7 @@ export interface GenerationRequest {
   readonly scheduler: SchedulerName;
   readonly seed: bigint;
   readonly rng: RngName;
+  readonly initImage?: InitImage | undefined;
   readonly outputType: 'pil' | 'latent';
   /** PixArt: draw at the nearest size that the model was trained at, and resize the picture. */
   readonly useResolutionBinning?: boolean | undefined;

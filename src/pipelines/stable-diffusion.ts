@@ -1,4 +1,5 @@
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import { readInitImage } from '../images/init-image.js';
 import {
   type AutoencoderKLConfig,
   readAutoencoderKLConfig,
@@ -7,10 +8,12 @@ import {
 import type { CommunicatorStatistics } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
 import type { RankContext } from '../runtime/rank-context.js';
-import { float32, type Tensor } from '../tensor/tensor.js';
+import type { Generator } from '../tensor/random.js';
+import { float32, type Tensor, uint8 } from '../tensor/tensor.js';
 import { type Conditioning, negativePrompts, repeatRows, zerosLike } from './conditioning.js';
 import { DenoisingLoop, type LatentSize, type Recorder } from './denoising-loop.js';
 import { LatentDecoder, toPixels } from './latent-decoder.js';
+import { fromPixels, LatentEncoder, sampleLatents, scaleLatents } from './latent-encoder.js';
 import { type EmbedSizes, type PromptEmbeds, readEmbedSizes, TextEncoders } from './prompt-embeds.js';
 import type {
   Generation,
@@ -20,7 +23,7 @@ import type {
   Pipeline,
   ProgressListener,
 } from './request.js';
-import { placeVae } from './vae-placement.js';
+import { onlyRankPlacement, placeVae, type VaePlacement } from './vae-placement.js';
 
 /** Parts that only the first rank loads: it encodes the text for all. */
 interface FirstRankParts {
@@ -35,20 +38,27 @@ export class StableDiffusionPipeline implements Pipeline {
   readonly #checkpoint: Checkpoint;
   readonly #loop: DenoisingLoop;
   readonly #first: FirstRankParts | undefined;
+  readonly #vae: AutoencoderKLConfig;
+  /** On ranks that take part in encoding a picture. */
+  readonly #encoder: LatentEncoder | undefined;
   /** On ranks that take part in decoding. */
   readonly #decoder: LatentDecoder | undefined;
   readonly #sizes: EmbedSizes;
 
   private constructor(
     checkpoint: Checkpoint,
+    vae: AutoencoderKLConfig,
     loop: DenoisingLoop,
     first: FirstRankParts | undefined,
+    encoder: LatentEncoder | undefined,
     decoder: LatentDecoder | undefined,
     sizes: EmbedSizes,
   ) {
     this.#checkpoint = checkpoint;
     this.#loop = loop;
     this.#first = first;
+    this.#vae = vae;
+    this.#encoder = encoder;
     this.#decoder = decoder;
     this.#sizes = sizes;
   }
@@ -75,6 +85,7 @@ export class StableDiffusionPipeline implements Pipeline {
     };
     const first =
       ranks.rank === 0 ? { text: await TextEncoders.load(addon, checkpoint, executable) } : undefined;
+    let encoder: LatentEncoder | undefined;
     let decoder: LatentDecoder | undefined;
     const loop = await DenoisingLoop.load(request, {
       addon,
@@ -85,14 +96,16 @@ export class StableDiffusionPipeline implements Pipeline {
       latent,
       textTokens: sizes.tokens,
       reserve: async (slots) => {
-        if (request.outputType === 'latent') return;
         const placement = placeVae(options.vae, ranks, slots);
-        if (placement) decoder = await LatentDecoder.prepare(checkpoint, vae, latent, placement);
+        if (request.initImage) encoder = await prepareEncoder(checkpoint, vae, request, placement, ranks);
+        if (placement && request.outputType === 'pil')
+          decoder = await LatentDecoder.prepare(checkpoint, vae, latent, placement);
       },
     });
+    await encoder?.load(addon, { ...executable, communicator: loop.communicator });
     await decoder?.load(addon, { ...executable, communicator: loop.communicator });
     listener.phase('load', 'end');
-    return new StableDiffusionPipeline(checkpoint, loop, first, decoder, sizes);
+    return new StableDiffusionPipeline(checkpoint, vae, loop, first, encoder, decoder, sizes);
   }
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
@@ -107,7 +120,7 @@ export class StableDiffusionPipeline implements Pipeline {
     listener.phase('text', 'end');
 
     listener.phase('denoise', 'start');
-    const latents = await this.#loop.run(request, listener, record);
+    const latents = await this.#loop.run(request, listener, record, this.#imageEncoder(request, record));
     record('final_latents', () => latents);
     listener.phase('denoise', 'end');
 
@@ -120,9 +133,33 @@ export class StableDiffusionPipeline implements Pipeline {
   }
 
   async close(): Promise<void> {
+    this.#encoder?.release();
     this.#decoder?.release();
     this.#loop.release();
     this.#first?.text.release();
+  }
+
+  /** Draws a sample of the latents of the request's picture, the same on all ranks. */
+  #imageEncoder(request: GenerationRequest, record: Recorder) {
+    const { initImage, height, width } = request;
+    if (initImage === undefined) return undefined;
+    return async (generator: Generator): Promise<Tensor<'float32'>> => {
+      const { rows, columns } = latentSize(request, this.#vae);
+      const noise = generator.randn([1, this.#vae.latentChannels, rows, columns]);
+      record('posterior_noise', () => noise);
+      const pixels = this.#encoder && (await readInitImage(initImage.path, height, width));
+      const distribution = pixels && (await this.#encoder?.encode(fromPixels(pixels)));
+      if (distribution) {
+        record('init_image_uint8', () => uint8(pixels.shape.slice(1), pixels.data));
+        record('posterior_mean', () => distribution.mean);
+        record('posterior_logvar', () => distribution.logvar);
+      }
+      const latents = distribution
+        ? scaleLatents(sampleLatents(distribution, noise), this.#vae)
+        : float32(noise.shape);
+      await this.#loop.communicator?.broadcast(latents.data, 0);
+      return latents;
+    };
   }
 
   /** The text encoders run on the first rank; the others are sent the embeddings. */
@@ -198,6 +235,22 @@ export class StableDiffusionPipeline implements Pipeline {
 function recordEmbeds(prefix: string, { embeds, pooled }: PromptEmbeds, record: Recorder): void {
   record(`${prefix}prompt_embeds`, () => embeds);
   if (pooled) record(`${prefix}pooled_prompt_embeds`, () => pooled);
+}
+
+/**
+ * The encoder of the picture to begin with: in tiles as the VAE is placed, or else whole on the first rank, whatever the number of ranks, so that all of
+ * them begin as diffusers does.
+ */
+async function prepareEncoder(
+  checkpoint: Checkpoint,
+  vae: AutoencoderKLConfig,
+  { height, width }: GenerationRequest,
+  placement: VaePlacement | undefined,
+  { rank }: RankContext,
+): Promise<LatentEncoder | undefined> {
+  const size = { height, width };
+  if (placement?.tilePixels !== undefined) return LatentEncoder.prepare(checkpoint, vae, size, placement);
+  return rank === 0 ? LatentEncoder.prepare(checkpoint, vae, size, onlyRankPlacement(), 'torch') : undefined;
 }
 
 function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): LatentSize {

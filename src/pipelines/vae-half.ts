@@ -22,6 +22,8 @@ export interface VaeHalfModel {
   /** How often the input's rows are halved. */
   readonly halvings: number;
   build(layers: Layers, kernels: Kernels, size: ImageSize): Value;
+  /** What the graph is made of; plain kernels if left out. */
+  readonly createKernels?: (graph: Graph) => Kernels;
 }
 
 /** Where half a VAE runs, see VaePlacement. */
@@ -138,7 +140,7 @@ class BandGraph {
     slots: SlotTable,
   ) {
     this.patch = new SynchronousPatch(place, { rows: size.rows, halvings: model.halvings }, slots);
-    const kernels = new Kernels(new Graph());
+    const kernels = model.createKernels?.(new Graph()) ?? new Kernels(new Graph());
     this.output = model.build(this.patch.layers(kernels, weights), kernels, size).name;
     this.compiled = kernels.graph.compile().step;
     this.peakBytes = peakActivationBytes(kernels.graph);

@@ -100,7 +100,7 @@ function pipelineKind({ randomWeights, pipelineClass }: LoadOptions) {
 /** Equal for jobs that one loaded pipeline can do. */
 function pipelineKey({ load, request, parallel }: GenerationJob): string {
   const { height, width, prompt, numImagesPerPrompt, guidanceScale, outputType } = request;
-  const { useResolutionBinning } = request;
+  const { useResolutionBinning, initImage } = request;
   const images = prompt.length * numImagesPerPrompt;
   return JSON.stringify([
     load,
@@ -111,6 +111,7 @@ function pipelineKey({ load, request, parallel }: GenerationJob): string {
     guidanceScale > 1,
     outputType,
     useResolutionBinning,
+    initImage !== undefined,
   ]);
 }
 

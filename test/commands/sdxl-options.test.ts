@@ -80,7 +80,7 @@ const refused: readonly [argv: string[], message: RegExp][] = [
   [['--eta', '1.5'], /^Expected a number from 0 to 1 for --eta/],
   [['--seed', '18446744073709551616'], /^Expected an integer from -2\^63 to 2\^64 - 1 for --seed/],
   [['--seed', '0x10'], /--seed/],
-  [['--scheduler', 'dim'], /^Expected one of ddim, euler, dpm-solver for --scheduler but received "dim"/],
+  [['--scheduler', 'dim'], /^Expected one of .*ddim, euler, dpm-solver.* for --scheduler but received "dim"/],
   [['--sync_mode', 'async'], /^Expected one of corrected_async_gn, .* for --sync_mode/],
   [['--comm_timeout', '0.1'], /^Expected a number from 1 to 1000000 for --comm_timeout/],
   [['--prompt', ' '], /^Expected a text for --prompt/],

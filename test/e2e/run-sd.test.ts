@@ -2,8 +2,17 @@ import assert from 'node:assert/strict';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import sharp from 'sharp';
 import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
-import { assertClose, openDiffusers, tinySd15, tinySdxl } from '../support/golden.js';
+import {
+  assertClose,
+  type DiffusersCase,
+  diffusersCases,
+  openDiffusers,
+  tinySd15,
+  tinySdxl,
+  withSchedulerConfig,
+} from '../support/golden.js';
 import { Cli, inNewFolder } from './cli.js';
 
 test('run-sd draws what diffusers draws, on one rank and on several', () =>
@@ -24,6 +33,71 @@ test('run-sd draws what diffusers draws, on one rank and on several', () =>
       assert.match(stderr, /8 pndm steps, guidance 7.5/);
       const latents = await (await SafetensorsFile.open(path)).read('latents');
       assertClose(latents, wanted, { relative: 1e-5 }, ranks.join(' '));
+    }
+  }));
+
+test('run-sd begins with a picture as diffusers does, on one rank and on several', () =>
+  inNewFolder(async (folder) => {
+    const golden = (await diffusersCases()).find(({ name }) => name === 'sd15_img2img_ddim') as DiffusersCase;
+    const checkpoint = await withSchedulerConfig(tinySd15, golden.scheduler_config);
+    const file = await openDiffusers(golden.name);
+    const { data } = await file.read('init_image_uint8');
+    const picture = sharp(data as Uint8Array, { raw: { width: 256, height: 256, channels: 3 } });
+    await picture.png().toFile(join(folder, 'first.png'));
+    try {
+      for (const ranks of [
+        ['-n', '1'],
+        ['-n', '2'],
+        ['-n', '4', '--sync_mode', 'full_sync'],
+      ]) {
+        const path = join(folder, `${ranks[1]}.safetensors`);
+        const start = [
+          '--init_image',
+          'first.png',
+          '--strength',
+          '0.6',
+          '--seed',
+          '120',
+          '--scheduler',
+          'ddim',
+        ];
+        const drawn = [
+          '--prompt',
+          golden.prompt as string,
+          '--num_inference_steps',
+          '10',
+          '--model',
+          checkpoint.directory,
+        ];
+        const output = ['--output_type', 'latent', '--output_path', path];
+        const { status, stderr } = await new Cli(['run-sd', ...drawn, ...start, ...ranks, ...output], folder)
+          .ended;
+        assert.equal(status, 0, stderr);
+        const latents = await (await SafetensorsFile.open(path)).read('latents');
+        assertClose(latents, await file.read('final_latents'), { relative: 1e-5 }, ranks.join(' '));
+      }
+    } finally {
+      await checkpoint.remove();
+    }
+  }));
+
+test('a picture to begin with that does not exist, is none, or is hardly changed is refused', () =>
+  inNewFolder(async (folder) => {
+    await writeFile(join(folder, 'text.png'), 'no picture');
+    await sharp({ create: { width: 64, height: 64, channels: 4, background: '#00ff0080' } })
+      .png()
+      .toFile(join(folder, 'half.png'));
+    const few = ['--num_inference_steps', '5'];
+    for (const [args, message] of [
+      [['--init_image', 'missing.png'], /missing\.png: cannot be read as a picture/],
+      [['--init_image', 'text.png'], /text\.png: cannot be read as a picture/],
+      [['--init_image', 'half.png', '--strength', '1.5'], /--strength/],
+      [['--init_image', 'half.png', '--strength', '0.1', ...few], /at least 0\.2 with 5 steps/],
+      [['--strength', '0.5'], /--strength needs --init_image/],
+    ] as const) {
+      const ended = await new Cli(['run-sd', '--model', tinySd15, ...args], folder).ended;
+      assert.equal(ended.status, 2, ended.stderr);
+      assert.match(ended.stderr, message);
     }
   }));
 

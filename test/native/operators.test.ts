@@ -19,6 +19,7 @@ async function groupNorm(
       groups: int(attributes.groups),
       epsilon: float(attributes.epsilon),
       activation: int(attributes.activation),
+      float_sums: int(0),
     },
   );
   const session = await create(model, { threads });
@@ -114,7 +115,7 @@ test('GroupNorm may overwrite its input only when nobody needs it later', async 
         domain: 'distri',
         name,
         inputs: [input, s, b],
-        attributes: { groups: int(2), epsilon: float(1e-3), activation: int(1) },
+        attributes: { groups: int(2), epsilon: float(1e-3), activation: int(1), float_sums: int(0) },
       },
       shape,
     );

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import sharp from 'sharp';
 import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
@@ -63,9 +64,10 @@ const seeded: Readonly<Record<string, string>> = {
 
 /** How a stored tensor is compared: pictures by levels, all others by a bound. */
 function bound(name: string, allowed: Tolerances): { absolute: number } | { relative: number } {
-  if (/^(negative_)?input_ids|^timesteps|^add_time_ids/.test(name)) return { absolute: 0 };
+  if (/^(negative_)?input_ids|^init_image|^timesteps|^add_time_ids/.test(name)) return { absolute: 0 };
   if (name === 'sigmas') return { relative: 2e-6 };
   if (/noise$|^step_noise/.test(name)) return { absolute: 5e-6 };
+  if (/^posterior_(mean|logvar)$/.test(name)) return { relative: 1e-5 };
   if (/embeds$/.test(name)) return { absolute: 1e-5 };
   if (/^noise_pred_/.test(name)) return allowed.noise;
   if (/latents/.test(name)) return allowed.latents;
@@ -76,6 +78,17 @@ function bound(name: string, allowed: Tolerances): { absolute: number } | { rela
 function compare(name: string, actual: Tensor | undefined, wanted: Tensor, allowed: Tolerances): void {
   if (name === 'image_uint8') comparePictures(actual as Tensor, wanted, allowed.levels);
   else assertClose(actual, wanted, bound(name, allowed), name);
+}
+
+/** The picture that a case begins with, as a file. */
+async function storedInitImage({ strength }: DiffusersCase, file: SafetensorsFile, path: string) {
+  if (strength === null) return undefined;
+  const { shape, data } = await file.read('init_image_uint8');
+  const [height, width] = shape as [number, number];
+  await sharp(data as Uint8Array, { raw: { width, height, channels: 3 } })
+    .png()
+    .toFile(path);
+  return { path, strength };
 }
 
 describe('one rank computes what diffusers computes', async () => {
@@ -91,8 +104,10 @@ describe('one rank computes what diffusers computes', async () => {
       const source = seeded[golden.checkpoint] ?? join(folder, golden.checkpoint);
       const checkpoint = await withSchedulerConfig(source, golden.scheduler_config);
       try {
-        const { trace = {} } = await generateHere(checkpoint.directory, diffusersRequest(golden));
         const file: SafetensorsFile = await openDiffusers(golden.name);
+        const request = diffusersRequest(golden);
+        const initImage = await storedInitImage(golden, file, join(folder, `${golden.name}.png`));
+        const { trace = {} } = await generateHere(checkpoint.directory, { ...request, initImage });
         for (const name of file.tensors.keys())
           compare(name, trace[name], await file.read(name), tolerances(golden));
       } finally {

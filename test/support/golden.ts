@@ -66,7 +66,7 @@ export async function diffusersCases(): Promise<DiffusersCase[]> {
   const { cases } = JSON.parse(await readFile(join(folder, 'cases.json'), 'utf8')) as {
     cases: DiffusersCase[];
   };
-  return cases.filter((item) => item.strength === null);
+  return cases;
 }
 
 export function openDiffusers(name: string): Promise<SafetensorsFile> {
