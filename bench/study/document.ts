@@ -1,8 +1,9 @@
 import { pictureMacs, type RankMacs } from '../../src/planning/macs.js';
 import { mean } from '../../src/report/statistics.js';
+import { markdownTable } from '../markdown.js';
 import type { CheckedClaim, CheckedPair } from './claims.js';
 import type { DrawnSetting, StudyPictures } from './draw.js';
-import { alone, hasWarmup, type Setting, settingName, studyModes } from './grid.js';
+import { alone, hasWarmup, type Setting, type StudyMode, settingName, studyModes } from './grid.js';
 import { type Likeness, meanLikeness } from './likeness.js';
 
 /** All that docs/quality.md says. */
@@ -12,8 +13,8 @@ export interface Study {
   readonly warmups: readonly number[];
   readonly drawn: readonly DrawnSetting[];
   readonly likenesses: readonly Likeness[];
-  /** For each measure. */
-  readonly claims: readonly (readonly CheckedClaim[])[];
+  /** For each measure of single pictures. */
+  readonly claims: readonly { readonly likeness: Likeness; readonly claims: readonly CheckedClaim[] }[];
   /** Of a picture, by the setting's name; only for the longest warm-up. */
   readonly seconds: ReadonlyMap<string, number>;
   /** Of the rank with most, of one picture, by the setting's name. */
@@ -42,7 +43,7 @@ Made by \`npm run study\`: the first ${prompts.length} captions of shapes-val dr
 the pictures of the 1 rank. ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i; all ranks share one whole batch, as in the tables of the
 [DistriFusion](https://arxiv.org/abs/2402.19481) paper. A warm-up of n has n + 1 synchronous steps of the ${steps}. Repeated on the same CPU, everything but the seconds comes out the same to the bit.
 ${study.missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
-${study.likenesses.map((likeness) => likenessTable(study, likeness)).join('\n')}
+${study.likenesses.map((likeness) => likenessTable({ ...study, modes: studyModes }, likeness)).join('\n')}
 ## What they compute, and how long it takes
 
 Multiply-accumulates of a picture for the rank with most, and its share of what one rank has. Seconds are the fastest of 5 pictures, drawn
@@ -56,7 +57,7 @@ The paper (SDXL, 1024 px, 50 steps, warm-up 4) has LPIPS 0.207, 0.211, 0.247 and
 corrected_async_gn on 2, 4 and 8, and 0.596, 0.753 and 0.857 for naive patches. Here each pair of settings is compared picture by picture. *yes* and *no*: the mean difference is more than two
 standard errors; *open*: it is not.
 
-${study.claims.map((claims, index) => claimsText(claims, study.likenesses[index] as Likeness)).join('\n')}
+${study.claims.map(({ likeness, claims }) => claimsText(claims, likeness)).join('\n')}
 ## Pictures
 
 ${study.plots.map(({ file, text }) => `![${text}](${file})`).join('\n\n')}
@@ -65,10 +66,15 @@ ${sheetText(study)}
 `;
 }
 
-function likenessTable({ ranks, warmups, drawn }: Study, likeness: Likeness): string {
+/** What a table of a measure is about. */
+export interface Tabled extends Pick<Study, 'ranks' | 'warmups' | 'drawn'> {
+  readonly modes: readonly StudyMode[];
+}
+
+export function likenessTable({ modes, ranks, warmups, drawn }: Tabled, likeness: Likeness): string {
   const { name, unit, better, digits } = likeness;
   const head = ['mode', 'warm-up', ...ranks.map((count) => `${count} ranks`)];
-  const rows = studyModes.flatMap((mode) =>
+  const rows = modes.flatMap((mode) =>
     (hasWarmup(mode) ? warmups : [undefined]).map((warmupSteps) => [
       mode,
       warmupSteps === undefined ? '' : String(warmupSteps),
@@ -78,14 +84,16 @@ function likenessTable({ ranks, warmups, drawn }: Study, likeness: Likeness): st
   const equal = drawn.some(({ setting }) => count(likeness, setting) > 0)
     ? " In brackets: pictures that equal one rank's, which the mean leaves out."
     : '';
-  return `## ${name}\n\nMean over the pictures${unit === '' ? '' : `, ${unit}`}; ${better} is closer.${equal}\n\n${markdownTable(head, rows)}\n`;
+  const of = likeness.ofSets ? 'All pictures together' : 'Mean over the pictures';
+  return `## ${name}\n\n${of}${unit === '' ? '' : `, ${unit}`}; ${better} is closer.${equal}\n\n${markdownTable(head, rows)}\n`;
 }
 
 function cell(likeness: Likeness, setting: Setting, digits: number): string {
   const average = meanLikeness(likeness, setting);
   const equal = count(likeness, setting);
   if (average === undefined) return 'all equal';
-  return `${average.toFixed(digits)}${equal > 0 ? ` (${equal})` : ''}`;
+  const value = average !== 0 && average < 10 ** -digits ? average.toExponential(1) : average.toFixed(digits);
+  return `${value}${equal > 0 ? ` (${equal})` : ''}`;
 }
 
 /** Pictures that equal one rank's. */
@@ -150,9 +158,4 @@ function sheetText({ contactSheet: { file, columns, prompts } }: Study): string 
 ${prompts.map((prompt) => `*${prompt}*`).join('; ')}.
 
 ![contact sheet](${file})`;
-}
-
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [line(head), `|${head.map(() => '---|').join('')}`, ...rows.map(line)].join('\n');
 }

@@ -2,11 +2,21 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { embeddedModel } from '../../src/commands/package.js';
+import type { PipelineClass } from '../../src/checkpoint/pipeline-classes.js';
+import { embeddedDataset, embeddedModel } from '../../src/commands/package.js';
+import { Terminal } from '../../src/commands/terminal.js';
+import { choosePrompts } from '../../src/datasets/caption-dataset.js';
+import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
 import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
 import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
 import { RankGroup } from '../../src/runtime/launcher.js';
 import { alone, parallelOptions, type Setting, settingName } from './grid.js';
+
+/** A checkpoint in diffusers' layout. */
+export interface StudyModel {
+  readonly directory: string;
+  readonly pipelineClass: PipelineClass;
+}
 
 /** What all settings draw. */
 export interface StudyPictures {
@@ -15,6 +25,13 @@ export interface StudyPictures {
   readonly scheduler: SchedulerName;
   readonly size: number;
   readonly guidanceScale: number;
+  /** By default the embedded one. */
+  readonly model?: StudyModel;
+}
+
+/** The first captions of the data set that comes with the package. */
+export async function studyPrompts(images: number): Promise<string[]> {
+  return choosePrompts(await openCaptionDataset(EMBEDDED_DATASET, embeddedDataset)).slice(0, images);
 }
 
 /** The pictures of one setting. */
@@ -22,6 +39,8 @@ export interface DrawnSetting {
   readonly setting: Setting;
   /** In the order of the prompts. */
   readonly paths: readonly string[];
+  /** The latents of each, as .safetensors. */
+  readonly latents: readonly string[];
 }
 
 /** Written last: a folder that has it is complete. */
@@ -55,16 +74,31 @@ export class StudyDrawing {
   async draw(setting: Setting): Promise<DrawnSetting> {
     const folder = join(this.root, settingName(setting));
     const record = join(folder, RECORD);
-    const paths = this.pictures.prompts.map((_, index) =>
-      join(folder, `${String(index).padStart(4, '0')}.png`),
-    );
+    const names = this.pictures.prompts.map((_, index) => join(folder, String(index).padStart(4, '0')));
+    const paths = names.map((name) => `${name}.png`);
     if (!existsSync(record)) {
       await rm(folder, { recursive: true, force: true });
       await mkdir(folder);
       for (const [index, path] of paths.entries()) await this.drawOne(setting, index, path);
       await writeFile(record, `${JSON.stringify(setting)}\n`);
     }
-    return { setting, paths };
+    return { setting, paths, latents: paths.map(latentsOf) };
+  }
+
+  /** Draws the pictures of all settings. */
+  async drawAll(settings: readonly Setting[]): Promise<DrawnSetting[]> {
+    const progress = new Terminal('normal').progress(settings.length, 'settings');
+    const drawn: DrawnSetting[] = [];
+    try {
+      for (const setting of settings) {
+        this.interruption.throwIfAborted();
+        progress.update(drawn.length, settingName(setting));
+        drawn.push(await this.draw(setting));
+      }
+      return drawn;
+    } finally {
+      progress.stop();
+    }
   }
 
   async close(): Promise<void> {
@@ -94,6 +128,7 @@ export class StudyDrawing {
         }
       }
       await rm(picture);
+      await rm(latentsOf(picture));
       await writeFile(record, JSON.stringify(best));
     }
     return new Map(Object.entries(JSON.parse(await readFile(record, 'utf8')) as Record<string, number>));
@@ -104,11 +139,12 @@ export class StudyDrawing {
     const group = await this.launch(setting.ranks);
     const load = {
       directory: embeddedModel,
+      ...this.pictures.model,
       variant: undefined,
       weights: 'private',
       threads: Math.max(1, Math.floor(availableParallelism() / setting.ranks)),
     } as const;
-    const files = { images: [{ path, text: [] }], latents: undefined, trace: undefined };
+    const files = { images: [{ path, text: [] }], latents: latentsOf(path), trace: undefined };
     const job = { load, request: this.request(index), parallel: parallelOptions(setting), files };
     const reports = await group.run(job, () => {});
     return Math.max(...reports.map(({ latency }) => latency)) / 1000;
@@ -148,7 +184,12 @@ export class StudyDrawing {
       seed: BigInt(index),
       rng: 'cpu',
       outputType: 'pil',
+      useResolutionBinning: false,
       trace: false,
     };
   }
+}
+
+function latentsOf(picture: string): string {
+  return picture.replace(/\.png$/, '.safetensors');
 }

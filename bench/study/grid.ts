@@ -1,7 +1,15 @@
-import type { ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
+import {
+  type ParallelismName,
+  type ParallelOptions,
+  type SyncMode,
+  syncModes,
+} from '../../src/pipelines/request.js';
 
-/** In the order of what is exact of them, most first. */
-export const studyModes = [
+/** What tables call a way to share a picture: patches of a UNet by their mode, all else by its name. */
+export type StudyMode = SyncMode | ParallelismName;
+
+/** Of a UNet, in the order of what is exact of them, most first. */
+export const studyModes: readonly StudyMode[] = [
   'full_sync',
   'sync_gn',
   'corrected_async_gn',
@@ -9,8 +17,16 @@ export const studyModes = [
   'separate_gn',
   'no_sync',
   'naive_patch',
-] as const;
-export type StudyMode = (typeof studyModes)[number];
+];
+
+/** Of a transformer, likewise; for `patch` all modes but full_sync and no_sync are the same. */
+export const transformerModes: readonly StudyMode[] = [
+  'sequence',
+  'tensor',
+  'pipefusion',
+  'patch',
+  'naive_patch',
+];
 
 /** A way to draw all pictures. */
 export interface Setting {
@@ -23,14 +39,20 @@ export interface Setting {
 /** The picture of one rank, which all others are compared with. */
 export const alone: Setting = { mode: 'full_sync', ranks: 1, warmupSteps: undefined };
 
+const exactOrNaive: ReadonlySet<StudyMode> = new Set(['full_sync', 'naive_patch', 'sequence', 'tensor']);
+
 export function hasWarmup(mode: StudyMode): boolean {
-  return mode !== 'full_sync' && mode !== 'naive_patch';
+  return !exactOrNaive.has(mode);
 }
 
 /** All of them, in the order of tables. */
-export function studyGrid(ranks: readonly number[], warmups: readonly number[]): Setting[] {
+export function studyGrid(
+  ranks: readonly number[],
+  warmups: readonly number[],
+  modes = studyModes,
+): Setting[] {
   return ranks.flatMap((count) =>
-    studyModes.flatMap((mode) =>
+    modes.flatMap((mode) =>
       (hasWarmup(mode) ? warmups : [undefined]).map((warmupSteps) => ({ mode, ranks: count, warmupSteps })),
     ),
   );
@@ -44,11 +66,12 @@ export function settingName({ mode, ranks, warmupSteps }: Setting): string {
 
 /** Whole batches, as in the paper's tables: its N devices share one image. */
 export function parallelOptions({ mode, warmupSteps }: Setting): ParallelOptions {
-  const naive = mode === 'naive_patch';
+  const syncMode = syncModes.find((name) => name === mode);
+  const displaced = mode === 'patch' ? 'corrected_async_gn' : 'full_sync';
   return {
-    parallelism: naive ? 'naive_patch' : 'patch',
+    parallelism: syncMode ? 'patch' : (mode as ParallelismName),
     splitBatch: false,
-    syncMode: naive ? 'full_sync' : (mode satisfies SyncMode),
+    syncMode: syncMode ?? displaced,
     warmupSteps: warmupSteps ?? 0,
     splitScheme: 'alternate',
   };

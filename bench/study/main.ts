@@ -2,26 +2,28 @@
  * How close the modes come to the pictures of one rank, as the DistriFusion paper's tables in kind: modes x ranks x warm-up with the embedded
  * model. Writes docs/quality.md with plots and a contact sheet. What was drawn is kept in results/study and not drawn again.
  *
+ * With --family pixart: the ways to share a transformer, with seeded random weights or those of --model, in docs/quality-pixart.md.
+ * LPIPS and FID are measured where their networks' weights are given, as in `distri compute-metrics`.
+ *
  *   npm run study -- [--images 24] [--steps 20] [--ranks 2,4,8] [--warmups 0,1,4] [--work results/study] [--output docs]
- *     [--machine "2 idle CPUs"]
+ *     [--machine "2 idle CPUs"] [--lpips_weights FILE ...] [--fid_weights FILE]
+ *   npm run study -- --family pixart [--model FOLDER] [--images 4] [--steps 10] [--ranks 2,4] [--warmups 1,2,4]
+ *     [--work results/study-pixart] [--lpips_weights FILE ...] [--fid_weights FILE]
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { embeddedDataset, embeddedModel } from '../../src/commands/package.js';
+import { embeddedModel } from '../../src/commands/package.js';
 import { integer } from '../../src/commands/parsers.js';
 import { openSubject, plannedImage } from '../../src/commands/plan-subject.js';
-import { Terminal } from '../../src/commands/terminal.js';
-import { choosePrompts } from '../../src/datasets/caption-dataset.js';
-import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
 import { profileMacs } from '../../src/planning/macs.js';
-import { toError } from '../../src/runtime/errors.js';
+import { DistriError, expected, toError } from '../../src/runtime/errors.js';
 import { watchInterruption } from '../../src/runtime/interruption.js';
 import { checkClaims } from './claims.js';
 import { contactSheet } from './contact-sheet.js';
 import { busiestMacs, type Study, studyDocument } from './document.js';
-import { type DrawnSetting, StudyDrawing, type StudyPictures } from './draw.js';
+import { type DrawnSetting, StudyDrawing, type StudyPictures, studyPrompts } from './draw.js';
 import {
   alone,
   hasWarmup,
@@ -32,6 +34,9 @@ import {
   studyModes,
 } from './grid.js';
 import { type Likeness, measurePsnr } from './likeness.js';
+import { measureNetworks } from './networks.js';
+import type { StudyOptions } from './options.js';
+import { writePixArtStudy } from './pixart.js';
 import { plotModes, plotRanks } from './plots.js';
 
 /** How often each setting is timed. */
@@ -39,42 +44,53 @@ const ROUNDS = 5;
 /** Rows of the contact sheet. */
 const SHOWN_PROMPTS = 4;
 
-interface StudyOptions {
-  readonly images: number;
-  readonly steps: number;
-  readonly ranks: readonly number[];
-  readonly warmups: readonly number[];
-  readonly work: string;
-  readonly output: string;
-  /** What the seconds were measured on. */
-  readonly machine: string;
+const defaults = {
+  unet: { images: '24', steps: '20', ranks: '2,4,8', warmups: '0,1,4', work: 'results/study' },
+  pixart: { images: '4', steps: '10', ranks: '2,4', warmups: '1,2,4', work: 'results/study-pixart' },
+} as const;
+type Family = keyof typeof defaults;
+
+function isFamily(name: string): name is Family {
+  return Object.hasOwn(defaults, name);
 }
 
-function readOptions(): StudyOptions {
+function readOptions(): StudyOptions & { readonly family: Family } {
   const { values } = parseArgs({
     options: {
-      images: { type: 'string', default: '24' },
-      steps: { type: 'string', default: '20' },
-      ranks: { type: 'string', default: '2,4,8' },
-      warmups: { type: 'string', default: '0,1,4' },
-      work: { type: 'string', default: 'results/study' },
+      family: { type: 'string', default: 'unet' },
+      model: { type: 'string' },
+      images: { type: 'string' },
+      steps: { type: 'string' },
+      ranks: { type: 'string' },
+      warmups: { type: 'string' },
+      work: { type: 'string' },
+      lpips_weights: { type: 'string', multiple: true, default: [] },
+      fid_weights: { type: 'string' },
       output: { type: 'string', default: 'docs' },
       machine: { type: 'string', default: `${availableParallelism()} CPUs` },
     },
   });
+  const { family, model, lpips_weights, fid_weights } = values;
+  if (!isFamily(family)) throw expected(`one of ${Object.keys(defaults).join(', ')}`, '--family', family);
+  if (model !== undefined && family !== 'pixart')
+    throw new DistriError('usage', '--model needs --family pixart');
+  const given = { ...defaults[family], ...values };
   return {
-    images: integer('--images', 2)(values.images),
-    steps: integer('--steps', 1)(values.steps),
-    ranks: values.ranks.split(',').map(integer('--ranks', 2)),
-    warmups: values.warmups.split(',').map(integer('--warmups', 0)),
-    work: resolve(values.work),
+    family,
+    model,
+    weights: { lpips: lpips_weights, fid: fid_weights },
+    images: integer('--images', 2)(given.images),
+    steps: integer('--steps', 1)(given.steps),
+    ranks: given.ranks.split(',').map(integer('--ranks', 2)),
+    warmups: given.warmups.split(',').map(integer('--warmups', 0)),
+    work: resolve(given.work),
     output: resolve(values.output),
     machine: values.machine,
   };
 }
 
 async function choosePictures({ images, steps }: StudyOptions): Promise<StudyPictures> {
-  const prompts = choosePrompts(await openCaptionDataset(EMBEDDED_DATASET, embeddedDataset)).slice(0, images);
+  const prompts = await studyPrompts(images);
   return { prompts, steps, scheduler: 'ddim', size: 256, guidanceScale: 5 };
 }
 
@@ -90,18 +106,10 @@ async function drawAll(
   interruption: AbortSignal,
 ): Promise<Drawn> {
   const drawing = await StudyDrawing.open(work, pictures, interruption);
-  const progress = new Terminal('normal').progress(settings.length, 'settings');
-  const drawn: DrawnSetting[] = [];
   try {
-    for (const setting of settings) {
-      interruption.throwIfAborted();
-      progress.update(drawn.length, settingName(setting));
-      drawn.push(await drawing.draw(setting));
-    }
-    progress.update(drawn.length, 'timing');
+    const drawn = await drawing.drawAll(settings);
     return { drawn, seconds: await drawing.time(timedSettings(settings, warmups), ROUNDS) };
   } finally {
-    progress.stop();
     await drawing.close();
   }
 }
@@ -137,14 +145,16 @@ async function writeStudy(options: StudyOptions, interruption: AbortSignal): Pro
   const all = await drawAll([alone, ...grid], pictures, options, interruption);
   const [reference, ...drawn] = all.drawn;
   if (reference === undefined) throw new Error('nothing was drawn');
-  const likenesses = [await measurePsnr(reference, drawn)];
+  const networks = await measureNetworks(options.weights, reference, drawn, interruption);
+  const likenesses = [await measurePsnr(reference, drawn), ...networks.likenesses];
+  const single = likenesses.filter(({ ofSets }) => !ofSets);
   const folder = join(output, 'quality');
   await mkdir(folder, { recursive: true });
   const study: Study = {
     ...{ pictures, ranks, warmups, drawn: all.drawn, likenesses, seconds: all.seconds },
-    claims: likenesses.map((likeness) => checkClaims(likeness, ranks, warmups)),
+    claims: single.map((likeness) => ({ likeness, claims: checkClaims(likeness, ranks, warmups) })),
     macs: await countMacs([alone, ...grid], pictures),
-    missing: ['LPIPS and FID, for whose networks no weights come with distri.'],
+    missing: networks.missing,
     plots: await writePlots(likenesses, grid, folder),
     contactSheet: await writeContactSheet(all.drawn, options, pictures, folder),
     machine: options.machine,
@@ -202,7 +212,9 @@ async function writeContactSheet(
 
 const interruption = watchInterruption();
 try {
-  console.log(await writeStudy(readOptions(), interruption.signal));
+  const options = readOptions();
+  const write = options.family === 'pixart' ? writePixArtStudy : writeStudy;
+  console.log(await write(options, interruption.signal));
 } catch (error) {
   console.error(`study: ${toError(error).message}`);
   process.exitCode = 1;

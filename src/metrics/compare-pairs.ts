@@ -93,7 +93,8 @@ function resizeGroundTruth(image: Image): Image {
 }
 
 /** [3, height, width] in [0, 1]. */
-function planes({ width, height, pixels }: Image): Float32Array {
+/** [3, height, width] with red, green and blue in [0, 1]. */
+export function planes({ width, height, pixels }: Image): Float32Array {
   const area = width * height;
   const values = new Float32Array(3 * area);
   for (let i = 0; i < area; i++) {

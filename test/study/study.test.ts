@@ -1,8 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { checkClaims } from '../../bench/study/claims.js';
-import { hasWarmup, type Setting, settingName, studyGrid, studyModes } from '../../bench/study/grid.js';
-import { compareSettings, type Likeness, meanLikeness } from '../../bench/study/likeness.js';
+import {
+  hasWarmup,
+  parallelOptions,
+  type Setting,
+  settingName,
+  studyGrid,
+  studyModes,
+  transformerModes,
+} from '../../bench/study/grid.js';
+import {
+  compareSettings,
+  type Likeness,
+  meanLikeness,
+  relativeDifference,
+} from '../../bench/study/likeness.js';
 import { plotModes, plotRanks } from '../../bench/study/plots.js';
 
 const RANKS = [2, 4];
@@ -37,6 +50,21 @@ describe('the study', () => {
     const displaced = studyModes.filter(hasWarmup).length;
     assert.equal(grid.length, RANKS.length * (displaced * WARMUPS.length + studyModes.length - displaced));
     assert.equal(new Set(grid.map(settingName)).size, grid.length);
+  });
+
+  it('tells the ranks how to share a picture', () => {
+    const told = (mode: Setting['mode']) => {
+      const { parallelism, syncMode } = parallelOptions({ mode, ranks: 2, warmupSteps: 1 });
+      return [parallelism, syncMode];
+    };
+    assert.deepEqual(told('stale_gn'), ['patch', 'stale_gn']);
+    assert.deepEqual(told('patch'), ['patch', 'corrected_async_gn']);
+    for (const mode of transformerModes) assert.equal(told(mode)[0], mode);
+    assert.equal(studyGrid([2], [1, 4], transformerModes).length, 2 * 2 + 3);
+  });
+
+  it("measures differences of latents as a share of one rank's", () => {
+    assert.equal(relativeDifference(Float32Array.of(3, 8), Float32Array.of(3, 4)), 4 / 5);
   });
 
   it('finds the order of the paper where it is, and its opposite where that is', () => {

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, it } from 'node:test';
+import sharp from 'sharp';
+import type { DrawnSetting } from '../../bench/study/draw.js';
+import { alone, type Setting, settingName } from '../../bench/study/grid.js';
+import { measureNetworks } from '../../bench/study/networks.js';
+import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
+import { writeGenerated } from '../metrics/generated-weights.js';
+
+const folder = await mkdtemp(join(tmpdir(), 'distri-study-'));
+after(() => rm(folder, { recursive: true }));
+
+async function drawn(setting: Setting, red: number): Promise<DrawnSetting> {
+  const path = join(folder, `${red}.png`);
+  const background = { r: red, g: 80, b: 30 };
+  await sharp({ create: { width: 64, height: 64, channels: 3, background } }).toFile(path);
+  return { setting, paths: [path], latents: [] };
+}
+
+it('measures what it has the weights for, and says what it has none for', async () => {
+  const one = await drawn(alone, 10);
+  const same: Setting = { mode: 'tensor', ranks: 2, warmupSteps: undefined };
+  const other: Setting = { mode: 'naive_patch', ranks: 2, warmupSteps: undefined };
+  const settings = [{ ...one, setting: same }, await drawn(other, 200)];
+  const weights = join(folder, 'alexnet.safetensors');
+  const given = { lpips: [await writeGenerated(weights, alexNetShapes)], fid: undefined };
+  const { signal } = new AbortController();
+  const { likenesses, missing } = await measureNetworks(given, one, settings, signal);
+  const [lpips] = likenesses;
+  assert.deepEqual([likenesses.length, lpips?.name, lpips?.better], [1, 'LPIPS', 'lower']);
+  assert.deepEqual(lpips?.perPicture.get(settingName(same)), [0]);
+  assert.ok((lpips?.perPicture.get(settingName(other))?.[0] ?? 0) > 0);
+  assert.match(missing.join(), /^FID.*--fid_weights/);
+});
+
+it('measures neither without weights', async () => {
+  const { likenesses, missing } = await measureNetworks(
+    { lpips: [], fid: undefined },
+    await drawn(alone, 20),
+    [],
+    new AbortController().signal,
+  );
+  assert.deepEqual([likenesses.length, missing.length], [0, 2]);
+});
