@@ -30,6 +30,18 @@ function withValue(...parts: Buffer[]): Buffer {
   return legacyFile(pickle(...parts), {});
 }
 
+/** A list of a list of a list …, each of which has the next one twice. */
+function doublings(depth: number): Buffer[] {
+  const levels = Array.from({ length: depth }, (_, i) => [
+    ...[op.emptyList, op.put(i + 1)],
+    ...[op.get(i), op.append, op.get(i), op.append],
+  ]);
+  return [op.emptyList, op.put(0), ...levels.flat()];
+}
+
+/** The names of storages at the end of a file of the older format: one that is no text. */
+const nestedKeys = pickle(op.emptyList, ...doublings(60), op.append);
+
 async function zip(fill: (zip: ZipFile) => void, forceZip64Format = false): Promise<Buffer> {
   const archive = new ZipFile();
   fill(archive);
@@ -125,20 +137,22 @@ const refused: Readonly<Record<string, readonly [Buffer | (() => Promise<Buffer>
     withValue(op.emptyDict, op.put(0), op.text('a'), op.get(0), op.setItem),
     /refers to itself again and again/,
   ],
-  'a list of lists of lists, each twice': [
+  'a list of lists of lists, each twice': [withValue(...doublings(40)), /refers to itself again and again/],
+  'a storage named by lists of lists, each twice': [
+    Buffer.concat([
+      legacyFile(pickle(op.emptyDict), {}).subarray(0, -pickle(op.emptyList).length),
+      nestedKeys,
+    ]),
+    /has a storage that is not named by a text/,
+  ],
+  'dictionaries of the same pairs': [
     withValue(
-      op.emptyList,
-      op.put(0),
-      ...Array.from({ length: 40 }, (_, i) => [
-        op.emptyList,
-        op.put(i + 1),
-        op.get(i),
-        op.append,
-        op.get(i),
-        op.append,
-      ]).flat(),
+      ...[op.emptyList, op.mark, op.text('w'), op.none, op.tuple, op.append, op.put(0)],
+      ...[1, 2].flatMap(() => [
+        ...[op.global('collections', 'OrderedDict'), op.mark, op.get(0), op.tuple, op.reduce],
+      ]),
     ),
-    /refers to itself again and again/,
+    /makes an OrderedDict of the same pairs twice/,
   ],
   'a zip archive of something else': [
     () => zip((archive) => archive.addBuffer(Buffer.from('x'), 'mimetype')),

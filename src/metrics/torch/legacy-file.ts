@@ -47,7 +47,9 @@ function locate(
 ): ReadonlyMap<string, number> {
   const locations = new Map<string, number>();
   for (const key of keys) {
-    const storage = typeof key === 'string' ? storages.get(key) : undefined;
+    // Not quoted: a list that holds one list again and again is endless as text.
+    if (typeof key !== 'string') throw new Error('has a storage that is not named by a text');
+    const storage = storages.get(key);
     if (storage === undefined) throw new Error(`has data of storage ${quote(key)}, which nothing refers to`);
     const elements = bytes.take(8).readBigInt64LE();
     if (elements !== BigInt(storage.elements)) {

@@ -102,9 +102,14 @@ function viewOf(storage: Storage, view: unknown): Storage {
   return { ...storage, first: offset };
 }
 
+/** Lists that dictionaries were made of. Taking one again and again would make far more entries than the pickle is long. */
+const taken = new WeakSet<readonly unknown[]>();
+
 /** Empty, or of a list of pairs. */
 function orderedDict([pairs = []]: readonly unknown[]): Map<unknown, unknown> {
   if (!Array.isArray(pairs) || !pairs.every(Array.isArray)) throw new Error('has an OrderedDict of no pairs');
+  if (taken.has(pairs)) throw new Error('makes an OrderedDict of the same pairs twice');
+  if (pairs.length > 0) taken.add(pairs);
   return new Map(pairs.map(([key, value]) => [key, value]));
 }
 
