@@ -121,6 +121,17 @@ export class Denoiser {
     this.#conditioning = { ...given, ...(await this.#image?.run(given)) };
   }
 
+  /** `begin` with zeros in place of all inputs, for steps whose results nobody needs. */
+  async beginZeros(): Promise<void> {
+    const zeros = Object.assign({}, ...this.#steps.map(({ executable }) => executable.zeroInputs()));
+    await this.begin({ ...zeros, ...this.#image?.zeroInputs() });
+  }
+
+  /** How many steps in a row run different graphs. */
+  get variants(): number {
+    return this.#parallelism.variants;
+  }
+
   /**
    * One step on this rank's batch of scaled latents `[batch, channels, rows, columns]`. Returns the prediction of all ranks,
    * `[unconditional…, conditional…]`, valid until the next call.

@@ -89,7 +89,9 @@ export class PipelineLoop implements LatentLoop {
       record,
       before: { steps: this.#steps, passes: this.#passes },
     });
+    listener.phase('denoise', 'start');
     const latents = await image.draw();
+    listener.phase('denoise', 'end');
     this.#steps += scheduler.timesteps.length;
     this.#passes += image.passes;
     return latents;

@@ -109,10 +109,8 @@ export class PixArtAlphaPipeline implements Pipeline {
     await loop.begin(this.#inputs(captions, record));
     listener.phase('text', 'end');
 
-    listener.phase('denoise', 'start');
     const latents = await loop.run(request, listener, record);
     record('final_latents', () => latents);
-    listener.phase('denoise', 'end');
 
     const images = await this.#decode(latents, request, listener, record);
     return { latents, ...(images ? { images } : {}), ...(request.trace && text ? { trace } : {}) };

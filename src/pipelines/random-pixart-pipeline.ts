@@ -53,9 +53,7 @@ export class RandomPixArtPipeline implements Pipeline {
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
     await this.#loop.begin(this.#randomInputs(request));
-    listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, () => {});
-    listener.phase('denoise', 'end');
     return { latents };
   }
 

@@ -57,9 +57,7 @@ export class RandomWeightsPipeline implements Pipeline {
 
   async generate(request: GenerationRequest, listener: ProgressListener): Promise<Generation> {
     await this.#loop.beginUNet(request, this.#randomConditioning(request), ignore);
-    listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, ignore);
-    listener.phase('denoise', 'end');
     return { latents };
   }
 

@@ -119,10 +119,8 @@ export class StableDiffusionPipeline implements Pipeline {
     await this.#loop.beginUNet(request, conditioning, record);
     listener.phase('text', 'end');
 
-    listener.phase('denoise', 'start');
     const latents = await this.#loop.run(request, listener, record, this.#imageEncoder(request, record));
     record('final_latents', () => latents);
-    listener.phase('denoise', 'end');
 
     const images = await this.#decode(latents, listener, record);
     return { latents, ...(images ? { images } : {}), ...(request.trace && this.#first ? { trace } : {}) };

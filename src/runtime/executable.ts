@@ -49,6 +49,11 @@ export class Executable {
     return new Executable(session, graph, slices);
   }
 
+  /** Zeros for all inputs of a graph of fixed sizes, by name. */
+  zeroInputs(): Readonly<Record<string, Tensor>> {
+    return emptyTensors(this.#inputs);
+  }
+
   /**
    * Runs the graph. The tensors returned are the same at every call: what should outlive the next call must be copied. A graph without fixed sizes
    * writes to `results`.
