@@ -124,8 +124,6 @@ struct Sums {
   size_t stride;
   // What they start from; null to go on from what is there.
   const float* bias;
-  // Added to what they start from, if not null; a token every `stride` elements.
-  const float* residual;
 };
 
 // sums[r][lane] (+)= sum over j of x[r][j] * packed[j][lane], for R tokens r and V vectors of W lanes.
@@ -136,12 +134,9 @@ DISTRI_INLINE void MultiplyTile(const float* x, size_t stride, size_t chunk, con
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) {
+    for (int v = 0; v < V; ++v)
       total[r][v] =
           *reinterpret_cast<const Vector<W>*>((sums.bias ? sums.bias : sums.data + r * sums.stride) + v * W);
-      if (sums.residual)
-        total[r][v] += *reinterpret_cast<const Vector<W>*>(sums.residual + r * sums.stride + v * W);
-    }
   for (size_t j = 0; j < chunk; ++j) {
     Vector<W> row[V];
 #pragma GCC unroll 8
@@ -166,9 +161,7 @@ DISTRI_INLINE void MultiplyStrips(const float* x, size_t stride, size_t chunk, c
                                   const Sums& sums) {
   for (size_t lane = 0; lane < kPanel; lane += W * V) {
     const float* bias = sums.bias ? sums.bias + lane : nullptr;
-    const float* residual = sums.residual ? sums.residual + lane : nullptr;
-    MultiplyTile<W, V, R>(x, stride, chunk, packed + lane * chunk,
-                          {sums.data + lane, sums.stride, bias, residual});
+    MultiplyTile<W, V, R>(x, stride, chunk, packed + lane * chunk, {sums.data + lane, sums.stride, bias});
   }
 }
 
@@ -286,7 +279,7 @@ class PanelTask {
       const Sums sums = SumsOf(token, block.begin == 0, kept);
       ChosenLoops().multiply[tokens - 1](x, layer_.inner, block.chunk, packed, sums);
       prefetcher.Advance();
-      if (last && !direct_) Finish(token, tokens, sums);
+      if (last) Finish(token, tokens, sums);
     }
   }
 
@@ -296,7 +289,7 @@ class PanelTask {
   void Finish(size_t first, size_t tokens, const Sums& sums) const {
     for (size_t i = 0; i < tokens; ++i) {
       const size_t offset = ResultOffset(first + i);
-      StoreSums(layer_, panel_, sums.data + i * sums.stride, layer_.y + offset);
+      if (!direct_) StoreSums(layer_, panel_, sums.data + i * sums.stride, layer_.y + offset);
       if (layer_.residual) AddTo(layer_.residual + offset, layer_.y + offset, panel_.columns);
     }
   }
@@ -304,10 +297,8 @@ class PanelTask {
   // Those of one token after the other lie in the result itself where nothing is left to do with them.
   Sums SumsOf(size_t token, bool begins, float* kept) const {
     const float* bias = begins ? panel_.bias : nullptr;
-    const size_t offset = ResultOffset(token);
-    const float* residual = begins && layer_.residual ? layer_.residual + offset : nullptr;
-    if (direct_) return {layer_.y + offset, layer_.OutFeatures(), bias, residual};
-    return {kept + (OneChunk() ? 0 : (token - first_) * kPanel), kPanel, bias, nullptr};
+    if (direct_) return {layer_.y + ResultOffset(token), layer_.OutFeatures(), bias};
+    return {kept + (OneChunk() ? 0 : (token - first_) * kPanel), kPanel, bias};
   }
 
   const LinearLayer& layer_;
