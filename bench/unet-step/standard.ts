@@ -42,6 +42,10 @@ class BesideModel implements WeightSource {
   names(): Iterable<string> {
     return this.#source.names();
   }
+
+  get bytes(): number {
+    return this.#source.bytes;
+  }
 }
 
 async function load({ config, directory, shape }: BenchModel, threads: number): Promise<void> {

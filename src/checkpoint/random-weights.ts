@@ -2,7 +2,7 @@ import type { Shape } from '../tensor/tensor.js';
 import { elementCount } from '../tensor/tensor.js';
 import { writeAtomically, writeExactly } from './file-io.js';
 import { encodeHeader, type TensorEntry } from './safetensors.js';
-import type { WeightSource } from './weights.js';
+import { type WeightSource, weightBytes } from './weights.js';
 
 /** Notes which weights a model asks for, so that a file of them can be made. */
 export class WeightPlan implements WeightSource {
@@ -27,6 +27,10 @@ export class WeightPlan implements WeightSource {
 
   names(): Iterable<string> {
     return this.#entries.keys();
+  }
+
+  get bytes(): number {
+    return weightBytes(this.#entries.values());
   }
 
   get entries(): readonly TensorEntry[] {
@@ -71,10 +75,6 @@ export async function writeRandomWeights(
       }
     }
   });
-}
-
-export function weightBytes(entries: readonly TensorEntry[]): number {
-  return entries.reduce((sum, { length }) => sum + length, 0);
 }
 
 function fill(values: Float32Array, name: string, shape: Shape, random: RandomBlock): void {

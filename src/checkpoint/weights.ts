@@ -16,6 +16,8 @@ export interface WeightSource {
   get(name: string, shape: Shape): TensorEntry;
   has(name: string): boolean;
   names(): Iterable<string>;
+  /** Of all tensors together. */
+  readonly bytes: number;
 }
 
 export interface WeightOptions extends ConversionOptions {
@@ -95,6 +97,10 @@ class FileWeights implements WeightSource {
     return this.entries.keys();
   }
 
+  get bytes(): number {
+    return weightBytes(this.entries.values());
+  }
+
   private error(problem: string): DistriError {
     return new DistriError('checkpoint', `${this.source}: ${problem}`);
   }
@@ -103,6 +109,13 @@ class FileWeights implements WeightSource {
     const near = nearNames(name, this.entries.keys());
     return near.length === 0 ? '' : `; near names: ${near.join(', ')}`;
   }
+}
+
+/** Bytes of all entries together. */
+export function weightBytes(entries: Iterable<TensorEntry>): number {
+  let total = 0;
+  for (const { length } of entries) total += length;
+  return total;
 }
 
 /** Without the dimensions of 1 at the end that exceed `rank`. */

@@ -224,5 +224,6 @@ export function withCurrentAttentionNames(weights: WeightSource): WeightSource {
     get: (name, shape) => weights.get(stored(name), shape),
     has: (name) => weights.has(stored(name)),
     names: () => weights.names(),
+    bytes: weights.bytes,
   };
 }

@@ -13,6 +13,12 @@ import { float32, type Tensor } from '../tensor/tensor.js';
 import { type ComponentSource, type LatentShape, type NoiseModel, readNoiseModel } from './noise-model.js';
 import type { LoadOptions, ParallelOptions } from './request.js';
 
+/**
+ * Weights of models that are warmed up. Page faults and cold caches take a few milliseconds of the first step, which for small models is as much again; where
+ * weights are large, a step that nobody needs would take longer than it saves.
+ */
+const WARM_UP_BYTES = 2 ** 28;
+
 /** What the UNet is told once per image: this rank's rows of the guidance batch. */
 export interface DenoiserConditioning {
   /** `[batch, tokens, features]`. */
@@ -70,7 +76,7 @@ export class Denoiser {
     this.communicator = communicator;
   }
 
-  /** Builds this rank's graphs, meets the other ranks and loads the graphs. */
+  /** Builds this rank's graphs, meets the other ranks, loads the graphs and warms small models up. */
   static async load(
     addon: Addon,
     source: ComponentSource,
@@ -108,7 +114,9 @@ export class Denoiser {
       const profiled = { ...executable, profile: options.profile };
       steps.push({ executable: await Executable.load(addon, program.step, profiled), output });
     }
-    return new Denoiser(model, parallelism, image, steps, communicator);
+    const denoiser = new Denoiser(model, parallelism, image, steps, communicator);
+    if (weights.bytes <= WARM_UP_BYTES) await denoiser.#warmUp();
+    return denoiser;
   }
 
   /**
@@ -121,15 +129,15 @@ export class Denoiser {
     this.#conditioning = { ...given, ...(await this.#image?.run(given)) };
   }
 
-  /** `begin` with zeros in place of all inputs, for steps whose results nobody needs. */
-  async beginZeros(): Promise<void> {
+  /**
+   * Steps on zeros, one per graph, on all ranks together: so no step of an image is the first to touch memory, weights and code. For what ranks
+   * exchange they are an image like any other, after whose ticks the next begins.
+   */
+  async #warmUp(): Promise<void> {
     const zeros = Object.assign({}, ...this.#steps.map(({ executable }) => executable.zeroInputs()));
     await this.begin({ ...zeros, ...this.#image?.zeroInputs() });
-  }
-
-  /** How many steps in a row run different graphs. */
-  get variants(): number {
-    return this.#parallelism.variants;
+    const sample = zeros[unetNames.sample] as Tensor<'float32'>;
+    for (let step = 0; step < this.#parallelism.variants; ++step) await this.predictNoise(sample, 0);
   }
 
   /**

@@ -5,7 +5,7 @@ import { planTopology, type RankRole, type Topology } from '../runtime/topology.
 import { createScheduler } from '../schedulers/create.js';
 import type { Scheduler } from '../schedulers/scheduler.js';
 import { createGenerator, type Generator } from '../tensor/random.js';
-import { float32, type Shape, type Tensor } from '../tensor/tensor.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, guidanceRows, tileRows } from './conditioning.js';
 import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs } from './denoiser.js';
 import { firstStep } from './first-step.js';
@@ -64,7 +64,7 @@ export class DenoisingLoop implements LatentLoop {
     this.#denoiser = denoiser;
   }
 
-  /** Loads the UNet for requests of this one's number of images and guidance, and warms it up. Waits for the other ranks. */
+  /** Loads the UNet for requests of this one's number of images and guidance. Waits for the other ranks. */
   static async load(request: GenerationRequest, options: LoopOptions): Promise<DenoisingLoop> {
     const { addon, source, load, ranks, parallel, latent, textTokens, reserve } = options;
     const topology = planTopology({
@@ -74,24 +74,7 @@ export class DenoisingLoop implements LatentLoop {
     });
     const shape = { batch: batchSize(imageCount(request), topology), ...latent, textTokens };
     const denoiser = await Denoiser.load(addon, source, load, ranks, topology, parallel, shape, reserve);
-    const loop = new DenoisingLoop(topology, options, denoiser);
-    await loop.#warmUp(request);
-    return loop;
-  }
-
-  /**
-   * Steps on zeros, one per graph, on all ranks together: so no step of an image is the first to touch memory, weights and code. For what ranks exchange
-   * they are an image like any other, after whose ticks the next begins.
-   */
-  async #warmUp(request: GenerationRequest): Promise<void> {
-    const scheduler = await this.#scheduler(request);
-    const timesteps = scheduler.timesteps.slice(firstStep(request));
-    const latents = float32(this.#latentShape(request));
-    const noise = () => new Float32Array(latents.data.length);
-    await this.#denoiser.beginZeros();
-    for (const [step, timestep] of timesteps.slice(0, this.#denoiser.variants).entries()) {
-      await this.#step(latents, scheduler, timestep, step, request, noise, () => {});
-    }
+    return new DenoisingLoop(topology, options, denoiser);
   }
 
   get communicator(): Communicator | undefined {
@@ -129,10 +112,13 @@ export class DenoisingLoop implements LatentLoop {
     record: Recorder,
     encodeImage?: (generator: Generator) => Promise<Tensor<'float32'>>,
   ): Promise<Tensor<'float32'>> {
-    const scheduler = await this.#scheduler(request);
+    const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
+    scheduler.setTimesteps(request.numInferenceSteps);
     const generator = createGenerator(request.rng, request.seed);
     recordSchedule(scheduler, record);
     const timesteps = scheduler.timesteps.slice(firstStep(request));
+    const { rows, columns } = this.#options.latent;
+    const shape = [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
     const original = await encodeImage?.(generator);
     let latents = original
       ? noisyLatents(
@@ -142,7 +128,7 @@ export class DenoisingLoop implements LatentLoop {
           generator,
           record,
         )
-      : initialLatents(this.#latentShape(request), scheduler, generator, record);
+      : initialLatents(shape, scheduler, generator, record);
     const draw = (step: number) => () => {
       const noise = generator.randn(latents.shape);
       record(stepName('step_noise', step), () => noise);
@@ -150,7 +136,12 @@ export class DenoisingLoop implements LatentLoop {
     };
     listener.phase('denoise', 'start');
     for (const [step, timestep] of timesteps.entries()) {
-      const next = await this.#step(latents, scheduler, timestep, step, request, draw(step), record);
+      const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
+      const next = scheduler.step(guided, timestep, latents.data, {
+        eta: request.eta,
+        noise: draw(step),
+        batch: imageCount(request),
+      });
       requireFinite(next, step, this.#options.ranks.rank);
       latents = float32(latents.shape, next);
       record(stepName('latents', step), () => float32(latents.shape, next.slice()));
@@ -166,33 +157,6 @@ export class DenoisingLoop implements LatentLoop {
 
   get role(): RankRole {
     return this.topology.roles[this.#options.ranks.rank] as RankRole;
-  }
-
-  /** Set to the request's timesteps. */
-  async #scheduler(request: GenerationRequest): Promise<Scheduler> {
-    const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
-    scheduler.setTimesteps(request.numInferenceSteps);
-    return scheduler;
-  }
-
-  #latentShape(request: GenerationRequest): Shape {
-    const { rows, columns } = this.#options.latent;
-    return [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
-  }
-
-  /** The latents after one step; `noise` is for schedulers that add some. */
-  async #step(
-    latents: Tensor<'float32'>,
-    scheduler: Scheduler,
-    timestep: number,
-    step: number,
-    request: GenerationRequest,
-    noise: () => Float32Array,
-    record: Recorder,
-  ): Promise<Float32Array> {
-    const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
-    const { eta } = request;
-    return scheduler.step(guided, timestep, latents.data, { eta, noise, batch: imageCount(request) });
   }
 
   /** The guided noise prediction of one step. */

@@ -59,11 +59,16 @@ serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
     return guidanceRows(await repeated(''), negative, loop.role);
   };
   await loop.begin(pixArtInputs(geometry, await rows('prompt_embeds'), await rows('prompt_attention_mask')));
+  const exchanged = () => loop.communicator?.statistics() ?? { bytesPublished: 0, bytesFetched: 0 };
+  const before = exchanged();
   const latents = await loop.run(request, listener, (name, make) => {
     trace[name] = make();
   });
   if (ranks.rank === 0) await writeSafetensors(job.trace, { ...trace, final_latents: latents });
-  const { bytesPublished = 0, bytesFetched = 0 } = loop.communicator?.statistics() ?? {};
+  const after = exchanged();
   loop.release();
-  return { bytesPublished, bytesFetched };
+  return {
+    bytesPublished: after.bytesPublished - before.bytesPublished,
+    bytesFetched: after.bytesFetched - before.bytesFetched,
+  };
 });
