@@ -49,7 +49,7 @@ async function measure(options: readonly string[], interruption: AbortSignal): P
   };
   const fixed = Object.entries(common).flatMap(([name, value]) => [`--${name}`, value]);
   try {
-    const given = [command, 'run-pixart', '--quiet', ...fixed, ...options];
+    const given = [command, 'run-pixart', '--quiet', '--no_resolution_binning', ...fixed, ...options];
     await promisify(execFile)(process.execPath, given, { signal: interruption });
     return JSON.parse(await readFile(json, 'utf8')) as BenchmarkRecord;
   } catch (error) {
