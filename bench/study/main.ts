@@ -34,7 +34,7 @@ import {
   studyModes,
 } from './grid.js';
 import { type Likeness, measurePsnr } from './likeness.js';
-import { measureNetworks } from './networks.js';
+import { StudyNetworks } from './networks.js';
 import type { StudyOptions } from './options.js';
 import { writePixArtStudy } from './pixart.js';
 import { plotModes, plotRanks } from './plots.js';
@@ -138,15 +138,21 @@ async function countMacs(
   return new Map(counted);
 }
 
-async function writeStudy(options: StudyOptions, interruption: AbortSignal): Promise<string> {
+async function writeStudy(
+  options: StudyOptions,
+  networks: StudyNetworks,
+  interruption: AbortSignal,
+): Promise<string> {
   const { ranks, warmups, output } = options;
   const pictures = await choosePictures(options);
   const grid = studyGrid(ranks, warmups);
   const all = await drawAll([alone, ...grid], pictures, options, interruption);
   const [reference, ...drawn] = all.drawn;
   if (reference === undefined) throw new Error('nothing was drawn');
-  const networks = await measureNetworks(options.weights, reference, drawn, interruption);
-  const likenesses = [await measurePsnr(reference, drawn), ...networks.likenesses];
+  const likenesses = [
+    await measurePsnr(reference, drawn),
+    ...(await networks.measure(reference, drawn, interruption)),
+  ];
   const single = likenesses.filter(({ ofSets }) => !ofSets);
   const folder = join(output, 'quality');
   await mkdir(folder, { recursive: true });
@@ -214,7 +220,8 @@ const interruption = watchInterruption();
 try {
   const options = readOptions();
   const write = options.family === 'pixart' ? writePixArtStudy : writeStudy;
-  console.log(await write(options, interruption.signal));
+  const networks = await StudyNetworks.open(options.weights);
+  console.log(await write(options, networks, interruption.signal).finally(() => networks.close()));
 } catch (error) {
   console.error(`study: ${toError(error).message}`);
   process.exitCode = 1;

@@ -1,4 +1,5 @@
 import { type LoadOptions, loadInception, loadLpips } from '../../src/metrics/load-networks.js';
+import type { FeatureNetwork, LpipsNetwork } from '../../src/metrics/networks/types.js';
 import type { DrawnSetting } from './draw.js';
 import { type Likeness, measureFid, measureLpips } from './likeness.js';
 
@@ -11,22 +12,42 @@ export interface MetricWeights {
 /** Nothing is looked for or fetched that was not asked for. */
 const load: LoadOptions = { offline: true, onDownload: () => {} };
 
-/** LPIPS and FID of those whose weights are given, and why others are missing. */
-export async function measureNetworks(
-  weights: MetricWeights,
-  alone: DrawnSetting,
-  drawn: readonly DrawnSetting[],
-  interruption: AbortSignal,
-): Promise<{ likenesses: Likeness[]; missing: string[] }> {
-  const likenesses: Likeness[] = [];
-  const missing: string[] = [];
-  if (weights.lpips.length > 0) {
-    const network = await loadLpips(weights.lpips, load);
-    likenesses.push(await measureLpips(alone, drawn, network).finally(() => network.release()));
-  } else missing.push('LPIPS, as no weights of its network were given (`--lpips_weights`).');
-  if (weights.fid !== undefined) {
-    const network = await loadInception(weights.fid, load);
-    likenesses.push(await measureFid(alone, drawn, network, interruption).finally(() => network.release()));
-  } else missing.push('FID, as no weights of its network were given (`--fid_weights`).');
-  return { likenesses, missing };
+/** Those networks whose weights are given. */
+export class StudyNetworks {
+  private constructor(
+    private readonly lpips: LpipsNetwork | undefined,
+    private readonly inception: FeatureNetwork | undefined,
+  ) {}
+
+  /** Before anything is drawn: weights that can't be read are refused here. */
+  static async open({ lpips, fid }: MetricWeights): Promise<StudyNetworks> {
+    return new StudyNetworks(
+      lpips.length > 0 ? await loadLpips(lpips, load) : undefined,
+      fid === undefined ? undefined : await loadInception(fid, load),
+    );
+  }
+
+  /** What is not measured, and why. */
+  get missing(): string[] {
+    return [
+      ...(this.lpips ? [] : ['LPIPS, as no weights of its network were given (`--lpips_weights`).']),
+      ...(this.inception ? [] : ['FID, as no weights of its network were given (`--fid_weights`).']),
+    ];
+  }
+
+  async measure(
+    alone: DrawnSetting,
+    drawn: readonly DrawnSetting[],
+    interruption: AbortSignal,
+  ): Promise<Likeness[]> {
+    return [
+      ...(this.lpips ? [await measureLpips(alone, drawn, this.lpips)] : []),
+      ...(this.inception ? [await measureFid(alone, drawn, this.inception, interruption)] : []),
+    ];
+  }
+
+  async close(): Promise<void> {
+    await this.lpips?.release();
+    await this.inception?.release();
+  }
 }

@@ -5,12 +5,16 @@ import { likenessTable, type Tabled } from './document.js';
 import { StudyDrawing, type StudyPictures, studyPrompts } from './draw.js';
 import { alone, studyGrid, transformerModes } from './grid.js';
 import { type Likeness, measureLatents, measurePsnr } from './likeness.js';
-import { measureNetworks } from './networks.js';
+import type { StudyNetworks } from './networks.js';
 import type { StudyOptions } from './options.js';
 
 /** Writes docs/quality-pixart.md: each way to share a transformer against one rank. */
-export async function writePixArtStudy(options: StudyOptions, interruption: AbortSignal): Promise<string> {
-  const { ranks, warmups, output, steps, images, work, model, weights } = options;
+export async function writePixArtStudy(
+  options: StudyOptions,
+  networks: StudyNetworks,
+  interruption: AbortSignal,
+): Promise<string> {
+  const { ranks, warmups, output, steps, images, work, model } = options;
   const directory = model === undefined ? await seededModel(work) : resolve(model);
   const pictures: StudyPictures = {
     ...{ prompts: await studyPrompts(images), steps, scheduler: 'dpm-solver', size: 256, guidanceScale: 4.5 },
@@ -21,11 +25,10 @@ export async function writePixArtStudy(options: StudyOptions, interruption: Abor
   const all = await drawing.drawAll(settings).finally(() => drawing.close());
   const [reference, ...drawn] = all;
   if (reference === undefined) throw new Error('nothing was drawn');
-  const networks = await measureNetworks(weights, reference, drawn, interruption);
   const likenesses = [
     await measureLatents(reference, drawn),
     await measurePsnr(reference, drawn),
-    ...networks.likenesses,
+    ...(await networks.measure(reference, drawn, interruption)),
   ];
   const page = join(output, 'quality-pixart.md');
   const table = { modes: transformerModes, ranks, warmups, drawn: all };

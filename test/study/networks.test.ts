@@ -6,7 +6,7 @@ import { after, it } from 'node:test';
 import sharp from 'sharp';
 import type { DrawnSetting } from '../../bench/study/draw.js';
 import { alone, type Setting, settingName } from '../../bench/study/grid.js';
-import { measureNetworks } from '../../bench/study/networks.js';
+import { StudyNetworks } from '../../bench/study/networks.js';
 import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
 import { writeGenerated } from '../metrics/generated-weights.js';
 
@@ -28,20 +28,22 @@ it('measures what it has the weights for, and says what it has none for', async 
   const weights = join(folder, 'alexnet.safetensors');
   const given = { lpips: [await writeGenerated(weights, alexNetShapes)], fid: undefined };
   const { signal } = new AbortController();
-  const { likenesses, missing } = await measureNetworks(given, one, settings, signal);
+  const networks = await StudyNetworks.open(given);
+  const likenesses = await networks.measure(one, settings, signal).finally(() => networks.close());
   const [lpips] = likenesses;
   assert.deepEqual([likenesses.length, lpips?.name, lpips?.better], [1, 'LPIPS', 'lower']);
   assert.deepEqual(lpips?.perPicture.get(settingName(same)), [0]);
   assert.ok((lpips?.perPicture.get(settingName(other))?.[0] ?? 0) > 0);
-  assert.match(missing.join(), /^FID.*--fid_weights/);
+  assert.match(networks.missing.join(), /^FID.*--fid_weights/);
 });
 
 it('measures neither without weights', async () => {
-  const { likenesses, missing } = await measureNetworks(
-    { lpips: [], fid: undefined },
-    await drawn(alone, 20),
-    [],
-    new AbortController().signal,
-  );
-  assert.deepEqual([likenesses.length, missing.length], [0, 2]);
+  const networks = await StudyNetworks.open({ lpips: [], fid: undefined });
+  const likenesses = await networks.measure(await drawn(alone, 20), [], new AbortController().signal);
+  assert.deepEqual([likenesses.length, networks.missing.length], [0, 2]);
+});
+
+it('refuses weights that are not there before anything is drawn', async () => {
+  const absent = join(folder, 'absent.safetensors');
+  await assert.rejects(StudyNetworks.open({ lpips: [absent], fid: undefined }), /absent\.safetensors/);
 });
