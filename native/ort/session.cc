@@ -24,9 +24,10 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
   Check(api().SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
   Check(api().SetSessionGraphOptimizationLevel(options.get(), ORT_ENABLE_ALL));
   Check(api().SetIntraOpNumThreads(options.get(), config.threads));
-  // Ranks wait for each other and may share cores: a spinning thread would take time from the rank waited
-  // for.
-  set("session.intra_op.allow_spinning", "0");
+  // A thread that spins between operators is there at once for the next one, but ranks wait for each other and
+  // may share cores: it would take time from the rank waited for.
+  set("session.intra_op.allow_spinning", config.communicator ? "0" : "1");
+  set("session.intra_op.spin_duration_us", "1000");
   // ONNX Runtime refuses absolute locations, and symbolic links that leave this folder.
   set("session.model_external_initializers_file_folder_path", "/");
   if (config.share_weights) {
