@@ -47,10 +47,11 @@ serveJobs<StatisticsJob, readonly StepBytes[]>(async (job, ranks) => {
     }),
   );
   const steps: StepBytes[] = [];
-  let before = { bytesPublished: 0, bytesFetched: 0 };
+  const statistics = () => denoiser.communicator?.statistics() ?? { bytesPublished: 0, bytesFetched: 0 };
+  let before = statistics();
   for (let step = 0; step < job.steps; step++) {
     await denoiser.predictNoise(float32([batch, inChannels, rows, columns]), 500);
-    const now = denoiser.communicator?.statistics() ?? before;
+    const now = statistics();
     steps.push({
       published: now.bytesPublished - before.bytesPublished,
       fetched: now.bytesFetched - before.bytesFetched,
