@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
 import {
   AutoencoderKLDecoder,
@@ -15,8 +16,10 @@ import {
 import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
 import { tileRows } from '../../src/pipelines/conditioning.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
-import { assertClose, openDiffusers, tinySdxl } from '../support/golden.js';
+import { assertClose, openDiffusers, tinySd15, tinySd21, tinySdxl } from '../support/golden.js';
 import { runComponent } from '../support/run-graph.js';
+
+const checkpoints = { sdxl: tinySdxl, sd15: tinySd15, sd21: tinySd21 } as const;
 
 /** A module's name in our graph, where another node makes its result. */
 function valueName(module: string): string {
@@ -61,33 +64,35 @@ async function compareModules(
 }
 
 describe('layer by layer, models compute what diffusers and transformers compute', () => {
-  it('UNet2DConditionModel', async () => {
-    const file = await openDiffusers('trace_unet_sdxl');
-    const timestep = Number((await input(file, 'timestep')).data[0]);
-    const results = await runComponent(
-      tinySdxl,
-      'unet',
-      async (checkpoint, layers, kernels) => {
-        const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
-        new UNet2DConditionModel(config, layers, kernels).build({
-          batch: 2,
-          rows: 16,
-          columns: 16,
-          textTokens: 77,
-        });
-      },
-      tracedModules(file).map(valueName),
-      {
-        sample: await input(file, 'sample'),
-        timestep: float32([1], Float32Array.of(timestep)),
-        encoder_hidden_states: await input(file, 'encoder_hidden_states'),
-        text_embeds: await input(file, 'text_embeds'),
-        time_ids: await input(file, 'time_ids'),
-      },
-    );
-    await compareModules(file, results);
-    assertClose(results.conv_out, await file.read('out:'), { relative: 1e-5 }, 'noise_pred');
-  });
+  for (const [name, checkpointFolder] of Object.entries(checkpoints)) {
+    it(`UNet2DConditionModel of ${name}`, async () => {
+      const file = await openDiffusers(`trace_unet_${name}`);
+      const timestep = Number((await input(file, 'timestep')).data[0]);
+      const sample = await input(file, 'sample');
+      const [batch, , rows, columns] = sample.shape as [number, number, number, number];
+      const results = await runComponent(
+        checkpointFolder,
+        'unet',
+        async (checkpoint, layers, kernels) => {
+          const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
+          const shape = { batch, rows, columns, textTokens: 77 };
+          new UNet2DConditionModel(config, layers, kernels).build(shape);
+        },
+        tracedModules(file).map(valueName),
+        {
+          sample,
+          timestep: float32([1], Float32Array.of(timestep)),
+          encoder_hidden_states: await input(file, 'encoder_hidden_states'),
+          ...(file.tensors.has('in:time_ids') && {
+            text_embeds: await input(file, 'text_embeds'),
+            time_ids: await input(file, 'time_ids'),
+          }),
+        },
+      );
+      await compareModules(file, results);
+      assertClose(results.conv_out, await file.read('out:'), { relative: 1e-5 }, 'noise_pred');
+    });
+  }
 
   it('AutoencoderKL.decode', async () => {
     const file = await openDiffusers('trace_vae_decoder_sdxl');
@@ -123,30 +128,41 @@ describe('layer by layer, models compute what diffusers and transformers compute
     }
   });
 
-  for (const component of ['text_encoder', 'text_encoder_2']) {
-    it(component, async () => {
-      const file = await openDiffusers('trace_text_sdxl');
-      const ids = await file.read(`${component}.input_ids`);
-      const hidden = [0, 1, 2, 3];
-      const results = await runComponent(
-        tinySdxl,
+  for (const [name, component] of [
+    ['sdxl', 'text_encoder'],
+    ['sdxl', 'text_encoder_2'],
+    ['sd15', 'text_encoder'],
+    ['sd21', 'text_encoder'],
+  ] as const) {
+    it(`${component} of ${name}`, async () => {
+      const file = await openDiffusers(`trace_text_${name}`);
+      const config = readCLIPTextConfig(
         component,
-        async (checkpoint, layers, kernels) => {
-          const config = readCLIPTextConfig(component, await checkpoint.config(component));
-          new CLIPTextModel(config, layers, kernels).build({
-            batch: 2,
-            hiddenLayer: config.layers,
-            pooled: true,
-          });
+        await (await openCheckpoint(checkpoints[name])).config(component),
+      );
+      const ids = await file.read(`${component}.input_ids`);
+      const hidden = Array.from({ length: config.layers + 1 }, (_, layer) => layer).filter((layer) =>
+        file.tensors.has(`${component}.hidden_states_00${layer}`),
+      );
+      assert.ok(hidden.length > 0);
+      const results = await runComponent(
+        checkpoints[name],
+        component,
+        async (_, layers, kernels) => {
+          const parts = { batch: 2, hiddenLayer: config.layers, pooled: true };
+          new CLIPTextModel(config, layers, kernels).build(parts);
         },
-        [...hidden.slice(0, -1).map(hiddenStateName), 'text_model.final_layer_norm'],
-        { input_ids: ids, eos_positions: eosPositions(ids) },
+        [
+          ...hidden.filter((layer) => layer < config.layers).map(hiddenStateName),
+          'text_model.final_layer_norm',
+        ],
+        { input_ids: ids, eos_positions: eosPositions(ids, config.eosTokenId) },
       );
       for (const layer of hidden) {
         const wanted = await file.read(`${component}.hidden_states_00${layer}`);
         assertClose(results[hiddenStateName(layer)], wanted, { absolute: 1e-5 }, `hidden state ${layer}`);
       }
-      const pooled = component === 'text_encoder' ? 'pooler_output' : 'text_embeds';
+      const pooled = file.tensors.has(`${component}.text_embeds`) ? 'text_embeds' : 'pooler_output';
       assertClose(results.pooled, await file.read(`${component}.${pooled}`), { absolute: 1e-5 }, pooled);
       const last = await file.read(`${component}.last_hidden_state`);
       assertClose(results['text_model.final_layer_norm'], last, { absolute: 1e-5 }, 'last_hidden_state');
@@ -154,12 +170,12 @@ describe('layer by layer, models compute what diffusers and transformers compute
   }
 });
 
-function eosPositions(ids: Tensor): Tensor {
+function eosPositions(ids: Tensor, eosTokenId: number): Tensor {
   const [rows, length] = ids.shape as [number, number];
   assert.equal(ids.dtype, 'int64');
   const positions = Array.from({ length: rows }, (_, row) => {
     const tokens = Array.from(ids.data.subarray(row * length, (row + 1) * length), Number);
-    return [BigInt(row), BigInt(eosPosition(tokens, 709))];
+    return [BigInt(row), BigInt(eosPosition(tokens, eosTokenId))];
   });
   return int64([rows, 2], BigInt64Array.from(positions.flat()));
 }
