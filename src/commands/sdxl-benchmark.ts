@@ -2,7 +2,9 @@ import { benchmarkFigures, firstRank, type Measurements } from '../report/benchm
 import type { GenerationJob, JobReport } from '../runtime/job.js';
 import { memoryUse } from '../runtime/memory-use.js';
 import { benchmarkLines, latencyLine } from './benchmark-output.js';
-import { benchmarkRecord, RecordFile } from './benchmark-record.js';
+import { benchmarkRecord } from './benchmark-record.js';
+import { phaseLines } from './phase-output.js';
+import { RecordFile } from './record-file.js';
 import type { SdxlOptions } from './sdxl-options.js';
 import { chooseSubject } from './sdxl-plan.js';
 import { describeRun, launchRanks, prepareSdxl, type RunContext, type SdxlRanks } from './sdxl-ranks.js';
@@ -29,19 +31,19 @@ export async function benchmarkSdxl(options: SdxlOptions, context: RunContext): 
         'random weights and embeddings: the denoising alone is measured, without text encoders and VAE',
       );
     }
-    const { plan, load, onnxRuntime } = preparation;
+    const { plan, load } = preparation;
     const { request, parallel } = plan;
     const job = { load, request, parallel, files: noFiles, timeline: timeline !== undefined };
     const measurements = await measure(job, options, context);
     const synchronous = synchronousSteps(plan.topology, plan.parallel, plan.steps);
     const figures = benchmarkFigures(measurements, synchronous, options.ignore_ratio);
-    await file?.write(
-      await benchmarkRecord(options, subject, preparation, measurements, figures, onnxRuntime),
-    );
+    await file?.write(await benchmarkRecord(options, subject, preparation, measurements, figures));
     // Of the last call: the others are like it.
     await timeline?.write(measurements.runs.at(-1) ?? [], plan.topology, plan.parallelism);
     terminal.result(latencyLine(figures));
     for (const line of benchmarkLines(figures)) terminal.report(line);
+    terminal.report('');
+    for (const line of phaseLines(measurements.runs, terminal.verbosity === 'verbose')) terminal.report(line);
   } finally {
     await timeline?.discard();
     await file?.discard();

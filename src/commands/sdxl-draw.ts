@@ -1,7 +1,9 @@
 import { firstRank } from '../report/benchmark.js';
 import type { GenerationJob, JobReport } from '../runtime/job.js';
-import type { Timings } from '../runtime/phase-clock.js';
 import { followJob } from './follow-job.js';
+import { generationRecord } from './generation-record.js';
+import { phaseLines } from './phase-output.js';
+import { RecordFile } from './record-file.js';
 import type { SdxlOptions } from './sdxl-options.js';
 import { SdxlOutput } from './sdxl-output.js';
 import { chooseSubject, type SdxlPlan } from './sdxl-plan.js';
@@ -14,8 +16,11 @@ import { TimelineFile } from './timeline-file.js';
 export async function drawBatch(options: SdxlOptions, context: RunContext): Promise<void> {
   const subject = chooseSubject(options, context.family);
   const output = await SdxlOutput.prepare(options, subject);
-  const timeline = options.timeline === undefined ? undefined : await TimelineFile.prepare(options.timeline);
+  let timeline: TimelineFile | undefined;
+  let record: RecordFile | undefined;
   try {
+    if (options.timeline !== undefined) timeline = await TimelineFile.prepare(options.timeline);
+    if (options.json !== undefined) record = await RecordFile.prepare(options.json);
     const preparation = await prepareSdxl(options, subject, context);
     describeRun(subject, preparation, context.terminal);
     const { plan, load } = preparation;
@@ -25,10 +30,13 @@ export async function drawBatch(options: SdxlOptions, context: RunContext): Prom
     const reports = await drawOnRanks(job, plan.steps, options, context);
     await output.commit();
     await timeline?.write(reports, plan.topology, plan.parallelism);
-    report(output, firstRank(reports).timings, plan, context.terminal);
+    const call = { prompts: request.prompt, files: output.paths, group: 0, reports };
+    await record?.write(await generationRecord(options, subject, preparation, [call]));
+    report(output, reports, plan, context.terminal);
   } catch (error) {
     throw output.explain(error);
   } finally {
+    await record?.discard();
     await timeline?.discard();
     await output.discard();
   }
@@ -54,11 +62,14 @@ async function drawOnRanks(
 
 function report(
   output: SdxlOutput,
-  timings: Timings,
+  reports: readonly JobReport[],
   { topology, parallel, steps }: SdxlPlan,
   terminal: Terminal,
 ): void {
   for (const path of output.paths) terminal.result(path);
   const synchronous = synchronousSteps(topology, parallel, steps);
+  const { timings } = firstRank(reports);
   for (const line of describeTimings(timings, synchronous, performance.now())) terminal.report(line);
+  terminal.report('');
+  for (const line of phaseLines([reports], terminal.verbosity === 'verbose')) terminal.report(line);
 }

@@ -3,8 +3,11 @@ import { distribute, type Worker } from '../runtime/distribute.js';
 import { DistriError, toError } from '../runtime/errors.js';
 import type { GroupListener } from '../runtime/launcher.js';
 import { Staging } from '../runtime/staging.js';
+import { type DrawnCall, generationRecord } from './generation-record.js';
 import { chooseOutputFolder } from './output-paths.js';
+import { groupPhaseLines, rankPhaseLines } from './phase-output.js';
 import { numberPrompts, readPromptsFile, type SinglePrompt } from './prompts.js';
+import { RecordFile } from './record-file.js';
 import { checkNegativePrompts, type SdxlOptions } from './sdxl-options.js';
 import { outputExtension, SdxlOutput } from './sdxl-output.js';
 import { chooseSubject, type SdxlPlan, type Subject } from './sdxl-plan.js';
@@ -45,6 +48,7 @@ export async function drawPrompts(options: SdxlOptions, context: RunContext): Pr
   const folder = chooseOutputFolder(options.output_path, subject.prompts[0] ?? '');
   const tasks = planTasks(options, prompts, folder);
   const reserved = new Staging();
+  const record = options.json === undefined ? undefined : await RecordFile.prepare(options.json);
   try {
     await reserved.reserve(folder);
     const preparation = await prepareSdxl(options, subject, context);
@@ -52,9 +56,13 @@ export async function drawPrompts(options: SdxlOptions, context: RunContext): Pr
     describeRun(subject, preparation, terminal, lanes);
     const drawing = new Drawing(tasks, options, subject, preparation, context);
     const failures = await drawing.run(lanes);
+    if (drawing.calls.length > 0) {
+      await record?.write(await generationRecord(options, subject, preparation, drawing.calls));
+    }
     drawing.report();
     reportFailures(failures, tasks.length, terminal);
   } finally {
+    await record?.discard();
     await reserved.discard();
   }
 }
@@ -81,7 +89,7 @@ function planTasks(options: SdxlOptions, prompts: readonly SinglePrompt[], folde
 
 /** Draws tasks and knows how far it is. */
 class Drawing {
-  private readonly drawn = new Map<Task, readonly string[]>();
+  private readonly drawn = new Map<Task, DrawnCall>();
   private readonly started = performance.now();
   private readonly progress: Progress;
 
@@ -115,11 +123,21 @@ class Drawing {
     }
   }
 
+  /** What was drawn so far, in the order of the prompts. */
+  get calls(): readonly DrawnCall[] {
+    return this.tasks.flatMap((task) => this.drawn.get(task) ?? []);
+  }
+
   /** Prints the paths in the order of the prompts, then how long it took. */
   report(): void {
     const { terminal } = this.context;
-    for (const task of this.tasks) for (const path of this.drawn.get(task) ?? []) terminal.result(path);
+    const { calls } = this;
+    for (const { files } of calls) for (const path of files) terminal.result(path);
     terminal.report(`${this.done} pictures in ${this.seconds.toFixed(1)} s, ${this.rate}`);
+    if (calls.length === 0) return;
+    terminal.report('');
+    const lines = terminal.verbosity === 'verbose' ? rankPhaseLines : groupPhaseLines;
+    for (const line of lines(calls)) terminal.report(line);
   }
 
   private get done(): number {
@@ -141,7 +159,7 @@ class Drawing {
   private async start(lane: number): Promise<Worker<Task>> {
     const ranks = await launchRanks(this.options, this.preparation.load, this.context, lane);
     return {
-      run: (task) => this.draw(task, ranks),
+      run: (task) => this.draw(task, lane, ranks),
       get dead() {
         return ranks.failed;
       },
@@ -149,16 +167,17 @@ class Drawing {
     };
   }
 
-  private async draw(task: Task, ranks: SdxlRanks): Promise<void> {
+  private async draw(task: Task, group: number, ranks: SdxlRanks): Promise<void> {
     const subject = { ...this.subject, prompts: [task.prompt.text] };
     const output = await SdxlOutput.at(task.path, this.options, subject);
     try {
       const plan = singlePlan(this.preparation.plan, task);
       const { request, parallel } = plan;
       const files = output.files(subject, plan);
-      await ranks.run({ load: this.preparation.load, request, parallel, files }, this.listener);
+      const job = { load: this.preparation.load, request, parallel, files };
+      const reports = await ranks.run(job, this.listener);
       await output.commit();
-      this.drawn.set(task, output.paths);
+      this.drawn.set(task, { prompts: request.prompt, files: output.paths, group, reports });
       this.show();
     } catch (error) {
       throw output.explain(error);

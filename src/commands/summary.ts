@@ -81,7 +81,11 @@ export function describeRequest(model: string, request: GenerationRequest): stri
 }
 
 /** How long each phase took: a line per phase. `synchronous` is the number of synchronous steps, `total` in milliseconds. */
-export function describeTimings(timings: Timings, synchronous: number, total: number): string[] {
+export function describeTimings(
+  timings: Pick<Timings, 'phases' | 'steps'>,
+  synchronous: number,
+  total: number,
+): string[] {
   const { load, text, denoise, decode } = timings.phases;
   const rows: [string, number | undefined, string][] = [
     ['load', load, ''],

@@ -44,6 +44,8 @@ export interface JobFiles {
 export interface JobReport {
   /** Of the pipeline's call, from text to picture: without loading the models and writing files. */
   readonly latency: number;
+  /** From the begin of the job to this report: the models and files as well. */
+  readonly endToEnd: number;
   readonly timings: Timings;
   /** What each denoising step exchanged; empty on a rank without peers. */
   readonly exchanges: readonly CommunicatorStatistics[];
@@ -68,6 +70,7 @@ export class JobRunner {
     if (context.rank === 0) await writeFiles(generation, job.files);
     return {
       latency,
+      endToEnd: clock.elapsed,
       timings: clock.timings,
       exchanges: meter.steps,
       ...(recorder ? { timeline: recorder.spans } : {}),

@@ -60,6 +60,8 @@ const accepted: readonly [argv: string[], option: keyof SdxlOptions, value: unkn
   [['--vae', 'tiled'], 'vae', 'tiled'],
   [['--scheduler', 'dpm-solver'], 'scheduler', 'dpm-solver'],
   [['--trace', 'x.safetensors'], 'trace', 'x.safetensors'],
+  [['--json', 'x.json'], 'json', 'x.json'],
+  [['--prompts', 'b.txt', '--json', 'x.json'], 'json', 'x.json'],
 ];
 
 for (const [argv, option, value] of accepted) {
@@ -96,7 +98,6 @@ const refused: readonly [argv: string[], message: RegExp][] = [
   ],
   [['--prompts', 'b.txt', '--trace', 'x.safetensors'], /^--trace is of one call/],
   [['--mode', 'benchmark', '--prompts', 'b.txt'], /^--mode benchmark measures one call/],
-  [['--json', 'x.json'], /^--json needs --mode benchmark/],
   [['--random_weights', 'sdxl-mid'], /^--random_weights needs --mode benchmark/],
   [['--mode', 'benchmark', '--ignore_ratio', '1'], /^Expected a number less than 1 for --ignore_ratio/],
   [['--mode', 'benchmark', '--trace', 'x.safetensors'], /^--trace would slow the benchmark down/],

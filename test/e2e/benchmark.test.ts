@@ -55,7 +55,13 @@ test('a benchmark prints the latency, tables and everything as JSON', () =>
       );
       assert.ok(exchanges.every(({ bytesPublished }: { bytesPublished: number }) => bytesPublished > 0));
     }
-    for (const { ranks } of record.runs) {
+    assert.match(stdout, /^phases in ms, slowest rank, mean of 5 runs$/m);
+    for (const { ranks, textSeconds, denoiseSeconds, decodeSeconds } of record.runs) {
+      const { beforeLoopMs, loopMs, afterLoopMs, endToEndMs, loadSeconds } = ranks[0];
+      assert.ok(Math.abs(beforeLoopMs + loopMs + afterLoopMs - endToEndMs) < 1e-6);
+      assert.ok(Math.abs(loopMs / 1000 - denoiseSeconds) < 1e-9);
+      assert.ok(beforeLoopMs / 1000 >= textSeconds && afterLoopMs / 1000 >= decodeSeconds);
+      assert.equal(loadSeconds, undefined);
       assert.equal(ranks.length, 4);
       for (const { stepSeconds, waitedSeconds, bytesFetched } of ranks) {
         assert.deepEqual([stepSeconds.length, waitedSeconds.length, bytesFetched.length], [4, 4, 4]);

@@ -22,7 +22,7 @@ test('prompts that two groups draw are the pictures of single runs, to the bit',
     const args = ['-n', '2', '--data_parallel', '2', '--prompts', 'prompts.txt', '--output_path', 'all'];
     const { status, stdout, stderr } = await new Cli(['run-sdxl', ...few, ...args], folder).ended;
     assert.equal(status, 0, stderr);
-    const [rate, ...paths] = stdout.trimEnd().split('\n').reverse();
+    const [rate, ...paths] = (stdout.split('\n\n')[0] ?? '').split('\n').reverse();
     assert.deepEqual(
       paths.reverse(),
       names(4).map((name) => join(folder, 'all', name)),

@@ -9,7 +9,12 @@ function report(latency: number, waited: number): JobReport {
   const exchange = { bytesPublished: 10, bytesFetched: 30, waited };
   return {
     latency,
-    timings: { phases: { text: 100, denoise: 700, decode: 200 }, steps: [400, 150, 100, 50] },
+    endToEnd: latency,
+    timings: {
+      starts: { text: 0, denoise: 100, decode: 800 },
+      phases: { text: 100, denoise: 700, decode: 200 },
+      steps: [400, 150, 100, 50],
+    },
     exchanges: [
       exchange,
       exchange,
@@ -50,8 +55,8 @@ test('first, synchronous and stale steps are told apart, times are seconds of th
 });
 
 test('what did not take place is absent', () => {
-  const timings = { phases: { denoise: 10 }, steps: [10] };
-  const runs = [[{ latency: 10, timings, exchanges: [] }]];
+  const timings = { starts: { denoise: 0 }, phases: { denoise: 10 }, steps: [10] };
+  const runs = [[{ latency: 10, endToEnd: 10, timings, exchanges: [] }]];
   const figures = benchmarkFigures({ runs, load: 0, memory: [memory] }, 1, 0.2);
   assert.deepEqual(
     figures.phases.map(({ phase }) => phase),

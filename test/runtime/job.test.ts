@@ -54,9 +54,11 @@ test('models stay loaded for the next job, unless it needs others', async () => 
   try {
     for (const [change, loads] of jobs) {
       const reports = await group.run(jobWith(change), () => {});
-      for (const { timings, latency, exchanges } of reports) {
+      for (const { timings, latency, endToEnd, exchanges } of reports) {
         assert.equal(timings.phases.load !== undefined, loads, JSON.stringify(Object.keys(change)));
         assert.ok(latency >= (timings.phases.denoise ?? Number.POSITIVE_INFINITY));
+        const { load = 0 } = timings.phases;
+        assert.ok(endToEnd >= latency + load && (timings.starts.denoise as number) >= load);
         assert.equal(exchanges.length, timings.steps.length);
         assert.ok(exchanges.every(({ bytesPublished }) => bytesPublished > 0));
       }
