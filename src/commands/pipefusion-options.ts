@@ -13,6 +13,14 @@ export interface PipeFusionOptions {
 /** Synchronous steps where none are asked for: as in xDiT. */
 export const PIPEFUSION_WARMUP_STEPS = 1;
 
+/** The synchronous steps of pipefusion: those that are asked for, or its own default. */
+export function pipeFusionWarmupSteps(
+  command: Command,
+  { warmup_steps }: { readonly warmup_steps: number },
+): number {
+  return command.getOptionValueSource('warmup_steps') === 'default' ? PIPEFUSION_WARMUP_STEPS : warmup_steps;
+}
+
 /** Names of xDiT's options, where it has them. */
 export function addPipeFusionOptions(command: Command): Command {
   return command

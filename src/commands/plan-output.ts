@@ -1,4 +1,5 @@
 import { computeKinds } from '../graph/cost.js';
+import type { Choice } from '../planning/choices.js';
 import type { ExchangeKind } from '../planning/exchanges.js';
 import type { ExchangeTotal, Plan, PlannedChoice, RankPlan } from '../planning/plan.js';
 import { type Recommendation, secondsText } from '../planning/recommend.js';
@@ -40,7 +41,7 @@ export function planLines({ picture, choices, refused, recommended }: PlanReport
   const { model, width, height, guided, steps, syncMode, warmupSteps } = picture;
   const shown = choices[recommended?.index ?? choices.length - 1];
   return [
-    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance; ${syncMode}, ${warmupSteps + 1} warm-up steps`,
+    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance; ${syncMode}, ${warmupSteps + 1} warm-up steps${pipelineText(choices)}`,
     '',
     ...choiceTable(choices).map((line) => `  ${line}`),
     '',
@@ -51,12 +52,27 @@ export function planLines({ picture, choices, refused, recommended }: PlanReport
 }
 
 /** Such as "4 ranks, patch, split batch". */
-export function choiceText(
-  choice: Pick<PlannedChoice, 'ranks' | 'parallelism' | 'splitBatch'> | undefined,
-): string {
+export function choiceText(choice: Choice | undefined): string {
   if (choice === undefined) return 'nothing';
   const { ranks, parallelism, splitBatch } = choice;
-  return ranks === 1 ? '1 rank' : `${ranks} ranks, ${parallelism}, ${splitBatch ? 'split' : 'whole'} batch`;
+  return ranks === 1
+    ? '1 rank'
+    : `${ranks} ranks, ${parallelism}${degreesText(choice)}, ${splitBatch ? 'split' : 'whole'} batch`;
+}
+
+/** The warm-up of pipefusion, which has one of its own. */
+function pipelineText(choices: readonly PlannedChoice[]): string {
+  const pipeline = choices.find((choice) => choice.pipeline);
+  return pipeline ? `, ${pipeline.synchronousSteps} with pipefusion` : '';
+}
+
+/** Such as " ulysses 2 x ring 4" or " 4 stages x 2, 4 patches". */
+function degreesText({ sequence, pipeline }: Choice): string {
+  if (sequence) return ` ulysses ${sequence.ulyssesDegree} x ring ${sequence.ringDegree}`;
+  if (!pipeline) return '';
+  const { stages, sequence: lanes, patches } = pipeline;
+  const shared = lanes === 1 ? '' : ` x ${lanes} ranks`;
+  return ` ${stages} ${stages === 1 ? 'stage' : 'stages'}${shared}, ${patches} ${patches === 1 ? 'patch' : 'patches'}`;
 }
 
 function choiceTable(choices: readonly PlannedChoice[]): string[] {
@@ -110,7 +126,7 @@ const guidanceTexts = {
 } as const;
 
 function rankLines(rank: RankPlan): string[] {
-  const { sharedWeights, privateWeights, activations, exchange } = rank.memory;
+  const { sharedWeights, privateWeights, activations, kept, exchange } = rank.memory;
   const total = totalMacs(rank);
   const kinds = computeKinds
     .filter((kind) => rank.macs[kind] > 0)
@@ -119,6 +135,7 @@ function rankLines(rank: RankPlan): string[] {
     `${bytesText(privateWeights)} of own weights`,
     `${bytesText(sharedWeights)} of shared weights`,
     `about ${bytesText(activations)} of activations`,
+    ...(kept > 0 ? [`${bytesText(kept)} of kept keys and values`] : []),
     `${bytesText(exchange)} of exchange buffers`,
   ];
   return [
@@ -134,6 +151,8 @@ const exchangeTexts: Readonly<Record<ExchangeKind, string>> = {
   heads: 'tokens for heads, and back',
   statistics: 'GroupNorm statistics',
   partial_sums: 'partial sums',
+  hidden_states: 'hidden states for the next stage',
+  latents: 'latents for the first stage',
   output: 'parts of the prediction',
 };
 
@@ -159,7 +178,7 @@ function exchangeTable({ ranksPlan }: PlannedChoice): string[] {
 }
 
 function heldBytes({ memory }: RankPlan): number {
-  return memory.sharedWeights + memory.privateWeights + memory.activations + memory.exchange;
+  return memory.sharedWeights + memory.privateWeights + memory.activations + memory.kept + memory.exchange;
 }
 
 function totalMacs({ macs }: RankPlan): number {

@@ -7,7 +7,7 @@ import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { type NoiseModel, pixArtModel, unetModel } from '../pipelines/noise-model.js';
 import { CAPTION_TOKENS } from '../pipelines/pixart-alpha.js';
 import { type ParallelismName, parallelismNames, transformerParallelismNames } from '../pipelines/request.js';
-import type { PlannedImage } from '../planning/rank-program.js';
+import type { PlannedImage } from '../planning/rank-work.js';
 import { expected } from '../runtime/errors.js';
 import { architectureClass, readArchitecture } from './architectures.js';
 import { embeddedModel } from './package.js';
@@ -45,11 +45,9 @@ export async function openSubject(options: SubjectOptions): Promise<PlanSubject 
   return { name: local ? basename(resolve(model)) : model, ...(await subjectOf(checkpoint)) };
 }
 
-/** Ways to share a picture of this model that can be planned. */
+/** Ways to share a picture of this model. */
 export function plannedParallelisms({ model }: PlanSubject): readonly ParallelismName[] {
-  return model.blocks === undefined
-    ? parallelismNames
-    : transformerParallelismNames.filter((name) => name !== 'pipefusion');
+  return model.blocks === undefined ? parallelismNames : transformerParallelismNames;
 }
 
 async function subjectOf(checkpoint: Checkpoint): Promise<PlanSubject> {

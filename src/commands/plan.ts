@@ -13,6 +13,7 @@ import { recommend } from '../planning/recommend.js';
 import { availableCpus } from '../runtime/cpus.js';
 import type { WeightsMode } from '../runtime/memory.js';
 import { integer, number, oneOf, repeated, side, text } from './parsers.js';
+import { pipeFusionWarmupSteps } from './pipefusion-options.js';
 import { type PlanReport, planLines, planReport } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
 import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
@@ -26,7 +27,6 @@ Examples:
   distri plan -n 8 --model ./sdxl --no_measure --json
   distri plan -n 4 --random_weights pixart-xl-2 --num_inference_steps 20 --no_measure`;
 
-const plannable = transformerParallelismNames.filter((name) => name !== 'pipefusion');
 const weightsModes = ['auto', 'shared', 'private'] as const;
 
 interface PlanOptions extends SubjectOptions {
@@ -39,6 +39,9 @@ interface PlanOptions extends SubjectOptions {
   readonly parallelism?: ParallelismName;
   readonly sync_mode: SyncMode;
   readonly warmup_steps: number;
+  /** Of pipefusion, which counts them differently. */
+  readonly pipefusion_warmup_steps: number;
+  readonly num_pipeline_patch?: number;
   readonly split_scheme: SplitScheme;
   readonly no_split_batch?: true;
   readonly no_measure?: true;
@@ -54,7 +57,8 @@ export function planCommand(interruption: AbortSignal): Command {
     )
     .addHelpText('after', examples);
   return addPlanOptions(command).action((_options, { optsWithGlobals }: Command) => {
-    const options = optsWithGlobals.call(command) as PlanOptions & { quiet?: true };
+    const given = optsWithGlobals.call(command) as PlanOptions & { quiet?: true };
+    const options = { ...given, pipefusion_warmup_steps: pipeFusionWarmupSteps(command, given) };
     return plan(options, new Terminal(options.quiet ? 'quiet' : 'normal'), interruption);
   });
 }
@@ -107,16 +111,25 @@ function addPlanOptions(command: Command): Command {
     )
     .optionsGroup('Parallelism:')
     .addOption(
-      new Option('--parallelism <name>', `only this one: ${plannable.join(', ')}`).argParser(
-        oneOf('--parallelism', plannable),
-      ),
+      new Option(
+        '--parallelism <name>',
+        `only this one: ${transformerParallelismNames.join(', ')}`,
+      ).argParser(oneOf('--parallelism', transformerParallelismNames)),
     )
     .addOption(
       new Option('--sync_mode <mode>', `what ranks exchange after the warm-up: ${syncModes.join(', ')}`)
         .argParser(oneOf('--sync_mode', syncModes))
         .default('corrected_async_gn'),
     )
-    .addOption(count('--warmup_steps <n>', 'n + 1 steps are synchronous', 0, 4))
+    .addOption(
+      count('--warmup_steps <n>', 'n + 1 steps are synchronous; with pipefusion n, by default 1', 0, 4),
+    )
+    .addOption(
+      new Option(
+        '--num_pipeline_patch <n>',
+        'pipefusion: patches that follow each other through the stages (default: as many as stages)',
+      ).argParser(integer('--num_pipeline_patch', 1)),
+    )
     .addOption(
       new Option('--split_scheme <name>', `how naive_patch cuts: ${splitSchemes.join(', ')}`)
         .argParser(oneOf('--split_scheme', splitSchemes))
@@ -149,6 +162,8 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
     syncMode,
     warmupSteps: options.warmup_steps,
     splitScheme: options.split_scheme,
+    pipelineWarmupSteps: options.pipefusion_warmup_steps,
+    pipelinePatches: options.num_pipeline_patch,
   };
   const made = await makePlan(
     {

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { launchedRanks } from './launched-ranks.js';
 import { pixArtFamily } from './model-family.js';
-import { addPipeFusionOptions, PIPEFUSION_WARMUP_STEPS } from './pipefusion-options.js';
+import { addPipeFusionOptions, pipeFusionWarmupSteps } from './pipefusion-options.js';
 import { runFamily } from './run-sdxl.js';
 import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
 import type { SdxlMeeting } from './sdxl-ranks.js';
@@ -37,16 +37,12 @@ export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeetin
   addTransformerOptions(command);
   return command.action(async (_options, { optsWithGlobals }: Command) => {
     const given = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
-    const options = { ...given, warmup_steps: warmupSteps(command, given) };
+    const pipefusion_warmup_steps = pipeFusionWarmupSteps(command, given);
+    const warmup_steps = given.parallelism === 'pipefusion' ? pipefusion_warmup_steps : given.warmup_steps;
+    const options = { ...given, warmup_steps, pipefusion_warmup_steps };
     const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
     const ranks = launchedRanks(command, meeting);
     const terminal = new Terminal(verbosity);
     await runFamily({ ...options, ...ranks }, { terminal, interruption, meeting, family: pixArtFamily });
   });
-}
-
-/** Strategies count them differently, so each has a default of its own. */
-function warmupSteps(command: Command, { parallelism, warmup_steps }: SdxlOptions): number {
-  const given = command.getOptionValueSource('warmup_steps') !== 'default';
-  return parallelism === 'pipefusion' && !given ? PIPEFUSION_WARMUP_STEPS : warmup_steps;
 }

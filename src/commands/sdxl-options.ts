@@ -57,6 +57,8 @@ export interface SdxlOptions extends PipeFusionOptions {
   readonly parallelism: ParallelismName | 'auto';
   readonly sync_mode: SyncMode;
   readonly warmup_steps: number;
+  /** What pipefusion's would be, of commands that know it. */
+  readonly pipefusion_warmup_steps?: number;
   readonly no_split_batch?: true;
   readonly split_scheme: SplitScheme;
   /** Of `run-pixart` only, as the next four. */

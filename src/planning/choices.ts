@@ -1,14 +1,20 @@
 import { createParallelism } from '../parallel/create.js';
-import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
+import type { ParallelismName, ParallelOptions, SequenceOptions } from '../pipelines/request.js';
 import { DistriError } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
-import { type PlannedImage, parallelismContext } from './rank-program.js';
+import { parallelismContext } from './rank-program.js';
+import type { PlannedImage } from './rank-work.js';
+import { planPipeline } from './stage-work.js';
 
 /** One way to draw a picture. */
 export interface Choice {
   readonly ranks: number;
   readonly parallelism: ParallelismName;
   readonly splitBatch: boolean;
+  /** Of `sequence`: the degrees, whose product is the number of ranks of an image. */
+  readonly sequence?: Required<SequenceOptions>;
+  /** Of `pipefusion`: stages times ranks of a stage are the ranks of an image. */
+  readonly pipeline?: { readonly stages: number; readonly sequence: number; readonly patches: number };
 }
 
 /** A choice with what follows from it, or with the reason why it can't be had. */
@@ -20,11 +26,15 @@ export type JudgedChoice = Choice &
 
 export type LegalChoice = Extract<JudgedChoice, { legal: true }>;
 
-export interface ChoiceOptions extends Omit<ParallelOptions, 'parallelism' | 'splitBatch'> {
+export interface ChoiceOptions extends Pick<ParallelOptions, 'syncMode' | 'warmupSteps' | 'splitScheme'> {
   readonly guided: boolean;
   /** Whether ways that split the guidance's batch are looked at. */
   readonly allowSplit: boolean;
   readonly parallelisms: readonly ParallelismName[];
+  /** Of pipefusion, which counts them differently; by default `warmupSteps`. */
+  readonly pipelineWarmupSteps?: number | undefined;
+  /** Of pipefusion; by default as many as stages. */
+  readonly pipelinePatches?: number | undefined;
 }
 
 /** All ways for these numbers of ranks, legal or not. One rank has one way. */
@@ -37,26 +47,67 @@ export function judgeChoices(
   return rankCounts.flatMap((ranks) => {
     if (ranks === 1) return [judge(image, { ranks, parallelism: 'patch', splitBatch: false }, options)];
     return options.parallelisms.flatMap((parallelism) =>
-      splits.map((splitBatch) => judge(image, { ranks, parallelism, splitBatch }, options)),
+      splits.flatMap((splitBatch) =>
+        waysOf({ ranks, parallelism, splitBatch }, options).map((choice) => judge(image, choice, options)),
+      ),
     );
   });
 }
 
-function judge(image: PlannedImage, choice: Choice, options: ChoiceOptions): JudgedChoice {
-  const { guided, syncMode, warmupSteps, splitScheme } = options;
+/** A choice with every pair of degrees that its strategy can have. */
+function waysOf(choice: Choice, { pipelinePatches }: ChoiceOptions): readonly Choice[] {
   const { ranks, parallelism, splitBatch } = choice;
+  const sharing = splitBatch ? ranks / 2 : ranks;
+  // Where the batch can't be split, that is all there is to say.
+  if (!Number.isInteger(sharing)) return [choice];
+  const divisors = Array.from({ length: sharing }, (_, index) => sharing - index).filter(
+    (degree) => sharing % degree === 0,
+  );
+  if (parallelism === 'sequence') {
+    return divisors.map((ulyssesDegree) => ({
+      ...choice,
+      sequence: { ulyssesDegree, ringDegree: sharing / ulyssesDegree },
+    }));
+  }
+  if (parallelism === 'pipefusion') {
+    const several = divisors.filter((stages) => stages > 1 || sharing === 1);
+    return several.map((stages) => ({
+      ...choice,
+      pipeline: { stages, sequence: sharing / stages, patches: pipelinePatches ?? stages },
+    }));
+  }
+  return [choice];
+}
+
+function judge(image: PlannedImage, choice: Choice, options: ChoiceOptions): JudgedChoice {
+  const { guided } = options;
+  const { ranks, splitBatch } = choice;
   if (splitBatch && !guided) return refused(choice, 'without guidance there is no batch to split');
   if (splitBatch && ranks % 2 === 1)
     return refused(choice, `${ranks} ranks can't be halved; an even number can`);
   const topology = planTopology({ worldSize: ranks, guided, splitBatch });
-  const parallel = { parallelism, splitBatch, syncMode, warmupSteps, splitScheme };
+  const parallel = parallelOptions(choice, options);
   try {
-    createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
+    check(image, topology, parallel);
     return { ...choice, legal: true, topology, options: parallel };
   } catch (error) {
     if (error instanceof DistriError) return refused(choice, error.message);
     throw error;
   }
+}
+
+function parallelOptions(choice: Choice, options: ChoiceOptions): ParallelOptions {
+  const { parallelism, splitBatch, sequence, pipeline } = choice;
+  const { syncMode, splitScheme } = options;
+  const pipelined = parallelism === 'pipefusion' ? options.pipelineWarmupSteps : undefined;
+  const warmupSteps = pipelined ?? options.warmupSteps;
+  return { parallelism, splitBatch, syncMode, warmupSteps, splitScheme, sequence, pipeline };
+}
+
+/** Refuses what the model or the size of the picture does not allow, as the ranks do. */
+function check(image: PlannedImage, topology: Topology, parallel: ParallelOptions): void {
+  if (parallel.parallelism === 'pipefusion' && image.model.blocks) planPipeline(image, topology, parallel);
+  else createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
 }
 
 function refused(choice: Choice, reason: string): JudgedChoice {

@@ -9,6 +9,8 @@ export const exchangeKinds = [
   'heads',
   'statistics',
   'partial_sums',
+  'hidden_states',
+  'latents',
   'output',
 ] as const;
 export type ExchangeKind = (typeof exchangeKinds)[number];
@@ -32,6 +34,8 @@ interface Context {
   readonly slotBytes: SlotBytes;
   readonly rank: number;
   readonly step: Step;
+  /** How many slots after an operation's own this run uses, see CachedAttention. */
+  readonly offset: number;
 }
 
 /** The exchanging operators, each as native/ops/README.md describes it. */
@@ -42,6 +46,7 @@ const rules: Readonly<Record<string, (context: Context) => readonly Exchange[]>>
   PatchGroupNormHalo: (context) => [...statistics(context), ...halo(context, 'halo_slot')],
   PatchAttention: keysAndValues,
   SequenceAttention: sequence,
+  CachedAttention: keysAndValuesOfPart,
   GatherBands: output,
   AllReduceSum: partialSums,
 };
@@ -52,9 +57,10 @@ export function exchangesOf(
   slotBytes: SlotBytes,
   rank: number,
   step: Step,
+  offset = 0,
 ): readonly Exchange[] {
   const rule = rules[operation.spec.op];
-  if (rule) return rule({ operation, slotBytes, rank, step });
+  if (rule) return rule({ operation, slotBytes, rank, step, offset });
   if (operation.spec.attributes?.slot) throw new Error(`no rule says what ${operation.spec.op} exchanges`);
   return [];
 }
@@ -81,6 +87,12 @@ function keysAndValues(context: Context): readonly Exchange[] {
   const peers = othersOf(context, 'peers');
   if (peers.length === 0) return [];
   return [exchange(context, 'keys_values', 'slot', peers, intOf(context, 'fresh') === 1)];
+}
+
+/** The ranks of a stage exchange what each has of a part; parts of different heights have slots of their own. */
+function keysAndValuesOfPart(context: Context): readonly Exchange[] {
+  const peers = othersOf(context, 'peers');
+  return peers.length === 0 ? [] : [exchange(context, 'keys_values', 'slot', peers, true)];
 }
 
 function output(context: Context): readonly Exchange[] {
@@ -148,13 +160,13 @@ function partialSums(context: Context): readonly Exchange[] {
 
 /** `fresh`: always of this step, so published at every step. */
 function exchange(
-  { operation, slotBytes, rank, step }: Context,
+  { operation, slotBytes, rank, step, offset }: Context,
   kind: ExchangeKind,
   slotName: string,
   peers: readonly number[],
   fresh: boolean,
 ): Exchange {
-  const slot = slotBytes[intAttribute(operation, slotName)] as readonly number[];
+  const slot = slotBytes[intAttribute(operation, slotName) + offset] as readonly number[];
   return {
     kind,
     published: fresh || step.publish ? (slot[rank] as number) : 0,

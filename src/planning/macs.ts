@@ -7,7 +7,8 @@ import {
   judgeChoices,
   type LegalChoice,
 } from './choices.js';
-import { type PlannedImage, RankProgram } from './rank-program.js';
+import { RankProgram } from './rank-program.js';
+import type { PlannedImage } from './rank-work.js';
 
 export type MacsByKind = Readonly<Record<ComputeKind, number>>;
 
@@ -44,14 +45,14 @@ export function profileMacs(
   };
 }
 
-function choiceMacs(image: PlannedImage, { topology, options, ...choice }: LegalChoice): ChoiceMacs {
-  const { ranks, parallelism, splitBatch } = choice;
+function choiceMacs(image: PlannedImage, legal: LegalChoice): ChoiceMacs {
+  const { topology, options, legal: _, ...choice } = legal;
   const ranksMacs = topology.roles.map((role) => {
     const program = RankProgram.build(image, topology, role, options);
     const { share, macs, macsOnce } = program;
     return { rank: role.rank, guidance: role.guidance, share, step: macs, once: macsOnce };
   });
-  return { ranks, parallelism, splitBatch, ranksMacs };
+  return { ...choice, ranksMacs };
 }
 
 /** Of all kinds together. */

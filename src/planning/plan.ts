@@ -1,4 +1,5 @@
 import type { ComputeKind } from '../graph/cost.js';
+import type { ParallelOptions } from '../pipelines/request.js';
 import type { WeightsMode } from '../runtime/memory.js';
 import { planWeights } from '../runtime/memory.js';
 import type { GuidancePart } from '../runtime/topology.js';
@@ -10,9 +11,12 @@ import {
   type LegalChoice,
 } from './choices.js';
 import { type ExchangeKind, exchangeKinds } from './exchanges.js';
+import { predictPipeline } from './pipeline-prediction.js';
 import { Predictor } from './predict.js';
 import type { MachineProfile, ProfileSetting } from './profile.js';
-import { type PlannedImage, type PlannedStep, RankProgram } from './rank-program.js';
+import { RankProgram } from './rank-program.js';
+import type { PlannedImage, PlannedStep } from './rank-work.js';
+import { StageWork } from './stage-work.js';
 
 /** What is exchanged in a step for one kind of layer; means where steps alternate. */
 export interface ExchangeTotal {
@@ -41,6 +45,8 @@ export interface MemoryPlan {
   readonly sharedWeights: number;
   readonly privateWeights: number;
   readonly activations: number;
+  /** Keys and values of the whole picture, which pipefusion keeps from step to step. */
+  readonly kept: number;
   readonly exchange: number;
 }
 
@@ -57,6 +63,8 @@ export interface Prediction {
 export type PlannedChoice = Choice & {
   readonly threads: number;
   readonly weights: WeightsMode;
+  /** Steps of the warm-up, in which nothing is stale. */
+  readonly synchronousSteps: number;
   readonly ranksPlan: readonly RankPlan[];
   readonly prediction: Prediction | undefined;
 };
@@ -92,16 +100,22 @@ async function planChoice(
   request: PlanRequest,
   profiler: Profiler,
 ): Promise<PlannedChoice> {
-  const { ranks, parallelism, splitBatch, topology, options } = choice;
+  const { topology, options, legal: _, ...way } = choice;
+  const { ranks } = way;
   const programs = topology.roles.map((role) => RankProgram.build(request.image, topology, role, options));
   const weights = chooseWeights(request.weights, programs);
   const threads = request.threads(ranks);
   const profile = await profiler?.({ ranks, threads, weights });
   return {
-    ...{ ranks, parallelism, splitBatch, threads, weights },
+    ...way,
+    ...{ threads, weights, synchronousSteps: synchronousStepsOf(options, request.steps) },
     ranksPlan: programs.map((program) => planRank(program, weights)),
-    prediction: profile && predict(programs, new Predictor(profile), request.steps, options.warmupSteps),
+    prediction: profile && predict(programs, new Predictor(profile), request.steps, options),
   };
+}
+
+function synchronousStepsOf({ parallelism, warmupSteps }: ParallelOptions, steps: number): number {
+  return Math.min(parallelism === 'pipefusion' ? warmupSteps : warmupSteps + 1, steps);
 }
 
 function chooseWeights(asked: WeightsMode | 'auto', programs: readonly RankProgram[]): WeightsMode {
@@ -110,15 +124,16 @@ function chooseWeights(asked: WeightsMode | 'auto', programs: readonly RankProgr
 }
 
 function planRank(program: RankProgram, weights: WeightsMode): RankPlan {
-  const { role, share, macs, weightBytes, slicedWeightBytes, activationBytes, exchangeBytes } = program;
+  const { role, share, macs, weightBytes, slicedWeightBytes } = program;
   const privateWeights = weights === 'private' ? weightBytes : slicedWeightBytes;
   return {
     ...{ rank: role.rank, guidance: role.guidance, share, macs },
     memory: {
       sharedWeights: weightBytes - privateWeights,
       privateWeights,
-      activations: activationBytes,
-      exchange: exchangeBytes,
+      activations: program.activationBytes,
+      kept: program.keptBytes,
+      exchange: program.exchangeBytes,
     },
     synchronous: totals(program.synchronousSteps()),
     steady: totals(program.steadySteps()),
@@ -139,12 +154,24 @@ function totals(steps: readonly PlannedStep[]): ExchangeTotal[] {
   });
 }
 
-/** A step takes as long as that of its slowest rank: all meet at its end. */
 function predict(
   programs: readonly RankProgram[],
   predictor: Predictor,
   steps: number,
-  warmupSteps: number,
+  options: ParallelOptions,
+): Prediction {
+  const stages = programs.flatMap(({ work }) => (work instanceof StageWork ? [work] : []));
+  return stages.length > 0
+    ? predictPipeline(stages, predictor, steps, options.warmupSteps)
+    : predictLayers(programs, predictor, steps, synchronousStepsOf(options, steps));
+}
+
+/** A step takes as long as that of its slowest rank: all meet at its end. */
+function predictLayers(
+  programs: readonly RankProgram[],
+  predictor: Predictor,
+  steps: number,
+  synchronous: number,
 ): Prediction {
   const slowest = (stepsOf: (program: RankProgram) => readonly PlannedStep[]) =>
     Math.max(
@@ -155,7 +182,6 @@ function predict(
     );
   const synchronousStep = slowest((program) => program.synchronousSteps());
   const step = slowest((program) => program.steadySteps());
-  const synchronous = Math.min(warmupSteps + 1, steps);
   return { synchronousStep, step, picture: synchronous * synchronousStep + (steps - synchronous) * step };
 }
 

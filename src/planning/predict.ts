@@ -1,7 +1,7 @@
 import { type ComputeKind, computeKinds, type OperationCost } from '../graph/cost.js';
 import type { Exchange } from './exchanges.js';
 import type { MachineProfile } from './profile.js';
-import type { PlannedStep } from './rank-program.js';
+import type { PlannedStep } from './rank-work.js';
 
 /** Seconds that an amount of work takes, as it was measured. */
 interface Point {

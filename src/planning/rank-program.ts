@@ -1,51 +1,31 @@
 import { WeightPlan } from '../checkpoint/random-weights.js';
-import {
-  byteLength,
-  type ComputeKind,
-  computeKinds,
-  macsByKind,
-  type OperationCost,
-  operationCost,
-} from '../graph/cost.js';
-import type { Graph, Operation } from '../graph/graph.js';
+import { byteLength, type ComputeKind, computeKinds, macsByKind, operationCost } from '../graph/cost.js';
+import type { Graph } from '../graph/graph.js';
 import { peakActivationBytes } from '../graph/liveness.js';
 import { createParallelism } from '../parallel/create.js';
 import type { Parallelism, ParallelismContext } from '../parallel/parallelism.js';
-import { batchSize } from '../pipelines/conditioning.js';
+import type { SlotTable } from '../parallel/slots.js';
 import { buildNoiseModel } from '../pipelines/denoiser.js';
-import type { NoiseModel } from '../pipelines/noise-model.js';
 import type { ParallelOptions } from '../pipelines/request.js';
 import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount } from '../tensor/tensor.js';
-import { type Exchange, exchangesOf } from './exchanges.js';
+import { exchangesOf } from './exchanges.js';
+import {
+  type PlannedImage,
+  type PlannedStep,
+  plannedShape,
+  type RankWork,
+  stepOperations,
+} from './rank-work.js';
+import { StageWork } from './stage-work.js';
 
-/** What is drawn, as far as it decides what ranks do. */
-export interface PlannedImage {
-  readonly model: NoiseModel;
-  /** Of the latents. */
-  readonly rows: number;
-  readonly columns: number;
-  readonly textTokens: number;
-  readonly images: number;
-}
-
-/** One step of one rank. */
-export interface PlannedStep {
-  readonly costs: readonly OperationCost[];
-  readonly exchanges: readonly Exchange[];
-}
-
-/** How many steps after the warm-up are looked at: strategies may alternate between two graphs. */
-const STEADY_STEPS = 2;
 const BYTES_PER_FLOAT = 4;
 
 /** What a rank runs, built as the rank builds it but for the weights, of which only names and shapes are needed. */
 export class RankProgram {
   private constructor(
     readonly role: RankRole,
-    private readonly parallelism: Parallelism,
-    private readonly options: ParallelOptions,
-    private readonly graphs: readonly Graph[],
+    readonly work: RankWork,
   ) {}
 
   static build(
@@ -54,40 +34,37 @@ export class RankProgram {
     role: RankRole,
     options: ParallelOptions,
   ): RankProgram {
-    const parallelism = createParallelism(parallelismContext(image, topology, role, options));
-    const { rows, columns, textTokens, model } = image;
-    const shape = { batch: batchSize(image.images, topology), rows, columns, textTokens };
-    const built = buildNoiseModel(model, parallelism, new WeightPlan(), shape);
-    return new RankProgram(
-      role,
-      parallelism,
-      options,
-      built.map(({ graph }) => graph),
-    );
+    const Work = options.parallelism === 'pipefusion' ? StageWork : LayersWork;
+    return new RankProgram(role, new Work(image, topology, role, options));
   }
 
   /** The part of the image that it computes, for people. */
   get share(): string {
-    return this.parallelism.describe(this.role);
+    return this.work.share;
   }
 
   /** Bytes of weights that it reads. */
   get weightBytes(): number {
-    return sum((this.graphs[0]?.weights ?? []).map(byteLength));
+    return sum((this.work.graphs[0]?.weights ?? []).map(byteLength));
   }
 
   /** Bytes of weights that can't be used where they lie in their file. */
   get slicedWeightBytes(): number {
-    return BYTES_PER_FLOAT * sum((this.graphs[0]?.slices ?? []).map(({ shape }) => elementCount(shape)));
+    return BYTES_PER_FLOAT * sum((this.work.graphs[0]?.slices ?? []).map(({ shape }) => elementCount(shape)));
   }
 
   get activationBytes(): number {
-    return Math.max(...this.graphs.map(peakActivationBytes));
+    return Math.max(...this.work.graphs.map(peakActivationBytes));
+  }
+
+  /** Bytes that it keeps from step to step for itself. */
+  get keptBytes(): number {
+    return this.work.keptBytes;
   }
 
   /** Bytes of its segment of shared memory: every slot is there for two ticks. */
   get exchangeBytes(): number {
-    return 2 * this.parallelism.slots.total(this.role.rank);
+    return 2 * this.work.slots.total(this.role.rank);
   }
 
   /** Multiply-accumulates of a step by kind of layer, the mean of alternating graphs. */
@@ -104,7 +81,7 @@ export class RankProgram {
 
   /** Multiply-accumulates of what does not depend on the step and is computed once per image: keys and values of the text. */
   get macsOnce(): Readonly<Record<ComputeKind, number>> {
-    return macsByKind((this.graphs[0]?.operations ?? []).filter(({ phase }) => phase === 'image'));
+    return macsByKind((this.work.graphs[0]?.operations ?? []).filter(({ phase }) => phase === 'image'));
   }
 
   /** The first step, in which everything exchanged is of the same step. */
@@ -114,23 +91,52 @@ export class RankProgram {
 
   /** The steps after the warm-up. */
   steadySteps(): readonly PlannedStep[] {
-    return this.steps(this.options.warmupSteps + 1);
+    return this.steps(this.work.firstSteady);
   }
 
   private steps(first: number): PlannedStep[] {
-    return Array.from({ length: Math.min(STEADY_STEPS, this.graphs.length) }, (_, index) =>
-      this.step(first + index),
-    );
+    return Array.from({ length: this.work.period }, (_, index) => this.step(first + index));
   }
 
   /** Step `call` of an image. */
   step(call: number): PlannedStep {
-    const step = this.parallelism.step(call, 0);
-    const operations = stepOperations(this.graphs[this.parallelism.variantOf(call)] as Graph);
-    const { bytes } = this.parallelism.slots;
+    return this.work.step(call);
+  }
+}
+
+/** The whole model on a rank's part of the picture. As Denoiser runs it. */
+class LayersWork implements RankWork {
+  readonly share: string;
+  readonly graphs: readonly Graph[];
+  readonly slots: SlotTable;
+  readonly keptBytes = 0;
+  readonly firstSteady: number;
+  readonly #parallelism: Parallelism;
+  readonly #rank: number;
+
+  constructor(image: PlannedImage, topology: Topology, role: RankRole, options: ParallelOptions) {
+    const parallelism = createParallelism(parallelismContext(image, topology, role, options));
+    const built = buildNoiseModel(image.model, parallelism, new WeightPlan(), plannedShape(image, topology));
+    this.share = parallelism.describe(role);
+    this.graphs = built.map(({ graph }) => graph);
+    this.slots = parallelism.slots;
+    this.firstSteady = options.warmupSteps + 1;
+    this.#parallelism = parallelism;
+    this.#rank = role.rank;
+  }
+
+  /** Strategies may alternate between two graphs. */
+  get period(): number {
+    return Math.min(2, this.graphs.length);
+  }
+
+  step(call: number): PlannedStep {
+    const step = this.#parallelism.step(call, 0);
+    const operations = stepOperations(this.graphs[this.#parallelism.variantOf(call)] as Graph);
+    const { bytes } = this.slots;
     return {
       costs: operations.map(operationCost),
-      exchanges: operations.flatMap((operation) => exchangesOf(operation, bytes, this.role.rank, step)),
+      exchanges: operations.flatMap((operation) => exchangesOf(operation, bytes, this.#rank, step)),
     };
   }
 }
@@ -143,10 +149,6 @@ export function parallelismContext(
 ): ParallelismContext {
   const { halvings, blocks } = model;
   return { topology, role, options, rows, columns, halvings, patchSize: blocks?.patchSize };
-}
-
-function stepOperations(graph: Graph): readonly Operation[] {
-  return graph.operations.filter(({ phase }) => phase === 'step');
 }
 
 function sum(values: readonly number[]): number {

@@ -35,6 +35,7 @@ export function isExact(choice: PlannedChoice, syncMode: SyncMode): boolean {
   return (
     patches(choice) === 1 ||
     choice.parallelism === 'tensor' ||
+    choice.parallelism === 'sequence' ||
     (choice.parallelism === 'patch' && syncMode === 'full_sync')
   );
 }

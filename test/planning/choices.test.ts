@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readArchitecture } from '../../src/commands/architectures.js';
+import { choiceText } from '../../src/commands/plan-output.js';
+import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { unetModel } from '../../src/pipelines/noise-model.js';
-import { parallelismNames } from '../../src/pipelines/request.js';
+import { pixArtModel, unetModel } from '../../src/pipelines/noise-model.js';
+import { type ParallelismName, parallelismNames } from '../../src/pipelines/request.js';
 import { comparedRankCounts, judgeChoices } from '../../src/planning/choices.js';
 
 const unet = readUNet2DConditionConfig(await readArchitecture('tiny-shapes'));
@@ -68,6 +70,73 @@ test('reasons say what would work', () => {
   assert.match(judged(3, 32, 32).refused['patch split'] ?? '', /3 ranks can't be halved; an even number can/);
   assert.match(judged(9, 32, 32).refused['patch whole'] ?? '', /smallest level has 8 rows; at most 8/);
   assert.match(judged(34, 32, 32).refused['naive_patch whole'] ?? '', /at most 32/);
+});
+
+const pixArt = pixArtModel(
+  readPixArtTransformer2DConfig(await readArchitecture('pixart-xl-2', 'PixArtTransformer2DModel')),
+);
+
+/** Texts of the ways of a transformer that `--parallelism` allows, and the reasons of those that are not possible. */
+function judgedTransformer(ranks: number, rows: number, parallelisms: readonly ParallelismName[]) {
+  const image = { model: pixArt, rows, columns: 64, textTokens: 120, images: 1 };
+  const choices = judgeChoices(image, [ranks], {
+    guided: true,
+    allowSplit: true,
+    parallelisms,
+    syncMode: 'corrected_async_gn',
+    warmupSteps: 4,
+    splitScheme: 'alternate',
+  });
+  return {
+    legal: choices.filter(({ legal }) => legal).map(choiceText),
+    refused: choices.flatMap((choice) => (choice.legal ? [] : [`${choiceText(choice)}: ${choice.reason}`])),
+  };
+}
+
+test('sequence has a way for every pair of degrees, with the batch split and whole', () => {
+  assert.deepEqual(judgedTransformer(6, 64, ['sequence']), {
+    legal: [
+      '6 ranks, sequence ulysses 3 x ring 1, split batch',
+      '6 ranks, sequence ulysses 1 x ring 3, split batch',
+      '6 ranks, sequence ulysses 6 x ring 1, whole batch',
+      '6 ranks, sequence ulysses 3 x ring 2, whole batch',
+      '6 ranks, sequence ulysses 2 x ring 3, whole batch',
+      '6 ranks, sequence ulysses 1 x ring 6, whole batch',
+    ],
+    refused: [],
+  });
+});
+
+test('pipefusion has a way for every number of ranks of a stage, and says what is not possible', () => {
+  assert.deepEqual(judgedTransformer(4, 64, ['pipefusion']).legal, [
+    '4 ranks, pipefusion 2 stages, 2 patches, split batch',
+    '4 ranks, pipefusion 4 stages, 4 patches, whole batch',
+    '4 ranks, pipefusion 2 stages x 2 ranks, 2 patches, whole batch',
+  ]);
+  // 28 layers; 16 rows of latents are 8 rows of patches.
+  const { refused } = judgedTransformer(29, 16, ['pipefusion']);
+  assert.deepEqual(refused, [
+    "29 ranks, pipefusion, split batch: 29 ranks can't be halved; an even number can",
+    '29 ranks, pipefusion 29 stages, 29 patches, whole batch: 29 pipeline patches are too many for 8 rows of patches; at most 8 would work',
+  ]);
+  assert.match(
+    judgedTransformer(29, 64, ['pipefusion']).refused[1] ?? '',
+    /29 stages are too many for 28 layers; at most 28/,
+  );
+});
+
+test('a UNet has neither tokens nor blocks to divide', () => {
+  const image = { model: unetModel(unet), rows: 32, columns: 32, textTokens: 77, images: 1 };
+  const [sequence, pipeline] = judgeChoices(image, [3], {
+    guided: true,
+    allowSplit: false,
+    parallelisms: ['sequence', 'pipefusion'],
+    syncMode: 'corrected_async_gn',
+    warmupSteps: 4,
+    splitScheme: 'alternate',
+  }).filter(({ legal }) => !legal);
+  for (const choice of [sequence, pipeline])
+    assert.match(choice && !choice.legal ? choice.reason : '', /this model is a UNet; patch would work/);
 });
 
 test('compared are one rank, powers of two and what was asked for', () => {

@@ -6,7 +6,7 @@ import { loadAddon } from '../../src/native/load.js';
 import { guidanceRows, repeatRows, tileRows } from '../../src/pipelines/conditioning.js';
 import type { LatentLoop } from '../../src/pipelines/denoising-loop.js';
 import { loadLoop } from '../../src/pipelines/load-loop.js';
-import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
+import type { GenerationRequest, ParallelOptions, ProgressListener } from '../../src/pipelines/request.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -26,6 +26,13 @@ export interface DenoisingJob {
 /** What a rank has to say of a job. */
 export interface DenoisingReport {
   readonly bytesPublished: number;
+  /** Of each step of the last time. */
+  readonly steps: readonly StepBytes[];
+}
+
+export interface StepBytes {
+  readonly published: number;
+  readonly fetched: number;
 }
 
 const TEXT_TOKENS = 120;
@@ -48,19 +55,35 @@ serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
     textTokens: TEXT_TOKENS,
   });
   let bytesPublished = 0;
+  let steps: StepBytes[] = [];
   for (let time = 0; time < job.times; time++) {
     const trace: Record<string, Tensor> = {};
     await loop.begin(await readConditioning(job, loop));
-    const before = loop.communicator?.statistics().bytesPublished ?? 0;
-    const latents = await loop.run(request, listener, (name, make) => {
+    const before = exchanged(loop);
+    const totals = [before];
+    const counting: ProgressListener = {
+      phase: (name, event) => listener.phase(name, event),
+      step: () => totals.push(exchanged(loop)),
+    };
+    const latents = await loop.run(request, counting, (name, make) => {
       trace[name] = make();
     });
-    bytesPublished = (loop.communicator?.statistics().bytesPublished ?? 0) - before;
+    bytesPublished = exchanged(loop).published - before.published;
+    steps = totals.slice(1).map((total, index) => difference(total, totals[index] as StepBytes));
     if (ranks.rank === 0) await writeSafetensors(job.trace, { ...trace, final_latents: latents });
   }
   loop.release();
-  return { bytesPublished };
+  return { bytesPublished, steps };
 });
+
+function exchanged({ communicator }: LatentLoop): StepBytes {
+  const { bytesPublished = 0, bytesFetched = 0 } = communicator?.statistics() ?? {};
+  return { published: bytesPublished, fetched: bytesFetched };
+}
+
+function difference(after: StepBytes, before: StepBytes): StepBytes {
+  return { published: after.published - before.published, fetched: after.fetched - before.fetched };
+}
 
 async function readConditioning(job: DenoisingJob, loop: LatentLoop): Promise<Record<string, Tensor>> {
   const file = await SafetensorsFile.open(job.conditioning);

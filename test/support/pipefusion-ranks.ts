@@ -13,7 +13,7 @@ import type {
 import { RankGroup } from '../../src/runtime/launcher.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { tinyPixArt } from './golden-dit.js';
-import type { DenoisingJob, DenoisingReport } from './pipefusion-rank.js';
+import type { DenoisingJob, DenoisingReport, StepBytes } from './pipefusion-rank.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url));
 const folder = join(process.env.DISTRI_GOLDEN_DIT ?? kept, 'pipefusion');
@@ -121,13 +121,13 @@ export class DenoisingRanks {
     return new DenoisingRanks(group, await mkdtemp(join(tmpdir(), 'distri-pipefusion-')));
   }
 
-  /** The trace of the last of `times` runs, and what each rank published in it. */
+  /** The trace of the last of `times` runs, and what each rank published in it, together and, with what it read, in each step. */
   async draw(
     golden: PipeFusionCase,
     parallel: ParallelOptions,
     times = 1,
     request = pipeFusionRequest(golden),
-  ): Promise<{ trace: Trace; published: readonly number[] }> {
+  ): Promise<{ trace: Trace; published: readonly number[]; steps: readonly (readonly StepBytes[])[] }> {
     const trace = join(this.folder, `${this.#count++}.safetensors`);
     const reports = await this.group.run(
       {
@@ -144,6 +144,7 @@ export class DenoisingRanks {
     return {
       trace: await readAll(trace),
       published: reports.map(({ bytesPublished }) => bytesPublished),
+      steps: reports.map(({ steps }) => steps),
     };
   }
 

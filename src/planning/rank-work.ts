@@ -1,0 +1,52 @@
+import type { OperationCost } from '../graph/cost.js';
+import type { Graph, Operation } from '../graph/graph.js';
+import type { SlotTable } from '../parallel/slots.js';
+import { batchSize } from '../pipelines/conditioning.js';
+import type { LatentShape, NoiseModel } from '../pipelines/noise-model.js';
+import type { Topology } from '../runtime/topology.js';
+import type { Exchange } from './exchanges.js';
+
+/** What is drawn, as far as it decides what ranks do. */
+export interface PlannedImage {
+  readonly model: NoiseModel;
+  /** Of the latents. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly textTokens: number;
+  readonly images: number;
+}
+
+/** One step of one rank, or a part of one. */
+export interface PlannedStep {
+  readonly costs: readonly OperationCost[];
+  readonly exchanges: readonly Exchange[];
+}
+
+/** What a rank runs in the steps of a picture. */
+export interface RankWork {
+  /** The part of an image that it computes, for people. */
+  readonly share: string;
+  /** Every one has all weights of the rank. */
+  readonly graphs: readonly Graph[];
+  readonly slots: SlotTable;
+  /** Bytes that are kept from step to step outside the slots. */
+  readonly keptBytes: number;
+  /** The first step that is as those after it. */
+  readonly firstSteady: number;
+  /** Steps after which such steps repeat. */
+  readonly period: number;
+  /** Step `call` of a picture. */
+  step(call: number): PlannedStep;
+}
+
+/** The latents as one rank has them. */
+export function plannedShape(
+  { images, rows, columns, textTokens }: PlannedImage,
+  topology: Topology,
+): LatentShape {
+  return { batch: batchSize(images, topology), rows, columns, textTokens };
+}
+
+export function stepOperations(graph: Graph): readonly Operation[] {
+  return graph.operations.filter(({ phase }) => phase === 'step');
+}
