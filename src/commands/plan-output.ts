@@ -3,6 +3,7 @@ import type { Choice } from '../planning/choices.js';
 import type { ExchangeKind } from '../planning/exchanges.js';
 import type { ExchangeTotal, Plan, PlannedChoice, RankPlan } from '../planning/plan.js';
 import { type Recommendation, secondsText } from '../planning/recommend.js';
+import type { PlannedVae } from '../planning/vae-ranks.js';
 import { bytesText, table } from './table.js';
 
 /** What the plan is for. */
@@ -23,23 +24,35 @@ export interface PlanReport {
   readonly refused: Plan['refused'];
   /** Index in `choices` and why; undefined where nothing was measured. */
   readonly recommended: { readonly index: number; readonly reason: string } | undefined;
+  /** How the ranks of the recommended choice or else the last one decode the picture; undefined without a VAE. */
+  readonly vae: PlannedVae | undefined;
 }
 
 export function planReport(
   picture: PlanPicture,
   { choices, refused }: Plan,
   recommendation: Recommendation | undefined,
+  planDecoding: (ranks: number) => PlannedVae | undefined,
 ): PlanReport {
   const recommended = recommendation && {
     index: choices.indexOf(recommendation.choice),
     reason: recommendation.reason,
   };
-  return { picture, choices, refused, recommended };
+  const shown = shownChoice(choices, recommended?.index);
+  return { picture, choices, refused, recommended, vae: shown && planDecoding(shown.ranks) };
 }
 
-export function planLines({ picture, choices, refused, recommended }: PlanReport): string[] {
+/** The one whose ranks are described. */
+function shownChoice(
+  choices: readonly PlannedChoice[],
+  recommended: number | undefined,
+): PlannedChoice | undefined {
+  return choices[recommended ?? choices.length - 1];
+}
+
+export function planLines({ picture, choices, refused, recommended, vae }: PlanReport): string[] {
   const { model, width, height, guided, steps, syncMode, warmupSteps } = picture;
-  const shown = choices[recommended?.index ?? choices.length - 1];
+  const shown = shownChoice(choices, recommended?.index);
   return [
     `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance; ${syncMode}, ${warmupSteps + 1} warm-up steps${pipelineText(choices)}`,
     '',
@@ -48,6 +61,7 @@ export function planLines({ picture, choices, refused, recommended }: PlanReport
     ...refusedLines(refused),
     ...(recommended ? [`best: ${choiceText(choices[recommended.index])}: ${recommended.reason}`, ''] : []),
     ...(shown ? detailLines(shown) : []),
+    ...(vae ? vaeLines(vae) : []),
   ];
 }
 
@@ -142,6 +156,18 @@ function rankLines(rank: RankPlan): string[] {
     `  rank ${rank.rank}: ${guidanceTexts[rank.guidance]}, ${rank.share}`,
     `    ${macsText(total)} a step (${kinds.join(', ')})`,
     `    ${memory.join(', ')}`,
+  ];
+}
+
+function vaeLines({ mode, tilePixels, ranks }: PlannedVae): string[] {
+  const tiles = tilePixels === undefined ? '' : `tiles of ${tilePixels} px, `;
+  const who = ranks.length === 1 ? 'all on one rank' : `bands of rows on ${ranks.length} ranks`;
+  return [
+    `  VAE (--vae ${mode}): ${tiles}${who}`,
+    ...ranks.map(
+      ({ rank, share, activations, exchange }) =>
+        `    rank ${rank}: ${share}, about ${bytesText(activations)} of activations, ${bytesText(exchange)} of exchange buffers`,
+    ),
   ];
 }
 

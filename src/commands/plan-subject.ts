@@ -1,6 +1,10 @@
 import { basename, resolve } from 'node:path';
-import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
-import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import {
+  type AutoencoderKLConfig,
+  readAutoencoderKLConfig,
+  vaeScaleFactor,
+} from '../models/autoencoder-kl.js';
 import { readCLIPTextConfig } from '../models/clip-text.js';
 import { readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
 import { readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
@@ -20,6 +24,8 @@ export interface PlanSubject {
   /** Pixels per latent. */
   readonly factor: number;
   readonly textTokens: number;
+  /** Undefined for architectures without one. */
+  readonly vae?: AutoencoderKLConfig;
 }
 
 export interface SubjectOptions {
@@ -42,7 +48,7 @@ export async function openSubject(options: SubjectOptions): Promise<PlanSubject 
   const model = options.pretrained_model_name_or_path ?? embeddedModel;
   const checkpoint = await openCheckpoint(model, { variant, revision });
   const local = model === embeddedModel || /^[./]/.test(model);
-  return { name: local ? basename(resolve(model)) : model, ...(await subjectOf(checkpoint)) };
+  return { name: local ? basename(resolve(model)) : model, ...(await checkpointSubject(checkpoint)) };
 }
 
 /** Ways to share a picture of this model. */
@@ -50,17 +56,24 @@ export function plannedParallelisms({ model }: PlanSubject): readonly Parallelis
   return model.blocks === undefined ? parallelismNames : transformerParallelismNames;
 }
 
-async function subjectOf(checkpoint: Checkpoint): Promise<PlanSubject> {
-  if (checkpoint.pipelineClass !== 'PixArtAlphaPipeline') {
-    requirePipelineClass(checkpoint, 'StableDiffusionXLPipeline');
-    return checkpointSubject(checkpoint);
-  }
+/** Of the checkpoint of any pipeline that distri runs. */
+export async function checkpointSubject(
+  checkpoint: Pick<Checkpoint, 'config' | 'pipelineClass'>,
+): Promise<PlanSubject> {
+  return checkpoint.pipelineClass === 'PixArtAlphaPipeline'
+    ? pixArtSubject(checkpoint)
+    : unetSubject(checkpoint);
+}
+
+async function pixArtSubject(checkpoint: Pick<Checkpoint, 'config'>): Promise<PlanSubject> {
   const config = readPixArtTransformer2DConfig(await checkpoint.config('transformer'));
+  const vae = readAutoencoderKLConfig(await checkpoint.config('vae'));
   return {
     model: pixArtModel(config),
     sampleSize: config.sampleSize,
-    factor: vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae'))),
+    factor: vaeScaleFactor(vae),
     textTokens: CAPTION_TOKENS,
+    vae,
   };
 }
 
@@ -78,12 +91,14 @@ export async function architectureSubject(name: string): Promise<PlanSubject> {
   return { model: unetModel(unet), sampleSize, factor: SDXL_FACTOR, textTokens: SDXL_TOKENS };
 }
 
-export async function checkpointSubject(checkpoint: Pick<Checkpoint, 'config'>): Promise<PlanSubject> {
+async function unetSubject(checkpoint: Pick<Checkpoint, 'config'>): Promise<PlanSubject> {
   const unet = readUNet2DConditionConfig(await checkpoint.config('unet'));
+  const vae = readAutoencoderKLConfig(await checkpoint.config('vae'));
   return {
     model: unetModel(unet),
     sampleSize: unet.sampleSize,
-    factor: vaeScaleFactor(readAutoencoderKLConfig(await checkpoint.config('vae'))),
+    factor: vaeScaleFactor(vae),
+    vae,
     textTokens: readCLIPTextConfig('text_encoder', await checkpoint.config('text_encoder')).maxPositions,
   };
 }

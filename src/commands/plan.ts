@@ -7,9 +7,11 @@ import {
   syncModes,
   transformerParallelismNames,
 } from '../pipelines/request.js';
+import type { VaeMode } from '../pipelines/vae-plan.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { makePlan } from '../planning/plan.js';
 import { recommend } from '../planning/recommend.js';
+import { planVaeRanks } from '../planning/vae-ranks.js';
 import { availableCpus } from '../runtime/cpus.js';
 import type { WeightsMode } from '../runtime/memory.js';
 import { integer, number, oneOf, repeated, side, text } from './parsers.js';
@@ -18,6 +20,7 @@ import { type PlanReport, planLines, planReport } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
 import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
 import { Terminal } from './terminal.js';
+import { vaeOption } from './vae-options.js';
 
 const examples = `
 Examples:
@@ -25,6 +28,7 @@ Examples:
   distri plan -n 4 --no_split_batch --sync_mode full_sync
   distri plan -n 2 --random_weights sdxl-mid --image_size 1024
   distri plan -n 8 --model ./sdxl --no_measure --json
+  distri plan -n 4 --model ./stable-diffusion-v1-5 --vae tiled
   distri plan -n 4 --random_weights pixart-xl-2 --num_inference_steps 20 --no_measure`;
 
 const weightsModes = ['auto', 'shared', 'private'] as const;
@@ -44,6 +48,7 @@ interface PlanOptions extends SubjectOptions {
   readonly num_pipeline_patch?: number;
   readonly split_scheme: SplitScheme;
   readonly no_split_batch?: true;
+  readonly vae: VaeMode;
   readonly no_measure?: true;
   readonly remeasure?: true;
   readonly json?: true;
@@ -138,6 +143,7 @@ function addPlanOptions(command: Command): Command {
     .addOption(
       new Option('--no_split_batch', 'only ways in which every rank computes both images of the guidance'),
     )
+    .addOption(vaeOption())
     .optionsGroup('Prediction:')
     .addOption(new Option('--no_measure', 'no predictions: measure nothing'))
     .addOption(
@@ -188,7 +194,11 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
     syncMode,
     warmupSteps: options.warmup_steps,
   };
-  const report = planReport(picture, made, recommendation);
+  const { vae: config } = subject;
+  const size = { rows: picture.height, columns: picture.width };
+  const planDecoding = (worldSize: number) =>
+    config && planVaeRanks(options.vae, { config, size, worldSize });
+  const report = planReport(picture, made, recommendation, planDecoding);
   print(report, terminal, options.json === true);
 }
 

@@ -1,14 +1,14 @@
 import { Command, Option } from 'commander';
 import {
   type ParallelismName,
-  parallelismNames,
   type SplitScheme,
   splitSchemes,
+  transformerParallelismNames,
 } from '../pipelines/request.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { profileMacs } from '../planning/macs.js';
 import { integer, number, oneOf, repeated, side, text } from './parsers.js';
-import { openSubject, plannedImage, type SubjectOptions } from './plan-subject.js';
+import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
 import { macsLines, macsReport } from './profile-macs-output.js';
 import { Terminal } from './terminal.js';
 
@@ -77,9 +77,10 @@ export function profileMacsCommand(): Command {
         .default(8),
     )
     .addOption(
-      new Option('--parallelism <name>', `only this one: ${parallelismNames.join(', ')}`).argParser(
-        oneOf('--parallelism', parallelismNames),
-      ),
+      new Option(
+        '--parallelism <name>',
+        `only this one: ${transformerParallelismNames.join(', ')}`,
+      ).argParser(oneOf('--parallelism', transformerParallelismNames)),
     )
     .addOption(
       new Option('--split_scheme <name>', `how naive_patch cuts: ${splitSchemes.join(', ')}`)
@@ -100,7 +101,7 @@ async function profile(options: ProfileOptions): Promise<void> {
   const counted = profileMacs(image, comparedRankCounts(options.nproc_per_node), {
     guided,
     allowSplit: options.no_split_batch !== true,
-    parallelisms: options.parallelism === undefined ? parallelismNames : [options.parallelism],
+    parallelisms: options.parallelism === undefined ? plannedParallelisms(subject) : [options.parallelism],
     splitScheme: options.split_scheme,
     // What is exchanged changes no multiply-accumulate.
     syncMode: 'corrected_async_gn',

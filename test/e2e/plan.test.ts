@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
 import type { PlanReport } from '../../src/commands/plan-output.js';
+import type { RankPlan } from '../../src/planning/plan.js';
+import { tinySd15 } from '../support/golden.js';
+import { tinyPixArt } from '../support/golden-dit.js';
 import { Cli, inNewFolder, packageRoot } from './cli.js';
 
 async function planJson(args: readonly string[], environment = 'true'): Promise<PlanReport> {
@@ -68,4 +71,79 @@ test('plan knows architectures without weights, and what it prints names the cho
     unknown.stderr,
     /Expected one of .*sdxl-base-1.0, sdxl-mid, tiny-shapes.* for --random_weights/,
   );
+});
+
+for (const [name, model] of Object.entries({
+  'Stable Diffusion 1.5': tinySd15,
+  'PixArt-alpha': tinyPixArt,
+})) {
+  test(`plan of a ${name} checkpoint says who decodes what, and with which memory`, async () => {
+    const { choices, vae } = await planJson([
+      '-n',
+      '3',
+      '--no_measure',
+      '--image_size',
+      '256',
+      '--model',
+      model,
+    ]);
+    assert.ok(choices.length > 6);
+    assert.deepEqual(vae?.ranks.map(({ share }) => share).slice(0, 2), [
+      'latent rows 1 to 11 of 32',
+      'latent rows 12 to 22 of 32',
+    ]);
+    for (const { activations, exchange } of vae?.ranks ?? []) assert.ok(activations > 0 && exchange > 0);
+    const alone = await planJson([
+      '-n',
+      '3',
+      '--no_measure',
+      '--image_size',
+      '256',
+      '--model',
+      model,
+      '--vae',
+      'rank0',
+    ]);
+    assert.equal(alone.vae?.ranks.length, 1);
+    const [band, whole] = [vae?.ranks[0], alone.vae?.ranks[0]];
+    assert.ok((band?.activations ?? 0) < (whole?.activations ?? 0) / 2);
+  });
+}
+
+test('plan of a transformer shows stages, what they send and keep, and every pair of degrees', async () => {
+  const { choices } = await planJson([
+    '-n',
+    '4',
+    '--no_measure',
+    '--image_size',
+    '256',
+    '--model',
+    tinyPixArt,
+  ]);
+  const degrees = choices.flatMap(({ ranks, splitBatch, sequence }) =>
+    ranks === 4 && !splitBatch && sequence ? [[sequence.ulyssesDegree, sequence.ringDegree]] : [],
+  );
+  assert.deepEqual(degrees, [
+    [4, 1],
+    [2, 2],
+    [1, 4],
+  ]);
+  const pipeline = choices.find(({ pipeline }) => pipeline?.stages === 4);
+  assert.equal(pipeline?.synchronousSteps, 1);
+  const [, second, , last] = pipeline?.ranksPlan ?? [];
+  assert.equal(second?.share, 'stage 2 of 4, layers 3 to 4 of 8');
+  // Hidden states of two images, 256 tokens with 96 features each; latents of one image.
+  const kindsOf = (rank: RankPlan | undefined) =>
+    rank?.steady.map(({ kind, published }) => [kind, published]);
+  assert.deepEqual(kindsOf(second), [['hidden_states', 4 * 2 * 256 * 96]]);
+  assert.deepEqual(kindsOf(last), [
+    ['hidden_states', 0],
+    ['latents', 4 * 4 * 32 * 32],
+  ]);
+  // Keys and values of two layers.
+  assert.equal(second?.memory.kept, 2 * 2 * 4 * 2 * 256 * 96);
+  const alone = choices.find(({ ranks }) => ranks === 1)?.ranksPlan[0];
+  const weights = (rank: RankPlan | undefined) =>
+    (rank?.memory.privateWeights ?? 0) + (rank?.memory.sharedWeights ?? 0);
+  assert.ok(weights(second) < weights(alone) / 3);
 });
