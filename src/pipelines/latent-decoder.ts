@@ -62,16 +62,8 @@ export class LatentDecoder {
    * the others.
    */
   async decode(latents: Tensor<'float32'>, onTile?: TileListener): Promise<Tensor<'float32'> | undefined> {
-    const [images, ...rest] = latents.shape as [number, number, number, number];
-    const length = elementCount(rest);
-    const decoded: Tensor<'float32'>[] = [];
-    for (let image = 0; image < images; image++) {
-      const scaled = this.#unscale(latents.data.subarray(image * length, (image + 1) * length), rest[0]);
-      const result = await this.#half.run(float32([1, ...rest], scaled), (done, total) =>
-        onTile?.(image * total + done, images * total),
-      );
-      if (result) decoded.push(result);
-    }
+    const channels = latents.shape[1] as number;
+    const decoded = await this.#half.run(latents, (image) => this.#unscale(image, channels), onTile);
     return decoded.length === 0 ? undefined : concatImages(decoded);
   }
 

@@ -10,7 +10,7 @@ import {
 import type { Addon } from '../native/addon.js';
 import { expected } from '../runtime/errors.js';
 import type { ExecutableOptions } from '../runtime/executable.js';
-import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import { float32, type Tensor } from '../tensor/tensor.js';
 import { ChannelsLastKernels } from './channels-last-kernels.js';
 import type { VaeSource } from './latent-decoder.js';
 import { encoderTiling } from './tiling.js';
@@ -84,16 +84,7 @@ export class LatentEncoder {
 
   /** pixels `[images, 3, height, width]` in -1…1, on every rank; the result is on the first rank and undefined on the others. */
   async encode(pixels: Tensor<'float32'>, onTile?: TileListener): Promise<LatentDistribution | undefined> {
-    const [images, ...rest] = pixels.shape as [number, number, number, number];
-    const length = elementCount(rest);
-    const moments: Tensor<'float32'>[] = [];
-    for (let image = 0; image < images; image++) {
-      const picture = pixels.data.subarray(image * length, (image + 1) * length);
-      const result = await this.#half.run(float32([1, ...rest], picture), (done, total) =>
-        onTile?.(image * total + done, images * total),
-      );
-      if (result) moments.push(result);
-    }
+    const moments = await this.#half.run(pixels, (picture) => picture, onTile);
     return moments.length === 0 ? undefined : splitMoments(moments, this.#config.latentChannels);
   }
 

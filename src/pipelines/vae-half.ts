@@ -7,7 +7,7 @@ import type { Layers } from '../parallel/layers.js';
 import type { SlotTable } from '../parallel/slots.js';
 import { type RankPlace, SynchronousPatch } from '../parallel/synchronous-patch.js';
 import { Executable, type ExecutableOptions, floatResult } from '../runtime/executable.js';
-import { float32, type Tensor } from '../tensor/tensor.js';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
 import { cutTile, joinTiles, type TileArea, type Tiling, tileAreas } from './tiling.js';
 
 /** Rows and columns of an image. */
@@ -81,11 +81,30 @@ export class VaeHalf {
     if (this.#graphs.size === 1 && only?.patch.takesPart) await this.#executable(only);
   }
 
-  /** One image `[1, channels, rows, columns]`, whole on every rank, to the result, which only the first rank has. */
+  /**
+   * Images `[images, channels, rows, columns]`, whole on every rank, to one result each, which only the first rank has. One at a time, so that
+   * memory does not grow with their number; `prepare` makes an image what the graph takes.
+   */
   async run(
-    image: Tensor<'float32'>,
+    images: Tensor<'float32'>,
+    prepare: (image: Float32Array) => Float32Array,
     onTile: TileListener = () => {},
-  ): Promise<Tensor<'float32'> | undefined> {
+  ): Promise<Tensor<'float32'>[]> {
+    const [count, ...shape] = images.shape as [number, ...number[]];
+    const length = elementCount(shape);
+    const results: Tensor<'float32'>[] = [];
+    for (let image = 0; image < count; image++) {
+      const data = prepare(images.data.subarray(image * length, (image + 1) * length));
+      const result = await this.#runOne(float32([1, ...shape], data), (done, total) =>
+        onTile(image * total + done, count * total),
+      );
+      if (result) results.push(result);
+    }
+    return results;
+  }
+
+  /** `[1, channels, rows, columns]` to the result. */
+  async #runOne(image: Tensor<'float32'>, onTile: TileListener): Promise<Tensor<'float32'> | undefined> {
     const areas = this.#areas.flat();
     const done = new Map<TileArea, Tensor<'float32'>>();
     let count = 0;

@@ -20,6 +20,19 @@ export function quotient(values: Float32Array, divisor: number): Float32Array {
   return result;
 }
 
+/** In float32, also of a difference or product that was not rounded yet. */
+export function squareRoot(value: number): number {
+  return Math.fround(Math.sqrt(Math.fround(value)));
+}
+
+/** `original` with `noise`, where the product of all alphas so far is `alpha`. */
+export function noisySample(original: Float32Array, noise: Float32Array, alpha: number): Float32Array {
+  return linearCombination([
+    [squareRoot(alpha), original],
+    [squareRoot(1 - alpha), noise],
+  ]);
+}
+
 /** `(whole - weight * part) / divisor` */
 export function remainder(
   whole: Float32Array,

@@ -1,18 +1,10 @@
 import { DistriError } from '../runtime/errors.js';
-import { clamped, linearCombination, remainder, type Term } from './arithmetic.js';
+import { clamped, linearCombination, noisySample, remainder, squareRoot, type Term } from './arithmetic.js';
 import { SchedulerConfig } from './config.js';
 import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
-import { round } from './numpy.js';
 import type { Scheduler, StepOptions } from './scheduler.js';
 import { readThresholding, type Thresholding, thresholdSample } from './thresholding.js';
-import {
-  checkInferenceSteps,
-  leadingTimesteps,
-  linspaceTimesteps,
-  type TimestepSpacing,
-  timestepSpacings,
-  trailingTimesteps,
-} from './timesteps.js';
+import { checkInferenceSteps, type TimestepSpacing, timestepSpacings, wholeTimesteps } from './timesteps.js';
 
 const predictionTypes = ['epsilon', 'sample', 'v_prediction'] as const;
 
@@ -58,7 +50,7 @@ export class DDIMScheduler implements Scheduler {
   setTimesteps(numInferenceSteps: number): void {
     const { numTrainTimesteps } = this.#schedule;
     checkInferenceSteps(numInferenceSteps, numTrainTimesteps);
-    const timesteps = this.#spacedTimesteps(numInferenceSteps);
+    const timesteps = wholeTimesteps(this.#spacing, numTrainTimesteps, numInferenceSteps, this.#stepsOffset);
     const first = timesteps[0] as number;
     if (first >= numTrainTimesteps) {
       throw new DistriError(
@@ -103,23 +95,7 @@ export class DDIMScheduler implements Scheduler {
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
-    const alpha = this.#alphaAt(timestep);
-    return linearCombination([
-      [squareRoot(alpha), original],
-      [squareRoot(1 - alpha), noise],
-    ]);
-  }
-
-  #spacedTimesteps(count: number): number[] {
-    const { numTrainTimesteps } = this.#schedule;
-    switch (this.#spacing) {
-      case 'linspace':
-        return linspaceTimesteps(numTrainTimesteps - 1, count).map(round);
-      case 'leading':
-        return leadingTimesteps(numTrainTimesteps, count, this.#stepsOffset);
-      case 'trailing':
-        return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
-    }
+    return noisySample(original, noise, this.#alphaAt(timestep));
   }
 
   /** After the last step there is no timestep, and the image is as clean as the configuration says. */
@@ -159,9 +135,4 @@ export class DDIMScheduler implements Scheduler {
 function variance(alpha: number, previousAlpha: number): number {
   const betas = Math.fround(Math.fround(1 - previousAlpha) / Math.fround(1 - alpha));
   return betas * Math.fround(1 - Math.fround(alpha / previousAlpha));
-}
-
-/** In float32, also of a difference or product that was not rounded yet. */
-function squareRoot(value: number): number {
-  return Math.fround(Math.sqrt(Math.fround(value)));
 }

@@ -1,17 +1,9 @@
 import { expected } from '../runtime/errors.js';
-import { linearCombination, quotient, type Term } from './arithmetic.js';
+import { linearCombination, noisySample, quotient, squareRoot, type Term } from './arithmetic.js';
 import { SchedulerConfig } from './config.js';
 import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
-import { round } from './numpy.js';
 import type { Scheduler } from './scheduler.js';
-import {
-  checkInferenceSteps,
-  leadingTimesteps,
-  linspaceTimesteps,
-  type TimestepSpacing,
-  timestepSpacings,
-  trailingTimesteps,
-} from './timesteps.js';
+import { checkInferenceSteps, type TimestepSpacing, timestepSpacings, wholeTimesteps } from './timesteps.js';
 
 const predictionTypes = ['epsilon', 'v_prediction'] as const;
 
@@ -73,7 +65,7 @@ export class PNDMScheduler implements Scheduler {
     if (!this.#skipRungeKutta && numInferenceSteps < ORDER) {
       throw expected(`at least ${ORDER} steps, or skip_prk_steps,`, 'num_inference_steps', numInferenceSteps);
     }
-    const spaced = this.#spacedTimesteps(numInferenceSteps);
+    const spaced = wholeTimesteps(this.#spacing, numTrainTimesteps, numInferenceSteps, this.#stepsOffset);
     this.#stride = Math.floor(numTrainTimesteps / numInferenceSteps);
     this.#rungeKutta = this.#skipRungeKutta ? [] : rungeKuttaTimesteps(spaced, this.#stride);
     this.#timesteps = this.#skipRungeKutta
@@ -111,24 +103,7 @@ export class PNDMScheduler implements Scheduler {
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
-    const alpha = this.#alphaAt(timestep);
-    return linearCombination([
-      [squareRoot(alpha), original],
-      [squareRoot(1 - alpha), noise],
-    ]);
-  }
-
-  /** Descending. */
-  #spacedTimesteps(count: number): number[] {
-    const { numTrainTimesteps } = this.#schedule;
-    switch (this.#spacing) {
-      case 'linspace':
-        return linspaceTimesteps(numTrainTimesteps - 1, count).map(round);
-      case 'leading':
-        return leadingTimesteps(numTrainTimesteps, count, this.#stepsOffset);
-      case 'trailing':
-        return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
-    }
+    return noisySample(original, noise, this.#alphaAt(timestep));
   }
 
   #stepRungeKutta(modelOutput: Float32Array, timestep: number, sample: Float32Array): Float32Array {
@@ -211,9 +186,4 @@ function rungeKuttaTimesteps(spaced: readonly number[], stride: number): number[
     .flatMap((point) => [point, point])
     .slice(1, -1)
     .toReversed();
-}
-
-/** In float32, also of a difference or product that was not rounded yet. */
-function squareRoot(value: number): number {
-  return Math.fround(Math.sqrt(Math.fround(value)));
 }

@@ -39,3 +39,20 @@ export function trailingTimesteps(start: number, numTrainTimesteps: number, coun
     .map((end) => round(end) - 1)
     .filter((timestep) => timestep >= 0);
 }
+
+/** Descending whole timesteps, as schedulers have them that look alphas up by timestep. */
+export function wholeTimesteps(
+  spacing: TimestepSpacing,
+  numTrainTimesteps: number,
+  count: number,
+  stepsOffset: number,
+): number[] {
+  switch (spacing) {
+    case 'linspace':
+      return linspaceTimesteps(numTrainTimesteps - 1, count).map(round);
+    case 'leading':
+      return leadingTimesteps(numTrainTimesteps, count, stepsOffset);
+    case 'trailing':
+      return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
+  }
+}
