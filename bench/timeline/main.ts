@@ -1,5 +1,6 @@
 /**
- * Draws what `--timeline` wrote as a picture: a row per rank, what it computes in the colour of the patch, what it waits for in gray. Prints SVG.
+ * Draws what `--timeline` wrote as a picture, a row per rank. Of pipefusion: what it computes in the colour of the patch, what it waits for in gray. Of other
+ * runs: its steps, the share of each that it waited in gray at the end. Prints SVG.
  *
  *   node dist/bench/timeline/main.js timeline.json [--steps 3] > docs/pipefusion-timeline.svg
  */
@@ -13,7 +14,18 @@ interface TraceEvent {
   readonly cat: string;
   readonly ts: number;
   readonly dur: number;
-  readonly args: { readonly step: number; readonly patch: number; readonly name?: string };
+  readonly args: { readonly step: number; readonly patch: number; readonly waitedMs?: number };
+}
+
+/** A rectangle of one rank's row, with the first of the labels that fits. */
+interface Bar {
+  readonly pid: number;
+  readonly start: number;
+  readonly duration: number;
+  readonly colour: string;
+  readonly thin: boolean;
+  readonly title: string;
+  readonly labels: readonly string[];
 }
 
 const WIDTH = 1000;
@@ -21,7 +33,11 @@ const ROW = 46;
 const BAR = 26;
 const TOP = 24;
 const LEFT = 70;
+const RIGHT = 10;
 const colours = ['#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377'];
+/** On which white letters are hard to read. */
+const light: readonly string[] = ['#ccbb44', '#66ccee'];
+const WHOLE = '#888888';
 const WAITING = '#dddddd';
 
 const { values, positionals } = parseArgs({
@@ -31,36 +47,77 @@ const { values, positionals } = parseArgs({
 const [path] = positionals;
 if (path === undefined) throw new Error('which timeline?');
 const { traceEvents } = JSON.parse(await readFile(path, 'utf8')) as { traceEvents: TraceEvent[] };
-const work = traceEvents.filter(
-  ({ ph, cat, args }) => ph === 'X' && cat === 'work' && args.step < Number(values.steps),
-);
+const ofSteps = (row: string) =>
+  traceEvents.filter(({ ph, cat, args }) => ph === 'X' && cat === row && args.step < Number(values.steps));
+const pieces = ofSteps('work');
+const work = pieces.length > 0 ? pieces : ofSteps('step');
+if (work.length === 0) throw new Error(`${path} has none of these steps`);
 const begin = Math.min(...work.map(({ ts }) => ts));
 const end = Math.max(...work.map(({ ts, dur }) => ts + dur));
 const ranks = 1 + Math.max(...work.map(({ pid }) => pid));
-const scale = (WIDTH - LEFT) / (end - begin);
+const scale = (WIDTH - LEFT - RIGHT) / (end - begin);
 
 const patches = (step: number) =>
   1 + Math.max(...work.filter(({ args }) => args.step === step).map(({ args }) => args.patch));
 
-function bar({ name, pid, ts, dur, args }: TraceEvent): string {
+/** What a step of pipefusion consists of. */
+function pieceBars({ name, pid, ts: start, dur: duration, args }: TraceEvent): Bar[] {
   const computes = name === 'compute';
-  const waits = name.startsWith('receive') || name === 'gather';
-  if (!computes && !waits) return '';
-  const x = LEFT + (ts - begin) * scale;
-  const y = TOP + pid * ROW + (computes ? 0 : BAR / 4);
-  const width = Math.max(dur * scale, 0.3);
-  const height = computes ? BAR : BAR / 2;
-  const colour = computes ? colours[args.patch % colours.length] : WAITING;
+  if (!computes && !name.startsWith('receive') && name !== 'gather') return [];
   const whole = patches(args.step) === 1;
   const label = whole ? `step ${args.step + 1}, whole` : `${args.step + 1}.${args.patch + 1}`;
-  const text =
-    computes && width > 7 * label.length
-      ? `<text x="${(x + width / 2).toFixed(1)}" y="${y + BAR / 2 + 4}" text-anchor="middle" fill="white">${label}</text>`
-      : '';
-  const fill = whole && computes ? '#888888' : colour;
+  const colour = whole ? WHOLE : (colours[args.patch % colours.length] as string);
+  return [
+    {
+      pid,
+      start,
+      duration,
+      colour: computes ? colour : WAITING,
+      thin: !computes,
+      title: `${name}, ${label}`,
+      labels: !computes ? [] : whole ? [label, `step ${args.step + 1}`, `${args.step + 1}`] : [label],
+    },
+  ];
+}
+
+/** A whole step: when in it a rank waited is not known. */
+function stepBars({ pid, ts, dur, args: { step, waitedMs = 0 } }: TraceEvent): Bar[] {
+  const waited = Math.min(waitedMs * 1000, dur);
+  const colour = colours[step % colours.length] as string;
+  const name = `step ${step + 1}`;
+  return [
+    {
+      pid,
+      start: ts,
+      duration: dur - waited,
+      colour,
+      thin: false,
+      title: name,
+      labels: [name, `${step + 1}`],
+    },
+    {
+      pid,
+      start: ts + dur - waited,
+      duration: waited,
+      colour: WAITING,
+      thin: true,
+      title: `${name}, waited`,
+      labels: [],
+    },
+  ];
+}
+
+function draw({ pid, start, duration, colour, thin, title, labels }: Bar): string {
+  const x = LEFT + (start - begin) * scale;
+  const y = TOP + pid * ROW + (thin ? BAR / 4 : 0);
+  const width = Math.max(duration * scale, 0.3);
+  const label = labels.find((text) => width > 7 * text.length);
+  const text = label
+    ? `<text x="${(x + width / 2).toFixed(1)}" y="${y + BAR / 2 + 4}" text-anchor="middle" fill="${light.includes(colour) ? '#222' : 'white'}">${label}</text>`
+    : '';
   return (
-    `<rect x="${x.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${height}" fill="${fill}">` +
-    `<title>rank ${pid}: ${name}, ${label}, ${(dur / 1000).toFixed(1)} ms</title></rect>${text}`
+    `<rect x="${x.toFixed(1)}" y="${y}" width="${width.toFixed(1)}" height="${thin ? BAR / 2 : BAR}" fill="${colour}">` +
+    `<title>rank ${pid}: ${title}, ${(duration / 1000).toFixed(1)} ms</title></rect>${text}`
   );
 }
 
@@ -69,7 +126,7 @@ const rows = Array.from(
   { length: ranks },
   (_, rank) => `<text x="4" y="${TOP + rank * ROW + BAR / 2 + 4}" fill="#333">rank ${rank}</text>`,
 );
-const total = `<text x="${WIDTH}" y="14" text-anchor="end" fill="#333">${((end - begin) / 1000).toFixed(0)} ms</text>`;
+const total = `<text x="${WIDTH - RIGHT}" y="14" text-anchor="end" fill="#333">${((end - begin) / 1000).toFixed(0)} ms</text>`;
 process.stdout.write(
   [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12">`,
@@ -77,7 +134,7 @@ process.stdout.write(
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
     total,
     ...rows,
-    ...work.map(bar).filter((line) => line !== ''),
+    ...work.flatMap(pieces.length > 0 ? pieceBars : stepBars).map(draw),
     '</svg>',
     '',
   ].join('\n'),
