@@ -74,7 +74,7 @@ export const pixArtFamily: ModelFamily = {
   textEncoders: ['text_encoder'],
   embedded: false,
   parallelisms: transformerParallelismNames,
-  planned: false,
+  planned: true,
   steps: 20,
   guidanceScale: 4.5,
   scheduler: 'dpm-solver',

@@ -1,11 +1,15 @@
-import { type ParallelismName, parallelismNames } from '../pipelines/request.js';
-import { makePlan } from '../planning/plan.js';
+import type { ParallelismName } from '../pipelines/request.js';
+import { resolutionBin } from '../pipelines/resolution-bins.js';
+import { makePlan, type PlannedChoice } from '../planning/plan.js';
+import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
 import { availableCpus } from '../runtime/cpus.js';
+import { DistriError } from '../runtime/errors.js';
 import { choiceText } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
 import { type PlanSubject, plannedImage } from './plan-subject.js';
 import { drawsPromptsSingly, type SdxlOptions } from './sdxl-options.js';
+import type { RunContext } from './sdxl-ranks.js';
 import type { Terminal } from './terminal.js';
 
 /** Options whose parallelism is one that there is. */
@@ -15,24 +19,25 @@ export type SettledOptions = SdxlOptions & { readonly parallelism: ParallelismNa
 export async function settleParallelism(
   options: SdxlOptions,
   model: () => Promise<PlanSubject>,
-  terminal: Terminal,
-  interruption: AbortSignal,
+  { terminal, interruption, family }: Pick<RunContext, 'terminal' | 'interruption' | 'family'>,
 ): Promise<SettledOptions> {
   const { parallelism, nproc_per_node, data_parallel = 1 } = options;
   if (parallelism !== 'auto') return { ...options, parallelism };
+  refuseDetails(options);
   const ranks = nproc_per_node / data_parallel;
   if (ranks === 1) return { ...options, parallelism: 'patch' };
   const { choices } = await makePlan(
     {
-      image: plannedImage(await model(), options.image_size, imageCount(options)),
+      image: drawnImage(await model(), options),
       rankCounts: [ranks],
       options: {
         guided: options.guidance_scale > 1,
         allowSplit: options.no_split_batch !== true,
-        parallelisms: parallelismNames,
+        parallelisms: family.parallelisms,
         syncMode: options.sync_mode,
         warmupSteps: options.warmup_steps,
         splitScheme: options.split_scheme,
+        pipelineWarmupSteps: options.pipefusion_warmup_steps,
       },
       steps: options.num_inference_steps,
       threads: () => options.threads ?? Math.max(1, Math.floor(availableCpus().count / nproc_per_node)),
@@ -40,7 +45,37 @@ export async function settleParallelism(
     },
     await machineProfiler(false, terminal, interruption),
   );
-  return applied(options, recommend(choices, options.sync_mode), terminal);
+  const allowed = options.use_cfg_parallel ? choices.filter(({ splitBatch }) => splitBatch) : choices;
+  return applied(options, recommend(allowed, options.sync_mode), terminal);
+}
+
+/** What says how a strategy is to be set up needs that strategy. */
+function refuseDetails(options: SdxlOptions): void {
+  const owners = {
+    ulysses_degree: 'sequence',
+    ring_degree: 'sequence',
+    naive_positions: 'naive_patch',
+    num_pipeline_patch: 'pipefusion',
+    attn_layer_num_for_pp: 'pipefusion',
+    sequence_degree: 'pipefusion',
+  } as const;
+  for (const [name, owner] of Object.entries(owners) as [keyof typeof owners, string][]) {
+    if (options[name] !== undefined) {
+      throw new DistriError('usage', `--${name} needs --parallelism ${owner}, not auto`);
+    }
+  }
+}
+
+/** The size that is drawn is one that PixArt was trained at, unless that is not wanted. */
+function drawnImage(subject: PlanSubject, options: SdxlOptions): PlannedImage {
+  const { model, sampleSize } = subject;
+  const [height, width = height] = options.image_size ?? [];
+  const binned = model.blocks !== undefined && options.no_resolution_binning !== true;
+  if (!binned || sampleSize === undefined || height === undefined || width === undefined) {
+    return plannedImage(subject, options.image_size, imageCount(options));
+  }
+  const size = resolutionBin(sampleSize, { height, width });
+  return plannedImage(subject, [size.height, size.width], imageCount(options));
 }
 
 /** Pictures of one call of the pipeline. */
@@ -60,5 +95,19 @@ function applied(
   terminal.note(`--parallelism auto: ${choiceText(choice)}: ${reason}`);
   const { no_split_batch: _, ...others } = options;
   const split = choice.splitBatch ? {} : ({ no_split_batch: true } as const);
-  return { ...others, ...split, parallelism: choice.parallelism };
+  return { ...others, ...split, ...detailsOf(choice, options), parallelism: choice.parallelism };
+}
+
+/** The options that a choice stands for, besides its strategy. */
+function detailsOf(
+  { sequence, pipeline }: PlannedChoice,
+  { warmup_steps, pipefusion_warmup_steps }: SdxlOptions,
+): Partial<SdxlOptions> {
+  if (sequence) return { ulysses_degree: sequence.ulyssesDegree, ring_degree: sequence.ringDegree };
+  if (!pipeline) return {};
+  return {
+    num_pipeline_patch: pipeline.patches,
+    sequence_degree: pipeline.sequence,
+    warmup_steps: pipefusion_warmup_steps ?? warmup_steps,
+  };
 }

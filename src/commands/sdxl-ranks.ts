@@ -117,8 +117,9 @@ interface PreparedModel {
 async function prepareCheckpoint(
   options: SdxlOptions,
   subject: Subject,
-  { terminal, interruption, family }: RunContext,
+  context: RunContext,
 ): Promise<PreparedModel> {
+  const { terminal, family } = context;
   const { variant, revision } = options;
   const checkpoint = await withByteProgress(terminal, `downloading ${subject.name}`, (onProgress) =>
     openCheckpoint(subject.model, { variant, revision, onProgress }),
@@ -128,7 +129,7 @@ async function prepareCheckpoint(
     terminal.note(`${component} is not run`);
   }
   const model = () => checkpointSubject(checkpoint);
-  const settled = await settleParallelism(options, model, terminal, interruption);
+  const settled = await settleParallelism(options, model, context);
   const planned = family === pixArtFamily ? planPixArt : planSdxl;
   const plan = await planned(settled, subject, checkpoint);
   await prepareWeights(checkpoint, neededComponents(plan, family), terminal);
@@ -171,11 +172,12 @@ function neededComponents({ request }: SdxlPlan, { denoiser, textEncoders }: Mod
 async function prepareRandomWeights(
   options: SdxlOptions,
   subject: Subject,
-  { terminal, interruption, family }: RunContext,
+  context: RunContext,
 ): Promise<PreparedModel> {
+  const { terminal, family } = context;
   const config = await readArchitecture(subject.model, family.architecture);
   const model = () => architectureSubject(subject.model);
-  const settled = await settleParallelism(options, model, terminal, interruption);
+  const settled = await settleParallelism(options, model, context);
   const planned = family === pixArtFamily ? planPixArt : planSdxl;
   const plan = await planned(settled, subject, pipelineWith(config));
   const directory = await withByteProgress(

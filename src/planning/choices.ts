@@ -1,5 +1,5 @@
 import { createParallelism } from '../parallel/create.js';
-import type { ParallelismName, ParallelOptions, SequenceOptions } from '../pipelines/request.js';
+import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
 import { DistriError } from '../runtime/errors.js';
 import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { parallelismContext } from './rank-program.js';
@@ -12,7 +12,7 @@ export interface Choice {
   readonly parallelism: ParallelismName;
   readonly splitBatch: boolean;
   /** Of `sequence`: the degrees, whose product is the number of ranks of an image. */
-  readonly sequence?: Required<SequenceOptions>;
+  readonly sequence?: { readonly ulyssesDegree: number; readonly ringDegree: number };
   /** Of `pipefusion`: stages times ranks of a stage are the ranks of an image. */
   readonly pipeline?: { readonly stages: number; readonly sequence: number; readonly patches: number };
 }

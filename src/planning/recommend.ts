@@ -11,12 +11,13 @@ export interface Recommendation {
 const EQUAL = 1.03;
 
 /**
- * The fastest choice that draws the picture well: naive patches have seams. Of those as good as equally fast, the exact ones come first, then
+ * The fastest choice that draws the picture well: naive patches have seams, and one stage is no pipeline. Of those as good as equally fast, the exact ones come first, then
  * those with fewer ranks. Undefined where nothing was predicted.
  */
 export function recommend(choices: readonly PlannedChoice[], syncMode: SyncMode): Recommendation | undefined {
   const candidates = choices.filter(
-    (choice) => choice.parallelism !== 'naive_patch' || patches(choice) === 1,
+    (choice) =>
+      (choice.parallelism !== 'naive_patch' || patches(choice) === 1) && choice.pipeline?.stages !== 1,
   );
   const fastest = Math.min(...candidates.map(pictureTime));
   if (!Number.isFinite(fastest)) return undefined;
@@ -67,6 +68,7 @@ function patches({ ranks, splitBatch }: PlannedChoice): number {
   return splitBatch ? ranks / 2 : ranks;
 }
 
+/** To the microsecond: sums of the same numbers in another order are the same. */
 function pictureTime({ prediction }: PlannedChoice): number {
-  return prediction?.picture ?? Number.POSITIVE_INFINITY;
+  return prediction ? Math.round(1e6 * prediction.picture) / 1e6 : Number.POSITIVE_INFINITY;
 }

@@ -79,3 +79,54 @@ test('run-pixart refuses what it cannot do before it starts ranks', () =>
       assert.match(ended.stderr, message);
     }
   }));
+
+/** The options that the way stands for that `--parallelism auto` says it took. */
+function optionsOf(stderr: string): string[] {
+  const [, name = '', details = '', batch] =
+    /--parallelism auto: 2 ranks, (\w+)(.*), (split|whole) batch: predicted/.exec(stderr) ?? [];
+  const [, ulysses, ring] = /ulysses (\d+) x ring (\d+)/.exec(details) ?? [];
+  const [, stages, , lanes = '1', patches] =
+    /(\d+) stages?( x (\d+) ranks)?, (\d+) patch/.exec(details) ?? [];
+  return [
+    ...['--parallelism', name],
+    ...(batch === 'whole' ? ['--no_split_batch'] : []),
+    ...(ulysses && ring ? ['--ulysses_degree', ulysses, '--ring_degree', ring] : []),
+    ...(stages && patches ? ['--sequence_degree', lanes, '--num_pipeline_patch', patches] : []),
+  ];
+}
+
+test('run-pixart --parallelism auto says which way it takes, and draws as that does', () =>
+  inNewFolder(async (folder) => {
+    const common = ['--num_inference_steps', '4', '--output_type', 'latent', '-n', '2'];
+    const draw = async (name: string, args: readonly string[]) => {
+      const path = join(folder, name);
+      const size = ['--image_size', '256', '--no_resolution_binning'];
+      const all = [
+        'run-pixart',
+        ...model,
+        ...size,
+        ...common,
+        '--prompt',
+        'x',
+        '--output_path',
+        path,
+        ...args,
+      ];
+      const { status, stderr } = await new Cli(all, folder, `export DISTRI_CACHE=${folder}`).ended;
+      assert.equal(status, 0, stderr);
+      return { stderr, latents: await (await SafetensorsFile.open(path)).read('latents') };
+    };
+    const auto = await draw('auto.safetensors', ['--parallelism', 'auto']);
+    const named = await draw('named.safetensors', optionsOf(auto.stderr));
+    assert.deepEqual(auto.latents, named.latents);
+    const split = await draw('split.safetensors', ['--parallelism', 'auto', '--use_cfg_parallel']);
+    assert.match(split.stderr, /--parallelism auto: 2 ranks, .*, split batch/);
+  }));
+
+test('run-pixart --parallelism auto refuses what sets one strategy up', () =>
+  inNewFolder(async (folder) => {
+    const refused = ['--parallelism', 'auto', '--ring_degree', '2', '--prompt', 'x'];
+    const { status, stderr } = await new Cli(['run-pixart', ...model, '-n', '2', ...refused], folder).ended;
+    assert.equal(status, 2);
+    assert.match(stderr, /^distri: --ring_degree needs --parallelism sequence, not auto$/m);
+  }));
