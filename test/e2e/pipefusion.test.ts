@@ -81,6 +81,26 @@ describe('two stages compute what the reference computes', () => {
   });
 });
 
+it('each of four stages makes of each part what the reference passes on', async () => {
+  const golden = byId('trace_m4_w1_dpm');
+  const file = await openPipeFusion(golden);
+  const names = [...file.tensors.keys()].filter((name) => name.startsWith('out/'));
+  assert.ok(names.length >= 18);
+  const ranks = await DenoisingRanks.launch(4);
+  try {
+    const stages = await ranks.drawStages(golden, pipeFusion(golden.warmup_steps, { patches: 4 }));
+    // Rows of patches: latents of 16 rows, two to a patch, in four bands.
+    for (const name of names) {
+      const [, step, stage, part = ''] =
+        name.match(/^out\/(step_\d)\/stage_(\d)\/(?:patch_(\d)|whole)$/) ?? [];
+      const actual = stages[Number(stage)]?.get(`${step}/from_row_${2 * Number(part)}`);
+      assertClose(actual, await file.read(name), { relative: TOLERANCE }, name);
+    }
+  } finally {
+    await ranks.close();
+  }
+});
+
 /** Numbers of ranks with the ways to use them that must not change a bit of a picture in four patches. */
 const pipelines: readonly [ranks: number, pipeline: PipelineOptions, splitBatch: boolean][] = [
   [1, {}, false],

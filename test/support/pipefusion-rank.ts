@@ -3,9 +3,11 @@ import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
 import { pixArtNames } from '../../src/models/pixart-transformer-2d.js';
 import { loadAddon } from '../../src/native/load.js';
+import type { PatchRows } from '../../src/parallel/pipeline-plan.js';
 import { guidanceRows, repeatRows, tileRows } from '../../src/pipelines/conditioning.js';
 import type { LatentLoop } from '../../src/pipelines/denoising-loop.js';
 import { loadLoop } from '../../src/pipelines/load-loop.js';
+import { StageDenoiser } from '../../src/pipelines/pipeline-denoiser.js';
 import type { GenerationRequest, ParallelOptions, ProgressListener } from '../../src/pipelines/request.js';
 import { serveJobs } from '../../src/runtime/serve.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
@@ -21,6 +23,8 @@ export interface DenoisingJob {
   /** How often the request is drawn; the trace is of the last time. */
   readonly times: number;
   readonly trace: string;
+  /** Each rank writes what its stage made of each part of the last time to this path and its number, as `step_0/from_row_2`, in rows of patches. */
+  readonly stageResults?: string;
 }
 
 /** What a rank has to say of a job. */
@@ -37,8 +41,19 @@ export interface StepBytes {
 
 const TEXT_TOKENS = 120;
 
+/** What the stage made of each part, seen where it leaves the model. */
+let stageResults: Record<string, Tensor> = {};
+const runStage = StageDenoiser.prototype.run;
+StageDenoiser.prototype.run = async function (part, inputs, step) {
+  const result = await runStage.call(this, part, inputs, step);
+  const { start } = part.lanes[0] as PatchRows;
+  stageResults[`step_${step.call}/from_row_${start}`] = float32(result.shape, result.data.slice());
+  return result;
+};
+
 serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
   const { request, parallel, directory, schedulerConfig } = job;
+  stageResults = {};
   const checkpoint = await openCheckpoint(directory);
   const loop = await loadLoop(request, {
     addon: loadAddon(),
@@ -72,6 +87,7 @@ serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
     steps = totals.slice(1).map((total, index) => difference(total, totals[index] as StepBytes));
     if (ranks.rank === 0) await writeSafetensors(job.trace, { ...trace, final_latents: latents });
   }
+  if (job.stageResults) await writeSafetensors(`${job.stageResults}${ranks.rank}`, stageResults);
   loop.release();
   return { bytesPublished, steps };
 });

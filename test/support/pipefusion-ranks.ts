@@ -128,23 +128,42 @@ export class DenoisingRanks {
     times = 1,
     request = pipeFusionRequest(golden),
   ): Promise<{ trace: Trace; published: readonly number[]; steps: readonly (readonly StepBytes[])[] }> {
-    const trace = join(this.folder, `${this.#count++}.safetensors`);
+    const job = this.#job(golden, parallel, request, times);
+    const reports = await this.group.run(job, () => {});
+    return {
+      trace: await readAll(job.trace),
+      published: reports.map(({ bytesPublished }) => bytesPublished),
+      steps: reports.map(({ steps }) => steps),
+    };
+  }
+
+  /** Draws, and returns what the stage of each rank made of each part; see `DenoisingJob.stageResults`. */
+  async drawStages(golden: PipeFusionCase, parallel: ParallelOptions): Promise<readonly Trace[]> {
+    const path = join(this.folder, 'stage-');
     const reports = await this.group.run(
       {
-        directory: tinyPixArt,
-        schedulerConfig: golden.scheduler_config,
-        conditioning: join(folder, 'conditioning.safetensors'),
-        request,
-        parallel,
-        times,
-        trace,
+        ...this.#job(golden, parallel, pipeFusionRequest(golden), 1),
+        stageResults: path,
       },
       () => {},
     );
+    return Promise.all(reports.map((_, rank) => readAll(`${path}${rank}`)));
+  }
+
+  #job(
+    golden: PipeFusionCase,
+    parallel: ParallelOptions,
+    request: GenerationRequest,
+    times: number,
+  ): DenoisingJob {
     return {
-      trace: await readAll(trace),
-      published: reports.map(({ bytesPublished }) => bytesPublished),
-      steps: reports.map(({ steps }) => steps),
+      directory: tinyPixArt,
+      schedulerConfig: golden.scheduler_config,
+      conditioning: join(folder, 'conditioning.safetensors'),
+      request,
+      parallel,
+      times,
+      trace: join(this.folder, `${this.#count++}.safetensors`),
     };
   }
 
