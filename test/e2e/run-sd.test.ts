@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
 import {
   assertClose,
   type DiffusersCase,
@@ -99,6 +100,23 @@ test('a picture to begin with that does not exist, is none, or is hardly changed
       assert.equal(ended.status, 2, ended.stderr);
       assert.match(ended.stderr, message);
     }
+  }));
+
+test('numbers that are none end a run with their step and rank, and no picture', () =>
+  inNewFolder(async (folder) => {
+    const model = join(folder, 'model');
+    await cp(tinySd15, model, { recursive: true });
+    const path = join(model, 'unet', 'diffusion_pytorch_model.safetensors');
+    const file = await SafetensorsFile.open(path);
+    const tensors: Record<string, Tensor> = {};
+    for (const name of file.tensors.keys()) tensors[name] = await file.read(name);
+    (tensors['conv_out.bias'] as Tensor<'float32'>).data[1] = Number.NaN;
+    await writeSafetensors(path, tensors, { format: 'pt' });
+    const args = ['run-sd', '--model', model, '-n', '2', '--num_inference_steps', '3'];
+    const { status, stderr } = await new Cli([...args, '--output_path', 'out/x.png'], folder).ended;
+    assert.match(stderr, /^distri: .*latents are not finite after step 0 on rank [01]; /m);
+    assert.equal(status, 6);
+    assert.deepEqual(await readdir(folder), ['model']);
   }));
 
 test('run-sd says that it does not run a safety checker', () =>
