@@ -88,8 +88,7 @@ function judge(image: PlannedImage, choice: Choice, options: ChoiceOptions): Jud
   const topology = planTopology({ worldSize: ranks, guided, splitBatch });
   const parallel = parallelOptions(choice, options);
   try {
-    check(image, topology, parallel);
-    return { ...choice, legal: true, topology, options: parallel };
+    return { ...settle(choice, image, topology, parallel), legal: true, topology, options: parallel };
   } catch (error) {
     if (error instanceof DistriError) return refused(choice, error.message);
     throw error;
@@ -104,10 +103,14 @@ function parallelOptions(choice: Choice, options: ChoiceOptions): ParallelOption
   return { parallelism, splitBatch, syncMode, warmupSteps, splitScheme, sequence, pipeline };
 }
 
-/** Refuses what the model or the size of the picture does not allow, as the ranks do. */
-function check(image: PlannedImage, topology: Topology, parallel: ParallelOptions): void {
-  if (parallel.parallelism === 'pipefusion' && image.model.blocks) planPipeline(image, topology, parallel);
-  else createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
+/** The choice with the patches that there really are. Refuses what the model or the size of the picture does not allow, as the ranks do. */
+function settle(choice: Choice, image: PlannedImage, topology: Topology, parallel: ParallelOptions): Choice {
+  if (choice.pipeline && image.model.blocks) {
+    const { bands } = planPipeline(image, topology, parallel);
+    return { ...choice, pipeline: { ...choice.pipeline, patches: bands.length } };
+  }
+  createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
+  return choice;
 }
 
 function refused(choice: Choice, reason: string): JudgedChoice {

@@ -113,6 +113,9 @@ test('pipefusion has a way for every number of ranks of a stage, and says what i
     '4 ranks, pipefusion 4 stages, 4 patches, whole batch',
     '4 ranks, pipefusion 2 stages x 2 ranks, 2 patches, whole batch',
   ]);
+  // 6 rows of patches make 3 patches of 2 where 5 are asked for, and 10 rows 3 patches of an even height where 4 are.
+  assert.match(judgedTransformer(5, 12, ['pipefusion']).legal.join(), /5 stages, 3 patches, whole/);
+  assert.match(judgedTransformer(8, 20, ['pipefusion']).legal.join(), /4 stages x 2 ranks, 3 patches, whole/);
   // 28 layers; 16 rows of latents are 8 rows of patches.
   const { refused } = judgedTransformer(29, 16, ['pipefusion']);
   assert.deepEqual(refused, [
