@@ -13,12 +13,6 @@ import { float32, type Tensor } from '../tensor/tensor.js';
 import { type ComponentSource, type LatentShape, type NoiseModel, readNoiseModel } from './noise-model.js';
 import type { LoadOptions, ParallelOptions } from './request.js';
 
-/**
- * Weights of models that are warmed up. Page faults and cold caches take a few milliseconds of the first step, which for small models is as much again; where
- * weights are large, a step that nobody needs would take longer than it saves.
- */
-const WARM_UP_BYTES = 2 ** 28;
-
 /** What the UNet is told once per image: this rank's rows of the guidance batch. */
 export interface DenoiserConditioning {
   /** `[batch, tokens, features]`. */
@@ -54,6 +48,8 @@ interface StepGraph {
 /** A noise model spread over the ranks: each computes its share, each gets the whole prediction. */
 export class Denoiser {
   readonly model: NoiseModel;
+  /** Of the whole model. */
+  readonly weightBytes: number;
   readonly communicator: Communicator | undefined;
   readonly #parallelism: Parallelism;
   readonly #image: Executable | undefined;
@@ -64,19 +60,21 @@ export class Denoiser {
 
   private constructor(
     model: NoiseModel,
+    weightBytes: number,
     parallelism: Parallelism,
     image: Executable | undefined,
     steps: readonly StepGraph[],
     communicator: Communicator | undefined,
   ) {
     this.model = model;
+    this.weightBytes = weightBytes;
     this.#parallelism = parallelism;
     this.#image = image;
     this.#steps = steps;
     this.communicator = communicator;
   }
 
-  /** Builds this rank's graphs, meets the other ranks, loads the graphs and warms small models up. */
+  /** Builds this rank's graphs, meets the other ranks and loads the graphs. */
   static async load(
     addon: Addon,
     source: ComponentSource,
@@ -114,9 +112,7 @@ export class Denoiser {
       const profiled = { ...executable, profile: options.profile };
       steps.push({ executable: await Executable.load(addon, program.step, profiled), output });
     }
-    const denoiser = new Denoiser(model, parallelism, image, steps, communicator);
-    if (weights.bytes <= WARM_UP_BYTES) await denoiser.#warmUp();
-    return denoiser;
+    return new Denoiser(model, weights.bytes, parallelism, image, steps, communicator);
   }
 
   /**
@@ -129,15 +125,15 @@ export class Denoiser {
     this.#conditioning = { ...given, ...(await this.#image?.run(given)) };
   }
 
-  /**
-   * Steps on zeros, one per graph, on all ranks together: so no step of an image is the first to touch memory, weights and code. For what ranks
-   * exchange they are an image like any other, after whose ticks the next begins.
-   */
-  async #warmUp(): Promise<void> {
+  /** `begin` with zeros in place of all inputs, for steps whose results nobody needs. */
+  async beginZeros(): Promise<void> {
     const zeros = Object.assign({}, ...this.#steps.map(({ executable }) => executable.zeroInputs()));
     await this.begin({ ...zeros, ...this.#image?.zeroInputs() });
-    const sample = zeros[unetNames.sample] as Tensor<'float32'>;
-    for (let step = 0; step < this.#parallelism.variants; ++step) await this.predictNoise(sample, 0);
+  }
+
+  /** How many steps in a row run different graphs. */
+  get variants(): number {
+    return this.#parallelism.variants;
   }
 
   /**

@@ -5,7 +5,7 @@ import { planTopology, type RankRole, type Topology } from '../runtime/topology.
 import { createScheduler } from '../schedulers/create.js';
 import type { Scheduler } from '../schedulers/scheduler.js';
 import { createGenerator, type Generator } from '../tensor/random.js';
-import { float32, type Tensor } from '../tensor/tensor.js';
+import { float32, type Shape, type Tensor } from '../tensor/tensor.js';
 import { batchSize, type Conditioning, guidanceRows, tileRows } from './conditioning.js';
 import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs } from './denoiser.js';
 import { firstStep } from './first-step.js';
@@ -36,6 +36,21 @@ export interface LoopOptions {
   readonly reserve?: SlotReservation;
 }
 
+/**
+ * Weights of models that are warmed up. Page faults, cold caches and code that is not compiled yet take some milliseconds of the first step: for small models as
+ * much again as the step, while large ones would lose more by steps that nobody needs (docs/performance.md).
+ */
+const WARM_UP_BYTES = 2 ** 28;
+
+/** What the steps of one request share. */
+interface Drawing {
+  readonly request: GenerationRequest;
+  readonly scheduler: Scheduler;
+  readonly record: Recorder;
+  /** For schedulers that add some at this step. */
+  noise(step: number): Float32Array;
+}
+
 /** Noise to latents on all ranks, however they share the work. */
 export interface LatentLoop {
   readonly topology: Topology;
@@ -64,7 +79,7 @@ export class DenoisingLoop implements LatentLoop {
     this.#denoiser = denoiser;
   }
 
-  /** Loads the UNet for requests of this one's number of images and guidance. Waits for the other ranks. */
+  /** Loads the UNet for requests of this one's number of images and guidance, and warms small ones up. Waits for the other ranks. */
   static async load(request: GenerationRequest, options: LoopOptions): Promise<DenoisingLoop> {
     const { addon, source, load, ranks, parallel, latent, textTokens, reserve } = options;
     const topology = planTopology({
@@ -74,7 +89,26 @@ export class DenoisingLoop implements LatentLoop {
     });
     const shape = { batch: batchSize(imageCount(request), topology), ...latent, textTokens };
     const denoiser = await Denoiser.load(addon, source, load, ranks, topology, parallel, shape, reserve);
-    return new DenoisingLoop(topology, options, denoiser);
+    const loop = new DenoisingLoop(topology, options, denoiser);
+    if (denoiser.weightBytes <= WARM_UP_BYTES) await loop.#warmUp(request);
+    return loop;
+  }
+
+  /**
+   * Steps on zeros, on all ranks together: so no step of an image is the first to touch memory, weights and code. Two per graph, as only the second
+   * uses the memory that ONNX Runtime plans after the first. For what ranks exchange they are an image like any other, after whose ticks the next
+   * begins.
+   */
+  async #warmUp(request: GenerationRequest): Promise<void> {
+    const scheduler = await this.#scheduler(request);
+    const latents = float32(this.#latentShape(request));
+    const noise = () => new Float32Array(latents.data.length);
+    const drawing = { request, scheduler, record: () => {}, noise };
+    await this.#denoiser.beginZeros();
+    const timesteps = scheduler.timesteps.slice(firstStep(request));
+    for (const [step, timestep] of timesteps.slice(0, 2 * this.#denoiser.variants).entries()) {
+      await this.#step(drawing, latents, timestep, step);
+    }
   }
 
   get communicator(): Communicator | undefined {
@@ -112,13 +146,10 @@ export class DenoisingLoop implements LatentLoop {
     record: Recorder,
     encodeImage?: (generator: Generator) => Promise<Tensor<'float32'>>,
   ): Promise<Tensor<'float32'>> {
-    const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
-    scheduler.setTimesteps(request.numInferenceSteps);
+    const scheduler = await this.#scheduler(request);
     const generator = createGenerator(request.rng, request.seed);
     recordSchedule(scheduler, record);
     const timesteps = scheduler.timesteps.slice(firstStep(request));
-    const { rows, columns } = this.#options.latent;
-    const shape = [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
     const original = await encodeImage?.(generator);
     let latents = original
       ? noisyLatents(
@@ -128,20 +159,16 @@ export class DenoisingLoop implements LatentLoop {
           generator,
           record,
         )
-      : initialLatents(shape, scheduler, generator, record);
-    const draw = (step: number) => () => {
-      const noise = generator.randn(latents.shape);
-      record(stepName('step_noise', step), () => noise);
-      return noise.data;
+      : initialLatents(this.#latentShape(request), scheduler, generator, record);
+    const noise = (step: number) => {
+      const drawn = generator.randn(latents.shape);
+      record(stepName('step_noise', step), () => drawn);
+      return drawn.data;
     };
+    const drawing = { request, scheduler, record, noise };
     listener.phase('denoise', 'start');
     for (const [step, timestep] of timesteps.entries()) {
-      const guided = await this.#predict(latents, scheduler, timestep, step, request.guidanceScale, record);
-      const next = scheduler.step(guided, timestep, latents.data, {
-        eta: request.eta,
-        noise: draw(step),
-        batch: imageCount(request),
-      });
+      const next = await this.#step(drawing, latents, timestep, step);
       requireFinite(next, step, this.#options.ranks.rank);
       latents = float32(latents.shape, next);
       record(stepName('latents', step), () => float32(latents.shape, next.slice()));
@@ -159,14 +186,40 @@ export class DenoisingLoop implements LatentLoop {
     return this.topology.roles[this.#options.ranks.rank] as RankRole;
   }
 
-  /** The guided noise prediction of one step. */
-  async #predict(
+  /** Set to the request's timesteps. */
+  async #scheduler(request: GenerationRequest): Promise<Scheduler> {
+    const scheduler = createScheduler(request.scheduler, await this.#options.source.config('scheduler'));
+    scheduler.setTimesteps(request.numInferenceSteps);
+    return scheduler;
+  }
+
+  #latentShape(request: GenerationRequest): Shape {
+    const { rows, columns } = this.#options.latent;
+    return [imageCount(request), this.#denoiser.model.inChannels, rows, columns];
+  }
+
+  /** The latents after one step. */
+  async #step(
+    drawing: Drawing,
     latents: Tensor<'float32'>,
-    scheduler: Scheduler,
     timestep: number,
     step: number,
-    guidanceScale: number,
-    record: Recorder,
+  ): Promise<Float32Array> {
+    const guided = await this.#predict(drawing, latents, timestep, step);
+    const { request, scheduler, noise } = drawing;
+    return scheduler.step(guided, timestep, latents.data, {
+      eta: request.eta,
+      noise: () => noise(step),
+      batch: imageCount(request),
+    });
+  }
+
+  /** The guided noise prediction of one step. */
+  async #predict(
+    { request, scheduler, record }: Drawing,
+    latents: Tensor<'float32'>,
+    timestep: number,
+    step: number,
   ): Promise<Float32Array> {
     const scaled = float32(latents.shape, scheduler.scaleModelInput(latents.data, timestep));
     const copies = this.topology.guided && !this.topology.splitBatch ? 2 : 1;
@@ -175,7 +228,7 @@ export class DenoisingLoop implements LatentLoop {
       timestep,
     );
     record(stepName('noise_pred', step), () => float32(predicted.shape, predicted.data.slice()));
-    return guidedNoise(predicted, latents.shape, this.topology.guided ? guidanceScale : undefined);
+    return guidedNoise(predicted, latents.shape, this.topology.guided ? request.guidanceScale : undefined);
   }
 }
 
