@@ -1,4 +1,5 @@
 import { basename, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import {
   type AutoencoderKLConfig,
@@ -15,6 +16,7 @@ import type { PlannedImage } from '../planning/rank-work.js';
 import { expected } from '../runtime/errors.js';
 import { architectureClass, readArchitecture } from './architectures.js';
 import { embeddedModel } from './package.js';
+import { integer, number, repeated, side, text } from './parsers.js';
 
 /** What of a model decides how its pictures can be shared. */
 export interface PlanSubject {
@@ -40,6 +42,44 @@ const SDXL_FACTOR = 8;
 const SDXL_TOKENS = 77;
 /** SDXL base's size, for models that do not say theirs. */
 const SDXL_SIZE = 1024;
+
+/** Which model and which picture. */
+export function addSubjectOptions(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .addOption(
+      new Option(
+        '--model, --pretrained_model_name_or_path <model>',
+        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
+      ).argParser(text('--model')),
+    )
+    .addOption(
+      new Option('--random_weights <name>', 'a known architecture instead, without weights').argParser(
+        text('--random_weights'),
+      ),
+    )
+    .addOption(new Option('--variant <name>', 'variant of the weight files').argParser(text('--variant')))
+    .addOption(
+      new Option('--revision <name>', 'branch, tag or commit of a hub id').argParser(text('--revision')),
+    )
+    .optionsGroup('Picture:')
+    .addOption(
+      new Option(
+        '--image_size <pixels...>',
+        "side of a square, or height and width; multiples of 8 (default: the model's own)",
+      ).argParser(repeated(side('--image_size'))),
+    )
+    .addOption(
+      new Option('--num_inference_steps <n>', 'denoising steps')
+        .argParser(integer('--num_inference_steps', 1))
+        .default(50),
+    )
+    .addOption(
+      new Option('--guidance_scale <number>', 'strength of classifier-free guidance; off at 1 or less')
+        .argParser(number('--guidance_scale', 0))
+        .default(5),
+    );
+}
 
 /** The model that the options name: an architecture without weights, a checkpoint, or the embedded model. */
 export async function openSubject(options: SubjectOptions): Promise<PlanSubject & { readonly name: string }> {

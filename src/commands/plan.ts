@@ -14,11 +14,17 @@ import { recommend } from '../planning/recommend.js';
 import { planVaeRanks } from '../planning/vae-ranks.js';
 import { availableCpus } from '../runtime/cpus.js';
 import type { WeightsMode } from '../runtime/memory.js';
-import { integer, number, oneOf, repeated, side, text } from './parsers.js';
+import { integer, oneOf } from './parsers.js';
 import { pipeFusionWarmupSteps } from './pipefusion-options.js';
 import { type PlanReport, planLines, planReport } from './plan-output.js';
 import { machineProfiler } from './plan-profiler.js';
-import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
+import {
+  addSubjectOptions,
+  openSubject,
+  plannedImage,
+  plannedParallelisms,
+  type SubjectOptions,
+} from './plan-subject.js';
 import { Terminal } from './terminal.js';
 import { vaeOption } from './vae-options.js';
 
@@ -69,36 +75,7 @@ export function planCommand(interruption: AbortSignal): Command {
 }
 
 function addPlanOptions(command: Command): Command {
-  return command
-    .optionsGroup('Model:')
-    .addOption(
-      new Option(
-        '--model, --pretrained_model_name_or_path <model>',
-        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
-      ).argParser(text('--model')),
-    )
-    .addOption(
-      new Option('--random_weights <name>', 'a known architecture instead, without weights').argParser(
-        text('--random_weights'),
-      ),
-    )
-    .addOption(new Option('--variant <name>', 'variant of the weight files').argParser(text('--variant')))
-    .addOption(
-      new Option('--revision <name>', 'branch, tag or commit of a hub id').argParser(text('--revision')),
-    )
-    .optionsGroup('Picture:')
-    .addOption(
-      new Option(
-        '--image_size <pixels...>',
-        "side of a square, or height and width; multiples of 8 (default: the model's own)",
-      ).argParser(repeated(side('--image_size'))),
-    )
-    .addOption(count('--num_inference_steps <n>', 'denoising steps', 1, 50))
-    .addOption(
-      new Option('--guidance_scale <number>', 'strength of classifier-free guidance; off at 1 or less')
-        .argParser(number('--guidance_scale', 0))
-        .default(5),
-    )
+  return addSubjectOptions(command)
     .optionsGroup('Ranks:')
     .addOption(
       count('-n, --nproc_per_node <n>', 'rank processes, at most', 1, Math.min(2, availableCpus().count)),

@@ -7,8 +7,14 @@ import {
 } from '../pipelines/request.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { profileMacs } from '../planning/macs.js';
-import { integer, number, oneOf, repeated, side, text } from './parsers.js';
-import { openSubject, plannedImage, plannedParallelisms, type SubjectOptions } from './plan-subject.js';
+import { integer, oneOf } from './parsers.js';
+import {
+  addSubjectOptions,
+  openSubject,
+  plannedImage,
+  plannedParallelisms,
+  type SubjectOptions,
+} from './plan-subject.js';
 import { macsLines, macsReport } from './profile-macs-output.js';
 import { Terminal } from './terminal.js';
 
@@ -32,44 +38,12 @@ interface ProfileOptions extends SubjectOptions {
 
 /** `distri profile-macs`: no weights are read, and nothing runs. */
 export function profileMacsCommand(): Command {
-  return new Command('profile-macs')
+  const command = new Command('profile-macs')
     .description(
       'Count the multiply-accumulates of each rank by kind of layer, for every way to share a picture.',
     )
-    .addHelpText('after', examples)
-    .optionsGroup('Model:')
-    .addOption(
-      new Option(
-        '--model, --pretrained_model_name_or_path <model>',
-        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
-      ).argParser(text('--model')),
-    )
-    .addOption(
-      new Option('--random_weights <name>', 'a known architecture instead, without weights').argParser(
-        text('--random_weights'),
-      ),
-    )
-    .addOption(new Option('--variant <name>', 'variant of the weight files').argParser(text('--variant')))
-    .addOption(
-      new Option('--revision <name>', 'branch, tag or commit of a hub id').argParser(text('--revision')),
-    )
-    .optionsGroup('Picture:')
-    .addOption(
-      new Option(
-        '--image_size <pixels...>',
-        "side of a square, or height and width; multiples of 8 (default: the model's own)",
-      ).argParser(repeated(side('--image_size'))),
-    )
-    .addOption(
-      new Option('--num_inference_steps <n>', 'denoising steps')
-        .argParser(integer('--num_inference_steps', 1))
-        .default(50),
-    )
-    .addOption(
-      new Option('--guidance_scale <number>', 'strength of classifier-free guidance; off at 1 or less')
-        .argParser(number('--guidance_scale', 0))
-        .default(5),
-    )
+    .addHelpText('after', examples);
+  return addSubjectOptions(command)
     .optionsGroup('Ranks:')
     .addOption(
       new Option('-n, --nproc_per_node <n>', 'ranks: 1, 2, 4, … and this many are compared')
