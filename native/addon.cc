@@ -1,4 +1,4 @@
-// The N-API surface; src/native/addon.ts is its mirror in types and documents it.
+// The N-API surface; src/engine/addon.ts is its mirror in types and documents it.
 #include <napi.h>
 #include <sched.h>
 #include <sys/mman.h>

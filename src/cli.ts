@@ -1,6 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
-import { normalizeArguments } from './commands/arguments.js';
+import type { DrawMeeting } from './app/prepare.js';
+import { DistriError, exitStatus, toError } from './base/errors.js';
+import { watchInterruption } from './base/interruption.js';
+import { packageVersion } from './base/package.js';
 import { computeMetricsCommand } from './commands/compute-metrics.js';
 import { decodeCommand } from './commands/decode.js';
 import { dumpCocoCommand } from './commands/dump-coco.js';
@@ -8,20 +11,17 @@ import { encodeCommand } from './commands/encode.js';
 import { exportHtmlCommand } from './commands/export-html.js';
 import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
-import { packageVersion } from './commands/package.js';
+import { normalizeArguments } from './commands/options/arguments.js';
 import { planCommand } from './commands/plan.js';
 import { profileMacsCommand } from './commands/profile-macs.js';
 import { runPixArtCommand } from './commands/run-pixart.js';
 import { runSdCommand } from './commands/run-sd.js';
 import { runSdxlCommand } from './commands/run-sdxl.js';
-import type { SdxlMeeting } from './commands/sdxl-ranks.js';
-import { DistriError, exitStatus, toError } from './runtime/errors.js';
-import { watchInterruption } from './runtime/interruption.js';
-import type { GenerationJob, JobReport, JobRunner } from './runtime/job.js';
-import { joinJob } from './runtime/join.js';
-import { LaunchError, type LaunchedRank, readLaunchedRank } from './runtime/launched-rank.js';
-import { Meeting } from './runtime/meeting.js';
-import type { JobFunction } from './runtime/serve.js';
+import type { GenerationJob, JobReport, JobRunner } from './jobs/draw.js';
+import { joinJob } from './ranks/join/join.js';
+import { LaunchError, type LaunchedRank, readLaunchedRank } from './ranks/join/launched-rank.js';
+import { Meeting } from './ranks/join/meeting.js';
+import type { JobFunction } from './ranks/serve.js';
 
 /** How long a process that has nothing to say waits for the one that does. */
 const OTHERS_SPEAK_MS = 1000;
@@ -39,7 +39,7 @@ let runner: JobRunner | undefined;
 
 /** Loaded when there is a job, because most processes of the command line have none. */
 const runJob: JobFunction<GenerationJob, JobReport> = async (...given) => {
-  const program = await import('./runtime/job.js');
+  const program = await import('./jobs/draw.js');
   runner ??= new program.JobRunner();
   return runner.run(...given);
 };
@@ -73,7 +73,7 @@ async function runFirstRank(launched: LaunchedRank, argv: readonly string[]): Pr
   }
 }
 
-async function runProgram(argv: readonly string[], meeting?: SdxlMeeting): Promise<number> {
+async function runProgram(argv: readonly string[], meeting?: DrawMeeting): Promise<number> {
   const interruption = watchInterruption();
   const program = createProgram(interruption.signal, meeting);
   try {
@@ -87,7 +87,7 @@ async function runProgram(argv: readonly string[], meeting?: SdxlMeeting): Promi
   }
 }
 
-function createProgram(interruption: AbortSignal, meeting: SdxlMeeting | undefined): Command {
+function createProgram(interruption: AbortSignal, meeting: DrawMeeting | undefined): Command {
   const program = new Command('distri')
     .description('Draws one picture faster by spreading its denoising over several processes.')
     .version(packageVersion())

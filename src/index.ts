@@ -1,6 +1,11 @@
 /** What other programs may build on. Ranks are processes: see runtime/launcher.ts, and commands/run-sdxl.ts for its use. */
+
+export { DistriError, type ErrorCode, exitStatus } from './base/errors.js';
 export { type Checkpoint, openCheckpoint } from './checkpoint/checkpoint.js';
-export { SafetensorsFile, type TensorEntry, writeSafetensors } from './checkpoint/safetensors.js';
+export { SafetensorsFile, type TensorEntry, writeSafetensors } from './checkpoint/formats/safetensors.js';
+export { StableDiffusionPipeline } from './families/stable-diffusion.js';
+export { type GenerationJob, type JobReport, JobRunner } from './jobs/draw.js';
+export { planTopology, type Topology } from './parallel/topology.js';
 export type {
   Generation,
   GenerationRequest,
@@ -9,12 +14,8 @@ export type {
   ProgressListener,
   SyncMode,
 } from './pipelines/request.js';
-export { StableDiffusionPipeline } from './pipelines/stable-diffusion.js';
-export { DistriError, type ErrorCode, exitStatus } from './runtime/errors.js';
-export { type GenerationJob, type JobReport, JobRunner } from './runtime/job.js';
-export { type LaunchOptions, RankGroup } from './runtime/launcher.js';
-export type { RankContext } from './runtime/rank-context.js';
-export { planTopology, type Topology } from './runtime/topology.js';
+export { type LaunchOptions, RankGroup } from './ranks/group/rank-group.js';
+export type { RankContext } from './ranks/rank-context.js';
 export { createScheduler } from './schedulers/create.js';
 export type { Scheduler } from './schedulers/scheduler.js';
 export { createGenerator, type Generator } from './tensor/random.js';

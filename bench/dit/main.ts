@@ -6,14 +6,14 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { readArchitecture } from '../../src/commands/architectures.js';
+import { readArchitecture } from '../../src/families/architectures.js';
+import { CAPTION_TOKENS } from '../../src/families/pixart-alpha.js';
+import { prepareRandomModel } from '../../src/families/random-model.js';
+import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
+import { type BlockStructure, type NoiseModel, pixArtModel } from '../../src/models/noise-model.js';
 import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';
-import { type BlockStructure, type NoiseModel, pixArtModel } from '../../src/pipelines/noise-model.js';
-import { CAPTION_TOKENS } from '../../src/pipelines/pixart-alpha.js';
-import { prepareRandomModel } from '../../src/pipelines/random-model.js';
 import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { type RankMemory, rankMemory } from './memory.js';
 import { strategies, type Traffic } from './strategies.js';
 
@@ -113,7 +113,7 @@ console.log(
 console.log('|---|---|---|---|---|---|---|---|---|---|');
 const group = await RankGroup.launch<GenerationJob, JobReport>({
   worldSize: ranks,
-  entry: new URL('../../src/runtime/rank.js', import.meta.url),
+  entry: new URL('../../src/jobs/rank.js', import.meta.url),
   cpus: undefined,
   timeout: 60_000,
   interruption: new AbortController().signal,

@@ -1,8 +1,8 @@
-import type { NoiseModel } from '../../src/pipelines/noise-model.js';
+import type { NoiseModel } from '../../src/models/noise-model.js';
+import { planTopology } from '../../src/parallel/topology.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
 import type { PlannedImage } from '../../src/planning/rank-work.js';
-import { planTopology } from '../../src/runtime/topology.js';
 
 /** Bytes that a rank holds, by its graphs. */
 export interface RankMemory {

@@ -84,7 +84,7 @@ export function strategies(ranks: number): readonly Strategy[] {
     },
     {
       name: `PipeFusion, ${ranks} patches`,
-      parallel: { ...whole, parallelism: 'pipefusion', warmupSteps: 1, pipeline: { patches: ranks } },
+      parallel: { ...whole, parallelism: 'pipefusion', warmupSteps: 1, pipefusion: { patches: ranks } },
       paper: '2 O(p hs)',
       exact: '(N-1)/N + latents/N',
       bytes: ({ hidden, latents }) => ((ranks - 1) * hidden + latents) / ranks,

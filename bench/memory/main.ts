@@ -5,7 +5,7 @@
  *   node dist/bench/memory/main.js [--model sdxl-mid] [--size 256] [--ranks 4]
  */
 import { parseArgs } from 'node:util';
-import { type MemoryUse, memoryUse } from '../../src/runtime/memory-use.js';
+import { type MemoryUse, memoryUse } from '../../src/machine/memory-use.js';
 import { distriContestant } from '../unet-step/contestants.js';
 import { type BenchModel, guidedShape, makeModel, namedConfig } from '../unet-step/model.js';
 

@@ -9,10 +9,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
 import { type GenerationRequest, type ParallelOptions, syncModes } from '../../src/pipelines/request.js';
-import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 
 const model = fileURLToPath(new URL('../../../models/tiny-shapes', import.meta.url));
 
@@ -63,7 +63,7 @@ class Ranks {
   static async launch(worldSize: number, threads: number, folder: string): Promise<Ranks> {
     const group = await RankGroup.launch<GenerationJob, JobReport>({
       worldSize,
-      entry: new URL('../../src/runtime/rank.js', import.meta.url),
+      entry: new URL('../../src/jobs/rank.js', import.meta.url),
       cpus:
         worldSize === 1
           ? undefined

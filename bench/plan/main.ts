@@ -5,16 +5,16 @@
  *   node dist/bench/plan/main.js [--models tiny-shapes:256,sdxl-mid:512] [--ranks 1,2] [--steps 12]
  */
 import { parseArgs } from 'node:util';
-import { choiceText } from '../../src/commands/plan-output.js';
-import { table } from '../../src/commands/table.js';
+import { choiceText } from '../../src/commands/output/plan.js';
+import { table } from '../../src/commands/output/table.js';
+import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
+import { unetModel } from '../../src/models/noise-model.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { unetModel } from '../../src/pipelines/noise-model.js';
 import { parallelismNames } from '../../src/pipelines/request.js';
 import { makePlan, type PlannedChoice, type PlanRequest } from '../../src/planning/plan.js';
 import { type MachineProfile, measureProfile, type ProfileSetting } from '../../src/planning/profile.js';
 import { recommend } from '../../src/planning/recommend.js';
-import { availableCpus, shareCpus } from '../../src/runtime/cpus.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { type BenchModel, guidedShape, makeModel, namedConfig } from '../unet-step/model.js';
 import type { StepsJob } from './rank.js';
 

@@ -1,11 +1,11 @@
 /** The program of a rank whose steps are compared with their prediction. */
 import { loadWeights } from '../../src/checkpoint/weights.js';
-import { loadAddon } from '../../src/native/load.js';
+import { loadAddon } from '../../src/engine/load.js';
+import { planTopology } from '../../src/parallel/topology.js';
 import { batchSize } from '../../src/pipelines/conditioning.js';
-import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoise/step-denoiser.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
-import { serveJobs } from '../../src/runtime/serve.js';
-import { planTopology } from '../../src/runtime/topology.js';
+import { serveJobs } from '../../src/ranks/serve.js';
 import { type BenchModel, randomInputs } from '../unet-step/model.js';
 
 export interface StepsJob {

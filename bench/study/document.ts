@@ -1,5 +1,5 @@
+import { mean } from '../../src/base/statistics.js';
 import { pictureMacs, type RankMacs } from '../../src/planning/macs.js';
-import { mean } from '../../src/report/statistics.js';
 import { markdownTable } from '../markdown.js';
 import type { CheckedClaim, CheckedPair } from './claims.js';
 import type { DrawnSetting, StudyPictures } from './draw.js';

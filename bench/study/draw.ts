@@ -2,14 +2,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { embeddedDataset, embeddedModel } from '../../src/base/package.js';
 import type { PipelineClass } from '../../src/checkpoint/pipeline-classes.js';
-import { embeddedDataset, embeddedModel } from '../../src/commands/package.js';
-import { Terminal } from '../../src/commands/terminal.js';
+import { Terminal } from '../../src/commands/output/terminal.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
+import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
 import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
-import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { alone, parallelOptions, type Setting, settingName } from './grid.js';
 
 /** A checkpoint in diffusers' layout. */
@@ -157,7 +157,7 @@ export class StudyDrawing {
       const cpus = availableParallelism();
       const group = await RankGroup.launch<GenerationJob, JobReport>({
         worldSize: ranks,
-        entry: new URL('../../src/runtime/rank.js', import.meta.url),
+        entry: new URL('../../src/jobs/rank.js', import.meta.url),
         cpus: ranks === alone.ranks ? undefined : Array.from({ length: ranks }, (_, rank) => [rank % cpus]),
         timeout: 120_000,
         interruption: this.interruption,

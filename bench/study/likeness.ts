@@ -1,12 +1,12 @@
 import { basename, dirname } from 'node:path';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { mean } from '../../src/base/statistics.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import { readImage } from '../../src/images/pixels.js';
 import { planes } from '../../src/metrics/compare-pairs.js';
 import { featureDistance } from '../../src/metrics/distances.js';
 import { folderFeatures } from '../../src/metrics/folder-features.js';
-import { readImage } from '../../src/metrics/image.js';
 import type { FeatureNetwork, LpipsNetwork } from '../../src/metrics/networks/types.js';
 import { psnr } from '../../src/metrics/psnr.js';
-import { mean } from '../../src/report/statistics.js';
 import type { DrawnSetting } from './draw.js';
 import { type Setting, settingName } from './grid.js';
 

@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { BenchModel } from './model.js';
 import type { BenchJob, BenchResult } from './rank.js';
 import type { StandardJob } from './standard.js';

@@ -2,16 +2,16 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RawConfig } from '../../src/base/config-reader.js';
 import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
 import { Graph } from '../../src/graph/graph.js';
-import { Kernels } from '../../src/graph/kernels.js';
-import type { RawConfig } from '../../src/models/config.js';
+import { Kernels } from '../../src/graph/kernels/kernels.js';
 import {
   readUNet2DConditionConfig,
   UNet2DConditionModel,
   type UNetInputShapes,
 } from '../../src/models/unet-2d-condition.js';
-import { SingleDevice } from '../../src/parallel/single-device.js';
+import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { TorchGenerator } from '../../src/tensor/random.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';

@@ -7,11 +7,11 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type ComputeKind, kindOfOperator } from '../../src/graph/cost.js';
+import { type ComputeKind, kindOfOperator } from '../../src/graph/passes/cost.js';
+import { unetModel } from '../../src/models/noise-model.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { unetModel } from '../../src/pipelines/noise-model.js';
+import { planTopology, type RankRole } from '../../src/parallel/topology.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
-import { planTopology, type RankRole } from '../../src/runtime/topology.js';
 import { distriContestant } from './contestants.js';
 import { type BenchModel, benchParallel, guidedShape, makeModel, namedConfig } from './model.js';
 

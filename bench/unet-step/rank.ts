@@ -1,9 +1,9 @@
 /** The program of a distri rank in the benchmark: loads the UNet once, then runs steps on demand. */
 import { loadWeights } from '../../src/checkpoint/weights.js';
-import { loadAddon } from '../../src/native/load.js';
-import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
-import { serveJobs } from '../../src/runtime/serve.js';
-import { planTopology } from '../../src/runtime/topology.js';
+import { loadAddon } from '../../src/engine/load.js';
+import { planTopology } from '../../src/parallel/topology.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoise/step-denoiser.js';
+import { serveJobs } from '../../src/ranks/serve.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { type BenchModel, benchParallel, randomInputs } from './model.js';
 

@@ -1,5 +1,10 @@
 import { int, type Value } from '../../src/graph/graph.js';
-import { type Activation, type AttentionShape, Kernels, type NormSpec } from '../../src/graph/kernels.js';
+import {
+  type Activation,
+  type AttentionShape,
+  Kernels,
+  type NormSpec,
+} from '../../src/graph/kernels/kernels.js';
 import { float32 } from '../../src/tensor/tensor.js';
 
 /**

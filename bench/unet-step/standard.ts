@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
-import type { TensorEntry } from '../../src/checkpoint/safetensors.js';
+import type { TensorEntry } from '../../src/checkpoint/formats/safetensors.js';
 import { loadWeights, type WeightSource } from '../../src/checkpoint/weights.js';
 import { type CompiledGraph, Graph } from '../../src/graph/graph.js';
 import {
@@ -10,7 +10,7 @@ import {
   UNet2DConditionModel,
   unetNames,
 } from '../../src/models/unet-2d-condition.js';
-import { SingleDevice } from '../../src/parallel/single-device.js';
+import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { type BenchModel, randomInputs } from './model.js';
 import { StandardKernels } from './standard-kernels.js';

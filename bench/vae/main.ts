@@ -8,21 +8,21 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { embeddedModel } from '../../src/base/package.js';
+import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
-import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
-import { embeddedModel } from '../../src/commands/package.js';
 import { Graph } from '../../src/graph/graph.js';
-import { Kernels } from '../../src/graph/kernels.js';
+import { Kernels } from '../../src/graph/kernels/kernels.js';
+import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
+import { availableCpus } from '../../src/machine/cpus.js';
 import {
   AutoencoderKLDecoder,
   AutoencoderKLEncoder,
   readAutoencoderKLConfig,
 } from '../../src/models/autoencoder-kl.js';
-import { SingleDevice } from '../../src/parallel/single-device.js';
-import { planVae } from '../../src/pipelines/vae-plan.js';
-import { availableCpus } from '../../src/runtime/cpus.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
-import type { VaeJob, VaeReport } from '../../src/runtime/vae-job.js';
+import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
+import { planVae } from '../../src/pipelines/vae/plan.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { TorchGenerator } from '../../src/tensor/random.js';
 import { uint8 } from '../../src/tensor/tensor.js';
 
@@ -98,7 +98,7 @@ interface Measurement {
 async function measure(directory: string, task: VaeJob['task'], ranks: number): Promise<Measurement> {
   const group = await RankGroup.launch<VaeJob, VaeReport>({
     worldSize: ranks,
-    entry: new URL('../../src/runtime/vae-rank.js', import.meta.url),
+    entry: new URL('../../src/jobs/vae-rank.js', import.meta.url),
     cpus: undefined,
     timeout: 600_000,
     interruption: new AbortController().signal,

@@ -65,7 +65,7 @@ class Communicator {
   virtual CommStatistics statistics() const = 0;
 };
 
-// State of the current step, see Step in src/native/addon.ts.
+// State of the current step, see Step in src/engine/addon.ts.
 struct Step {
   int64_t call = 0;
   int64_t tick = 0;

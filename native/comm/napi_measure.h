@@ -1,4 +1,4 @@
-// `measureExchange` of src/native/addon.ts.
+// `measureExchange` of src/engine/addon.ts.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// The `Session` of src/native/addon.ts.
+// The `Session` of src/engine/addon.ts.
 #pragma once
 
 #include <napi.h>

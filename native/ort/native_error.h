@@ -1,4 +1,4 @@
-// The errors that reach JavaScript, see NativeErrorCode in src/native/addon.ts.
+// The errors that reach JavaScript, see NativeErrorCode in src/engine/addon.ts.
 #pragma once
 
 #include <stdexcept>

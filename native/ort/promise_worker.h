@@ -37,7 +37,7 @@ class PromiseWorker : public Napi::AsyncWorker {
   std::string code_ = "ORT";
 };
 
-// An Error with a `code`, see NativeError in src/native/addon.ts.
+// An Error with a `code`, see NativeError in src/engine/addon.ts.
 Napi::Error ToJavaScript(Napi::Env env, const NativeError& error);
 
 }  // namespace distri

@@ -23,7 +23,7 @@ struct TensorView {
   std::vector<int64_t> shape;
 };
 
-// See SessionOptions in src/native/addon.ts.
+// See SessionOptions in src/engine/addon.ts.
 struct SessionConfig {
   int threads = 1;
   bool share_weights = true;

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
-import { fileError, systemErrorCode } from './file-io.js';
+import { DistriError } from '../base/errors.js';
+import { fileError, systemErrorCode } from '../base/file-io.js';
+import { type JsonObject, readJsonObject } from '../base/json.js';
+import { quote } from '../base/quote.js';
+import type { HubOptions } from './hub/hub.js';
 import { isHubId } from './hub/id.js';
-import type { HubOptions } from './hub.js';
-import { type JsonObject, readJsonObject } from './json.js';
 import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
-import { quote } from './quote.js';
 import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
 
 /** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */
@@ -94,7 +94,7 @@ async function resolveDirectory(nameOrPath: string, options: HubOptions): Promis
   }
   if (isHubId(nameOrPath)) {
     // Loaded here, because the hub's library takes 0.1 s to load, and every rank opens checkpoints by path.
-    const { resolveHubId } = await import('./hub.js');
+    const { resolveHubId } = await import('./hub/hub.js');
     return resolveHubId(nameOrPath, options);
   }
   throw new DistriError(

@@ -1,7 +1,7 @@
+import { writeAtomically, writeExactly } from '../base/file-io.js';
 import type { Shape } from '../tensor/tensor.js';
 import { elementCount } from '../tensor/tensor.js';
-import { writeAtomically, writeExactly } from './file-io.js';
-import { encodeHeader, type TensorEntry } from './safetensors.js';
+import { encodeHeader, type TensorEntry } from './formats/safetensors.js';
 import { type WeightSource, weightBytes } from './weights.js';
 
 /** Notes which weights a model asks for, so that a file of them can be made. */

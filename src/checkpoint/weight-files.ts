@@ -1,9 +1,9 @@
 import { readdir, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
-import { fileError } from './file-io.js';
-import { isJsonObject, readJsonObject } from './json.js';
-import { quote } from './quote.js';
+import { DistriError } from '../base/errors.js';
+import { fileError } from '../base/file-io.js';
+import { isJsonObject, readJsonObject } from '../base/json.js';
+import { quote } from '../base/quote.js';
 
 /** What a file of weights is for, told by its name alone. `variant` is '' for files without one. */
 export interface WeightFileName {

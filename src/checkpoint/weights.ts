@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
+import { nearNames } from '../base/near-names.js';
+import { abbreviate, quote } from '../base/quote.js';
 import type { Shape } from '../tensor/tensor.js';
-import { type ConversionOptions, inFloat32 } from './conversion-cache.js';
-import { nearNames } from './near-names.js';
-import { abbreviate, quote } from './quote.js';
-import { SafetensorsFile, type TensorEntry } from './safetensors.js';
+import { type ConversionOptions, inFloat32 } from './conversion.js';
+import { SafetensorsFile, type TensorEntry } from './formats/safetensors.js';
 import { findWeightFiles, type WeightFiles } from './weight-files.js';
 
 /** One component's weights, by the names diffusers and transformers give them. */

@@ -1,7 +1,9 @@
 import { access, constants } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { fileError } from '../checkpoint/file-io.js';
+import { DistriError } from '../base/errors.js';
+import { fileError } from '../base/file-io.js';
+import { unlessInterrupted } from '../base/interruption.js';
 import {
   computeMetrics,
   type MetricName,
@@ -11,12 +13,10 @@ import {
   type NetworkLoaders,
 } from '../metrics/compute.js';
 import { loadInception, loadLpips } from '../metrics/load-networks.js';
-import type { Download } from '../metrics/weight-files.js';
-import { DistriError } from '../runtime/errors.js';
-import { unlessInterrupted } from '../runtime/interruption.js';
-import { printMetrics, writeHtml, writeJson } from './compute-metrics-output.js';
-import { integer, oneOf, type Parser, repeated, text } from './parsers.js';
-import { type Progress, Terminal, type Verbosity } from './terminal.js';
+import type { Download } from '../metrics/network-files.js';
+import { integer, oneOf, type Parser, repeated, text } from './options/parsers.js';
+import { printMetrics, writeHtml, writeJson } from './output/metrics.js';
+import { type Progress, Terminal, type Verbosity } from './output/terminal.js';
 
 const examples = `
 PSNR and LPIPS compare images of the same name (extensions may differ), FID and KID all images of both folders.

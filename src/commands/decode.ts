@@ -1,15 +1,15 @@
 import { extname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { quote } from '../checkpoint/quote.js';
-import { SafetensorsFile, type TensorEntry } from '../checkpoint/safetensors.js';
+import { chooseOutputPath, numberedPaths } from '../app/output-paths.js';
+import { openVae, runVae, type VaeContext } from '../app/vae.js';
+import { DistriError, expected } from '../base/errors.js';
+import { quote } from '../base/quote.js';
+import { Staging } from '../base/staging.js';
+import { SafetensorsFile, type TensorEntry } from '../checkpoint/formats/safetensors.js';
 import { type AutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { DistriError, expected } from '../runtime/errors.js';
-import { Staging } from '../runtime/staging.js';
-import { chooseOutputPath, numberedPaths } from './output-paths.js';
-import { text } from './parsers.js';
-import { Terminal } from './terminal.js';
-import { addVaeOptions, type VaeOptions } from './vae-options.js';
-import { openVae, runVae, type VaeContext } from './vae-ranks.js';
+import { text } from './options/parsers.js';
+import { addVaeOptions, type VaeOptions } from './options/vae.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:

@@ -1,14 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { fileError, writeAtomically } from '../checkpoint/file-io.js';
+import { openDataset } from '../app/coco/dataset.js';
+import { fileError, writeAtomically } from '../base/file-io.js';
 import { choosePrompts, type ImageReader } from '../datasets/caption-dataset.js';
 import { EMBEDDED_DATASET } from '../datasets/open.js';
 import { convertToPng } from '../images/convert.js';
-import { openDataset } from './dataset.js';
-import { datasetOption } from './generate-coco-options.js';
-import { integer, text } from './parsers.js';
-import { Terminal } from './terminal.js';
+import { datasetOption } from './options/coco.js';
+import { integer, text } from './options/parsers.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:

@@ -2,17 +2,17 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { writeSafetensors } from '../checkpoint/safetensors.js';
+import { chooseOutputPath } from '../app/output-paths.js';
+import { openVae, runVae, type VaeContext } from '../app/vae.js';
+import { DistriError } from '../base/errors.js';
+import { Staging } from '../base/staging.js';
+import { writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import { readPicture } from '../images/read.js';
 import { vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { type RngName, rngNames } from '../pipelines/request.js';
-import { DistriError } from '../runtime/errors.js';
-import { Staging } from '../runtime/staging.js';
-import { chooseOutputPath } from './output-paths.js';
-import { oneOf, seed, text } from './parsers.js';
-import { Terminal } from './terminal.js';
-import { addVaeOptions, type VaeOptions } from './vae-options.js';
-import { openVae, runVae, type VaeContext } from './vae-ranks.js';
+import { oneOf, seed, text } from './options/parsers.js';
+import { addVaeOptions, type VaeOptions } from './options/vae.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:

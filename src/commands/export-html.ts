@@ -1,9 +1,11 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { Command, Option } from 'commander';
-import { fileError, writeAtomically, writeExactly } from '../checkpoint/file-io.js';
-import { readJson } from '../checkpoint/json.js';
-import { quote } from '../checkpoint/quote.js';
+import { readPromptsFile } from '../app/prompts.js';
+import { DistriError, expected } from '../base/errors.js';
+import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
+import { readJson } from '../base/json.js';
+import { quote } from '../base/quote.js';
 import { ColumnTotals, type ComparisonOptions, compareRow } from '../html/comparison.js';
 import { type PageHead, pageEnd, pageRow, pageStart, summaryText } from '../html/comparison-page.js';
 import {
@@ -14,10 +16,8 @@ import {
   promptsOfRows,
   totalBytes,
 } from '../html/picture-rows.js';
-import { DistriError, expected } from '../runtime/errors.js';
-import { integer, oneOf, repeated, text } from './parsers.js';
-import { readPromptsFile } from './prompts.js';
-import { Terminal, type Verbosity } from './terminal.js';
+import { integer, oneOf, repeated, text } from './options/parsers.js';
+import { Terminal, type Verbosity } from './output/terminal.js';
 
 /** Up to this many bytes of pictures a page holds them itself. */
 const EMBED_LIMIT = 20 * 1000 * 1000;

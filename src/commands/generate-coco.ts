@@ -1,27 +1,27 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { openDataset } from '../app/coco/dataset.js';
+import { CocoDrawing, type CocoTask } from '../app/coco/draw.js';
+import { PictureFolder } from '../app/coco/folder.js';
+import type { Settings } from '../app/coco/settings.js';
+import { type DrawMeeting, describeRun, prepareDrawing, type RunContext } from '../app/prepare.js';
+import { DistriError } from '../base/errors.js';
+import { embeddedModel, packageVersion } from '../base/package.js';
 import { type CaptionDataset, choosePrompts, promptsHash } from '../datasets/caption-dataset.js';
 import { EMBEDDED_DATASET, REFERENCE_DATASET } from '../datasets/open.js';
-import { DistriError } from '../runtime/errors.js';
-import { openDataset } from './dataset.js';
-import { CocoDrawing, type CocoTask } from './generate-coco-draw.js';
-import { PictureFolder } from './generate-coco-folder.js';
+import { chooseSubject, type DrawPlan, type Subject } from '../families/draw-plan.js';
+import { sdxlFamily } from '../families/family.js';
 import {
   addCocoOptions,
   type CocoOptions,
   checkCocoOptions,
   chooseRange,
   defaultOutputRoot,
-  sdxlOptions,
-} from './generate-coco-options.js';
-import type { Settings } from './generate-coco-settings.js';
-import { launchedRanks } from './launched-ranks.js';
-import { sdxlFamily } from './model-family.js';
-import { embeddedModel, packageVersion } from './package.js';
-import { chooseSubject, type SdxlPlan, type Subject } from './sdxl-plan.js';
-import { describeRun, prepareSdxl, type RunContext, type SdxlMeeting } from './sdxl-ranks.js';
-import { Terminal } from './terminal.js';
+  drawOptions,
+} from './options/coco.js';
+import { launchedRanks } from './options/launched-ranks.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 The folder records its settings: the same command goes on where it ended, other settings are refused.
@@ -33,7 +33,7 @@ Examples:
   distri generate-coco -n 8 --model stabilityai/stable-diffusion-xl-base-1.0 --rng philox`;
 
 /** `distri generate-coco`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
-export function generateCocoCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
+export function generateCocoCommand(interruption: AbortSignal, meeting?: DrawMeeting): Command {
   const command = new Command('generate-coco')
     .description(
       'Draw a picture for each image of a data set from one of its captions, with its number as the seed.',
@@ -57,11 +57,11 @@ async function generateCoco(options: CocoOptions, context: RunContext): Promise<
   if (meeting !== undefined && (options.data_parallel ?? 1) > 1) {
     throw new DistriError('usage', `--data_parallel needs ranks that distri starts, not ${meeting.launcher}`);
   }
-  const sdxl = sdxlOptions(options);
+  const sdxl = drawOptions(options);
   const dataset = await openDataset(chooseDataset(options), context);
   const prompts = choosePrompts(dataset);
   const subject = { ...chooseSubject(sdxl, context.family), prompts: prompts.slice(0, 1) };
-  const preparation = await prepareSdxl(sdxl, subject, context);
+  const preparation = await prepareDrawing(sdxl, subject, context);
   const { plan, load } = preparation;
   const settings = describeSettings(subject, load.directory, plan, dataset, prompts, options);
   const folder = await PictureFolder.open(
@@ -110,7 +110,7 @@ async function missing(
 function describeSettings(
   subject: Subject,
   directory: string,
-  { request, parallel, topology }: SdxlPlan,
+  { request, parallel, topology }: DrawPlan,
   dataset: CaptionDataset,
   prompts: readonly string[],
   options: CocoOptions,

@@ -1,14 +1,14 @@
 import { Command, Option } from 'commander';
-import { type ExchangeFigures, inspectedBytes, measureExchange } from '../inspection/exchange-figures.js';
-import { describeMachine } from '../inspection/machine.js';
-import { describeTransports } from '../inspection/transports.js';
-import { describeVersions } from '../inspection/versions.js';
-import { type AddonProbe, probeAddon } from '../native/load.js';
-import { toError } from '../runtime/errors.js';
-import { type Inspection, inspectionLines } from './inspect-output.js';
-import { packageVersion } from './package.js';
-import { integer } from './parsers.js';
-import { Terminal } from './terminal.js';
+import { toError } from '../base/errors.js';
+import { packageVersion } from '../base/package.js';
+import { type AddonProbe, probeAddon } from '../engine/load.js';
+import { describeMachine } from '../machine/machine.js';
+import { describeTransports } from '../machine/transports.js';
+import { describeVersions } from '../machine/versions.js';
+import { type ExchangeFigures, inspectedBytes, measureExchange } from '../planning/exchange-figures.js';
+import { integer } from './options/parsers.js';
+import { type Inspection, inspectionLines } from './output/inspect.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:

@@ -1,4 +1,14 @@
 import { Command, Option } from 'commander';
+import { machineProfiler } from '../app/plan-profiler.js';
+import {
+  addSubjectOptions,
+  openSubject,
+  plannedImage,
+  plannedParallelisms,
+  type SubjectOptions,
+} from '../families/plan-subject.js';
+import { availableCpus } from '../machine/cpus.js';
+import type { WeightsMode } from '../machine/memory.js';
 import {
   type ParallelismName,
   type SplitScheme,
@@ -7,26 +17,16 @@ import {
   syncModes,
   transformerParallelismNames,
 } from '../pipelines/request.js';
-import type { VaeMode } from '../pipelines/vae-plan.js';
+import type { VaeMode } from '../pipelines/vae/plan.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { makePlan } from '../planning/plan.js';
 import { recommend } from '../planning/recommend.js';
 import { planVaeRanks } from '../planning/vae-ranks.js';
-import { availableCpus } from '../runtime/cpus.js';
-import type { WeightsMode } from '../runtime/memory.js';
-import { integer, oneOf } from './parsers.js';
-import { pipeFusionWarmupSteps } from './pipefusion-options.js';
-import { type PlanReport, planLines, planReport } from './plan-output.js';
-import { machineProfiler } from './plan-profiler.js';
-import {
-  addSubjectOptions,
-  openSubject,
-  plannedImage,
-  plannedParallelisms,
-  type SubjectOptions,
-} from './plan-subject.js';
-import { Terminal } from './terminal.js';
-import { vaeOption } from './vae-options.js';
+import { integer, oneOf } from './options/parsers.js';
+import { pipeFusionWarmupSteps } from './options/pipefusion.js';
+import { vaeOption } from './options/vae.js';
+import { type PlanReport, planLines, planReport } from './output/plan.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:
@@ -145,8 +145,8 @@ async function plan(options: PlanOptions, terminal: Terminal, interruption: Abor
     syncMode,
     warmupSteps: options.warmup_steps,
     splitScheme: options.split_scheme,
-    pipelineWarmupSteps: options.pipefusion_warmup_steps,
-    pipelinePatches: options.num_pipeline_patch,
+    pipefusionWarmupSteps: options.pipefusion_warmup_steps,
+    pipefusionPatches: options.num_pipeline_patch,
   };
   const made = await makePlan(
     {

@@ -1,5 +1,12 @@
 import { Command, Option } from 'commander';
 import {
+  addSubjectOptions,
+  openSubject,
+  plannedImage,
+  plannedParallelisms,
+  type SubjectOptions,
+} from '../families/plan-subject.js';
+import {
   type ParallelismName,
   type SplitScheme,
   splitSchemes,
@@ -7,16 +14,9 @@ import {
 } from '../pipelines/request.js';
 import { comparedRankCounts } from '../planning/choices.js';
 import { profileMacs } from '../planning/macs.js';
-import { integer, oneOf } from './parsers.js';
-import {
-  addSubjectOptions,
-  openSubject,
-  plannedImage,
-  plannedParallelisms,
-  type SubjectOptions,
-} from './plan-subject.js';
-import { macsLines, macsReport } from './profile-macs-output.js';
-import { Terminal } from './terminal.js';
+import { integer, oneOf } from './options/parsers.js';
+import { macsLines, macsReport } from './output/macs.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:

@@ -1,12 +1,12 @@
 import { Command, Option } from 'commander';
-import { launchedRanks } from './launched-ranks.js';
-import { pixArtFamily } from './model-family.js';
-import { addPipeFusionOptions, pipeFusionWarmupSteps } from './pipefusion-options.js';
+import type { DrawMeeting } from '../app/prepare.js';
+import { pixArtFamily } from '../families/family.js';
+import { addDrawOptions, type DrawOptions } from './options/draw.js';
+import { launchedRanks } from './options/launched-ranks.js';
+import { addPipeFusionOptions, pipeFusionWarmupSteps } from './options/pipefusion.js';
+import { addTransformerOptions } from './options/transformer.js';
+import { Terminal } from './output/terminal.js';
 import { runFamily } from './run-sdxl.js';
-import { addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
-import type { SdxlMeeting } from './sdxl-ranks.js';
-import { Terminal } from './terminal.js';
-import { addTransformerOptions } from './transformer-options.js';
 
 const examples = `
 Examples:
@@ -19,13 +19,13 @@ Examples:
   distri run-pixart --mode benchmark --random_weights pixart-mid --num_inference_steps 10 --test_times 5`;
 
 /** `distri run-pixart`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
-export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
+export function runPixArtCommand(interruption: AbortSignal, meeting?: DrawMeeting): Command {
   const command = new Command('run-pixart')
     .description(
       'Draw a picture with a PixArt-alpha checkpoint, its denoising spread over several processes.',
     )
     .addHelpText('after', examples);
-  addSdxlOptions(command, pixArtFamily)
+  addDrawOptions(command, pixArtFamily)
     .optionsGroup('Picture:')
     .addOption(
       new Option(
@@ -36,7 +36,7 @@ export function runPixArtCommand(interruption: AbortSignal, meeting?: SdxlMeetin
   addPipeFusionOptions(command);
   addTransformerOptions(command);
   return command.action(async (_options, { optsWithGlobals }: Command) => {
-    const given = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+    const given = optsWithGlobals.call(command) as DrawOptions & { quiet?: true; verbose?: true };
     const pipefusion_warmup_steps = pipeFusionWarmupSteps(command, given);
     const warmup_steps = given.parallelism === 'pipefusion' ? pipefusion_warmup_steps : given.warmup_steps;
     const options = { ...given, warmup_steps, pipefusion_warmup_steps };

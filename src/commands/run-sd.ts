@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { launchedRanks } from './launched-ranks.js';
-import { sdFamily } from './model-family.js';
+import type { DrawMeeting } from '../app/prepare.js';
+import { sdFamily } from '../families/family.js';
+import { addDrawOptions, addInitImageOptions, type DrawOptions } from './options/draw.js';
+import { launchedRanks } from './options/launched-ranks.js';
+import { Terminal } from './output/terminal.js';
 import { runFamily } from './run-sdxl.js';
-import { addInitImageOptions, addSdxlOptions, type SdxlOptions } from './sdxl-options.js';
-import type { SdxlMeeting } from './sdxl-ranks.js';
-import { Terminal } from './terminal.js';
 
 const examples = `
 Examples:
@@ -14,15 +14,15 @@ Examples:
   distri run-sd --mode benchmark --random_weights sd-1.5 --image_size 256 --num_inference_steps 10 --test_times 3`;
 
 /** `distri run-sd`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
-export function runSdCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
+export function runSdCommand(interruption: AbortSignal, meeting?: DrawMeeting): Command {
   const command = new Command('run-sd')
     .description(
       'Draw a picture with a Stable Diffusion 1.x or 2.x checkpoint, its denoising spread over several processes.',
     )
     .addHelpText('after', examples);
-  return addInitImageOptions(addSdxlOptions(command, sdFamily)).action(
+  return addInitImageOptions(addDrawOptions(command, sdFamily)).action(
     async (_options, { optsWithGlobals }: Command) => {
-      const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+      const options = optsWithGlobals.call(command) as DrawOptions & { quiet?: true; verbose?: true };
       const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
       const ranks = launchedRanks(command, meeting);
       const terminal = new Terminal(verbosity);

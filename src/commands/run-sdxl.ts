@@ -1,18 +1,18 @@
 import { Command } from 'commander';
-import { launchedRanks } from './launched-ranks.js';
-import { sdxlFamily } from './model-family.js';
-import { benchmarkSdxl } from './sdxl-benchmark.js';
-import { drawBatch } from './sdxl-draw.js';
+import { benchmark } from '../app/benchmark.js';
+import { drawBatch } from '../app/draw-batch.js';
+import { drawPrompts } from '../app/draw-each.js';
+import type { DrawMeeting, RunContext } from '../app/prepare.js';
+import { sdxlFamily } from '../families/family.js';
 import {
+  addDrawOptions,
   addInitImageOptions,
-  addSdxlOptions,
-  checkSdxlOptions,
+  checkDrawOptions,
+  type DrawOptions,
   drawsPromptsSingly,
-  type SdxlOptions,
-} from './sdxl-options.js';
-import { drawPrompts } from './sdxl-prompts.js';
-import type { RunContext, SdxlMeeting } from './sdxl-ranks.js';
-import { Terminal } from './terminal.js';
+} from './options/draw.js';
+import { launchedRanks } from './options/launched-ranks.js';
+import { Terminal } from './output/terminal.js';
 
 const examples = `
 Examples:
@@ -26,13 +26,13 @@ Examples:
   distri run-sdxl --mode benchmark --random_weights sdxl-mid --image_size 512 --num_inference_steps 10 --test_times 5`;
 
 /** `distri run-sdxl`. `interruption` is aborted when the user wants it to end; with a `meeting` a launcher started the ranks. */
-export function runSdxlCommand(interruption: AbortSignal, meeting?: SdxlMeeting): Command {
+export function runSdxlCommand(interruption: AbortSignal, meeting?: DrawMeeting): Command {
   const command = new Command('run-sdxl')
     .description('Draw a picture with an SDXL checkpoint, its denoising spread over several processes.')
     .addHelpText('after', examples);
-  return addInitImageOptions(addSdxlOptions(command)).action(
+  return addInitImageOptions(addDrawOptions(command)).action(
     async (_options, { optsWithGlobals }: Command) => {
-      const options = optsWithGlobals.call(command) as SdxlOptions & { quiet?: true; verbose?: true };
+      const options = optsWithGlobals.call(command) as DrawOptions & { quiet?: true; verbose?: true };
       const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
       const ranks = launchedRanks(command, meeting);
       const terminal = new Terminal(verbosity);
@@ -42,13 +42,13 @@ export function runSdxlCommand(interruption: AbortSignal, meeting?: SdxlMeeting)
 }
 
 /** Draws, or measures drawing, with a model of `context.family`. */
-export async function runFamily(options: SdxlOptions, context: RunContext): Promise<void> {
-  checkSdxlOptions(options);
+export async function runFamily(options: DrawOptions, context: RunContext): Promise<void> {
+  checkDrawOptions(options);
   if (options.no_cuda_graph) context.terminal.note('--no_cuda_graph has no effect on a CPU');
   await chooseRun(options)(options, context);
 }
 
-function chooseRun(options: SdxlOptions): (options: SdxlOptions, context: RunContext) => Promise<void> {
-  if (options.mode === 'benchmark') return benchmarkSdxl;
+function chooseRun(options: DrawOptions): (options: DrawOptions, context: RunContext) => Promise<void> {
+  if (options.mode === 'benchmark') return benchmark;
   return drawsPromptsSingly(options) ? drawPrompts : drawBatch;
 }

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileError } from '../checkpoint/file-io.js';
+import { fileError } from '../base/file-io.js';
 import { datasetError } from './caption-dataset.js';
 
 /** Karpathy's split. */

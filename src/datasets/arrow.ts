@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { type Table, tableFromIPC } from '@uwdata/flechette';
-import { fileError } from '../checkpoint/file-io.js';
-import { toError } from '../runtime/errors.js';
+import { toError } from '../base/errors.js';
+import { fileError } from '../base/file-io.js';
 import {
   type CaptionDataset,
   type CaptionedImage,

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
 
 /** An image as it is stored (JPEG, PNG or WebP), known by its captions until it is read. */
 export interface CaptionedImage {

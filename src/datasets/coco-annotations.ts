@@ -1,4 +1,4 @@
-import type { JsonObject } from '../checkpoint/json.js';
+import type { JsonObject } from '../base/json.js';
 import { type CaptionedImage, datasetError } from './caption-dataset.js';
 import { fileNameField, integerField, listOfObjects, stringField } from './fields.js';
 

@@ -1,6 +1,6 @@
-import { isJsonObject, type JsonObject } from '../checkpoint/json.js';
-import { quote } from '../checkpoint/quote.js';
-import { toError } from '../runtime/errors.js';
+import { toError } from '../base/errors.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
+import { quote } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** The JSON object in the text of the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them. */

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { fileError } from '../checkpoint/file-io.js';
+import { fileError } from '../base/file-io.js';
 import { type CaptionedImage, datasetError, type ImageReader, type StoredImage } from './caption-dataset.js';
 
 /** Images that are files of their own in one of several folders. */

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { expected } from '../base/errors.js';
 import { isHubId } from '../checkpoint/hub/id.js';
 import type { OnProgress } from '../checkpoint/hub/snapshot.js';
-import { expected } from '../runtime/errors.js';
 import type { CaptionDataset } from './caption-dataset.js';
 import { openCocoFolder } from './coco-folder.js';
 import { chooseParquetFiles } from './parquet-files.js';

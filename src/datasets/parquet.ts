@@ -6,7 +6,7 @@ import {
   parquetReadObjects,
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
-import { toError } from '../runtime/errors.js';
+import { toError } from '../base/errors.js';
 import {
   type CaptionDataset,
   type CaptionedImage,

@@ -1,4 +1,4 @@
-import { quote } from '../checkpoint/quote.js';
+import { quote } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** The first of them that a table has. HuggingFaceM4/COCO has `sentences_raw`. */

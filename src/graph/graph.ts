@@ -1,8 +1,8 @@
-import type { TensorEntry } from '../checkpoint/safetensors.js';
-import type { TensorSlice } from '../checkpoint/slices.js';
+import type { TensorEntry } from '../checkpoint/formats/safetensors.js';
+import type { TensorSlice } from '../checkpoint/formats/slices.js';
 import type { DType, Shape, Tensor } from '../tensor/tensor.js';
-import { fuseResiduals } from './fuse.js';
 import { attributeType, elementType, encodeModel, externalLocation } from './onnx-schema.js';
+import { fuseResiduals } from './passes/fuse.js';
 
 /** How often a value changes: never (weights), once per image (text, sizes), or at every denoising step. */
 export type Phase = 'constant' | 'image' | 'step';

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import sharp from 'sharp';
-import { fileError } from '../checkpoint/file-io.js';
+import { fileError } from '../base/file-io.js';
+import { type Image, readImage } from '../images/pixels.js';
 import { readPngTexts } from '../images/png-text.js';
-import { type Image, readImage } from '../metrics/image.js';
 
 /** A picture's file with its pixels. */
 export interface LoadedPicture {

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, parse, resolve } from 'node:path';
-import { fileError } from '../checkpoint/file-io.js';
-import { quote } from '../checkpoint/quote.js';
-import { DistriError, expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../base/errors.js';
+import { fileError } from '../base/file-io.js';
+import { quote } from '../base/quote.js';
 
 const EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp']);
 

@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { DistriError, toError } from '../runtime/errors.js';
+import { DistriError, toError } from '../base/errors.js';
 
 /**
  * An image file (JPEG, PNG, WebP) as a PNG of the same pixels, as Pillow saves it: grey stays grey, colour profiles and the

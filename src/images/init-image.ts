@@ -1,5 +1,5 @@
 import sharp from 'sharp';
-import { DistriError, toError } from '../runtime/errors.js';
+import { DistriError, toError } from '../base/errors.js';
 import { type Tensor, uint8 } from '../tensor/tensor.js';
 
 /** Height and width of a picture as people see it: turned as its EXIF orientation says. */

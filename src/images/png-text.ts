@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { fileError, readExactly } from '../checkpoint/file-io.js';
+import { fileError, readExactly } from '../base/file-io.js';
 
 const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 /** The last chunk, which is empty, with its checksum. */

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import sharp from 'sharp';
-import { fileError } from '../checkpoint/file-io.js';
+import { fileError } from '../base/file-io.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { crc32 } from './crc32.js';
 

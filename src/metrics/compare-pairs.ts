@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import { DistriError, toError } from '../runtime/errors.js';
+import { DistriError, toError } from '../base/errors.js';
+import type { Image } from '../images/pixels.js';
+import { resizeBilinear } from '../images/resample.js';
 import { loadAhead } from './ahead.js';
-import type { Image } from './image.js';
 import type { LpipsNetwork } from './networks/types.js';
 import type { Pair } from './pairing.js';
 import { psnr } from './psnr.js';
-import { resizeBilinear } from './resample.js';
 
 /** The side that `--is_gt` resizes ground truth to. */
 const GROUND_TRUTH_SIDE = 1024;

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
+import { type Image, readImage } from '../images/pixels.js';
+import { readStoredImage } from '../images/stored-image.js';
 import { asProblem, comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
 import { featureDistance } from './distances.js';
 import { type FolderFeatures, folderFeatures } from './folder-features.js';
 import { type Listing, referenceListing, sensibleListing } from './folders.js';
-import { type Image, readImage } from './image.js';
 import type { FeatureNetwork, LpipsNetwork } from './networks/types.js';
 import { type Pairing, pairByName, pairByPosition } from './pairing.js';
-import { readStoredImage } from './stored-image.js';
 
 export const metricNames = ['psnr', 'lpips', 'fid', 'kid'] as const;
 export type MetricName = (typeof metricNames)[number];

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { DistriError } from '../runtime/errors.js';
-import { unlessInterrupted } from '../runtime/interruption.js';
+import { DistriError } from '../base/errors.js';
+import { unlessInterrupted } from '../base/interruption.js';
 import type { FeatureSet } from './feature-set.js';
 import type { Moments } from './frechet.js';
 

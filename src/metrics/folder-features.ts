@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
+import { readImage } from '../images/pixels.js';
+import { resizeBicubic } from '../images/resample.js';
 import { loadAhead } from './ahead.js';
 import type { FeatureSet } from './feature-set.js';
-import { readImage } from './image.js';
 import type { FeatureNetwork } from './networks/types.js';
-import { resizeBicubic } from './resample.js';
 
 /** What Inception sees, and what it makes of it. */
 const SIDE = 299;

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { extname, join, relative } from 'node:path';
-import { fileError } from '../checkpoint/file-io.js';
+import { fileError } from '../base/file-io.js';
 
 /** What sharp decodes of what people have. */
 const EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp', '.tif', '.tiff', '.avif', '.gif']);

@@ -1,17 +1,17 @@
-import { DistriError } from '../runtime/errors.js';
-import { alexNetShapes, createLpips, lpipsHeadShapes } from './networks/alexnet-lpips.js';
-import { createInception } from './networks/inception.js';
-import { inceptionNames } from './networks/inception-names.js';
-import type { NetworkOptions } from './networks/onnx-network.js';
-import type { FeatureNetwork, LpipsNetwork } from './networks/types.js';
-import { exactWeights, FileWeights, openTensorFile, type TensorFile } from './tensor-file.js';
+import { DistriError } from '../base/errors.js';
 import {
   alexNetFiles,
   type FindOptions,
   findWeights,
   inceptionFiles,
   lpipsHeadsFile,
-} from './weight-files.js';
+} from './network-files.js';
+import { alexNetShapes, createLpips, lpipsHeadShapes } from './networks/alexnet-lpips.js';
+import { createInception } from './networks/inception.js';
+import { inceptionNames } from './networks/inception-names.js';
+import type { NetworkOptions } from './networks/onnx-network.js';
+import type { FeatureNetwork, LpipsNetwork } from './networks/types.js';
+import { exactWeights, FileWeights, openTensorFile, type TensorFile } from './tensor-file.js';
 
 export type LoadOptions = NetworkOptions & FindOptions;
 

@@ -1,5 +1,5 @@
 import { parse } from 'node:path';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
 
 /** Names of two files that are compared, one in each folder. */
 export type Pair = readonly [string, string];

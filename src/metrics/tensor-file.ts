@@ -1,9 +1,9 @@
-import { quote } from '../checkpoint/quote.js';
-import { SafetensorsFile } from '../checkpoint/safetensors.js';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
+import { quote } from '../base/quote.js';
+import { SafetensorsFile } from '../checkpoint/formats/safetensors.js';
+import { TorchFile } from '../checkpoint/formats/torch/torch-file.js';
 import type { Shape, Tensor } from '../tensor/tensor.js';
 import type { NetworkWeights } from './networks/network-weights.js';
-import { TorchFile } from './torch/torch-file.js';
 
 /** A file with named tensors. */
 export interface TensorFile {

@@ -1,8 +1,8 @@
+import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import type { WeightSource } from '../checkpoint/weights.js';
 import type { Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { Layers } from '../parallel/layers.js';
-import { ConfigReader, limits, type RawConfig } from './config.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Layers } from '../parallel/layers/layers.js';
 
 /** What config.json says of an AutoencoderKL, checked. */
 export interface AutoencoderKLConfig {

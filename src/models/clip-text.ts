@@ -1,7 +1,7 @@
+import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import type { Value } from '../graph/graph.js';
-import type { Activation, Kernels } from '../graph/kernels.js';
-import type { AttentionSpec, Layers } from '../parallel/layers.js';
-import { ConfigReader, limits, type RawConfig } from './config.js';
+import type { Activation, Kernels } from '../graph/kernels/kernels.js';
+import type { AttentionSpec, Layers } from '../parallel/layers/layers.js';
 
 /** What config.json says of a CLIPTextModel or CLIPTextModelWithProjection, checked. */
 export interface CLIPTextConfig {

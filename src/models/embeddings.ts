@@ -1,6 +1,6 @@
 import type { Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { Layers } from '../parallel/layers.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Layers } from '../parallel/layers/layers.js';
 import { float32 } from '../tensor/tensor.js';
 
 /**

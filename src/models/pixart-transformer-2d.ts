@@ -1,8 +1,8 @@
+import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import type { Graph, Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { AttentionSpec, GridPositions, Layers, PatchGrid } from '../parallel/layers.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { AttentionSpec, GridPositions, Layers, PatchGrid } from '../parallel/layers/layers.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
-import { ConfigReader, limits, type RawConfig } from './config.js';
 import { sinusoidalEmbedding, timestepEmbedding } from './embeddings.js';
 
 /** What config.json says of a PixArtTransformer2DModel, checked. */

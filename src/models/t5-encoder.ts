@@ -1,8 +1,8 @@
+import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import type { Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { Layers } from '../parallel/layers.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Layers } from '../parallel/layers/layers.js';
 import { int64 } from '../tensor/tensor.js';
-import { ConfigReader, limits, type RawConfig } from './config.js';
 
 /** What config.json says of a T5EncoderModel of version 1.1, checked. */
 export interface T5EncoderConfig {

@@ -1,8 +1,8 @@
+import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
+import { expected } from '../base/errors.js';
 import type { Graph, Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { AttentionSpec, Layers, ResnetSpec } from '../parallel/layers.js';
-import { expected } from '../runtime/errors.js';
-import { ConfigReader, limits, type RawConfig } from './config.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { AttentionSpec, Layers, ResnetSpec } from '../parallel/layers/layers.js';
 import { sinusoidalEmbedding, timestepEmbedding } from './embeddings.js';
 
 interface BlockConfig {

@@ -1,7 +1,7 @@
 import { int, ints, type Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { RankRole, Topology } from '../runtime/topology.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
 import type { SlotReserver } from './slots.js';
+import type { RankRole, Topology } from './topology.js';
 
 /** A rectangle of an image. */
 export interface Area {

@@ -1,8 +1,8 @@
-import { DistriError } from '../runtime/errors.js';
-import type { RankRole, Topology } from '../runtime/topology.js';
+import { DistriError } from '../base/errors.js';
+import type { RankRole, Topology } from '../parallel/topology.js';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
-import type { PromptEmbeds } from './prompt-embeds.js';
 import type { GenerationRequest } from './request.js';
+import type { PromptEmbeds } from './text/prompt-embeds.js';
 
 /** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
 export interface Conditioning {

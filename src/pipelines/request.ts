@@ -1,5 +1,5 @@
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
-import type { CommunicatorStatistics } from '../native/addon.js';
+import type { CommunicatorStatistics } from '../engine/addon.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export const syncModes = [
@@ -42,14 +42,14 @@ export interface ParallelOptions {
   /** How naive_patch cuts the picture. */
   readonly splitScheme: SplitScheme;
   /** How pipefusion divides layers and picture. */
-  readonly pipeline?: PipelineOptions | undefined;
+  readonly pipefusion?: StageOptions | undefined;
   /** Which positions naive_patch gives the tokens of a transformer: by default those of a picture of the part's size. */
   readonly naivePositions?: NaivePositions | undefined;
   /** How sequence divides the ranks of an image. */
   readonly sequence?: SequenceOptions | undefined;
 }
 
-export interface PipelineOptions {
+export interface StageOptions {
   /** Bands that go through the stages one after another; by default as many as stages. */
   readonly patches?: number | undefined;
   /** Layers of each stage; by default as even as they go. */

@@ -1,10 +1,10 @@
-import { createParallelism } from '../parallel/create.js';
+import { DistriError } from '../base/errors.js';
+import { createParallelism } from '../parallel/registry.js';
+import { planTopology, type RankRole, type Topology } from '../parallel/topology.js';
 import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
-import { DistriError } from '../runtime/errors.js';
-import { planTopology, type RankRole, type Topology } from '../runtime/topology.js';
 import { parallelismContext } from './rank-program.js';
 import type { PlannedImage } from './rank-work.js';
-import { planPipeline } from './stage-work.js';
+import { planStages } from './stage-work.js';
 
 /** One way to draw a picture. */
 export interface Choice {
@@ -14,7 +14,7 @@ export interface Choice {
   /** Of `sequence`: the degrees, whose product is the number of ranks of an image. */
   readonly sequence?: { readonly ulyssesDegree: number; readonly ringDegree: number };
   /** Of `pipefusion`: stages times ranks of a stage are the ranks of an image. */
-  readonly pipeline?: { readonly stages: number; readonly sequence: number; readonly patches: number };
+  readonly pipefusion?: { readonly stages: number; readonly sequence: number; readonly patches: number };
 }
 
 /** A choice with what follows from it, or with the reason why it can't be had. */
@@ -32,9 +32,9 @@ export interface ChoiceOptions extends Pick<ParallelOptions, 'syncMode' | 'warmu
   readonly allowSplit: boolean;
   readonly parallelisms: readonly ParallelismName[];
   /** Of pipefusion, which counts them differently; by default `warmupSteps`. */
-  readonly pipelineWarmupSteps?: number | undefined;
+  readonly pipefusionWarmupSteps?: number | undefined;
   /** Of pipefusion; by default as many as stages. */
-  readonly pipelinePatches?: number | undefined;
+  readonly pipefusionPatches?: number | undefined;
 }
 
 /** All ways for these numbers of ranks, legal or not. One rank has one way. */
@@ -55,7 +55,7 @@ export function judgeChoices(
 }
 
 /** A choice with every pair of degrees that its strategy can have. */
-function waysOf(choice: Choice, { pipelinePatches }: ChoiceOptions): readonly Choice[] {
+function waysOf(choice: Choice, { pipefusionPatches }: ChoiceOptions): readonly Choice[] {
   const { ranks, parallelism, splitBatch } = choice;
   const sharing = splitBatch ? ranks / 2 : ranks;
   // Where the batch can't be split, that is all there is to say.
@@ -73,7 +73,7 @@ function waysOf(choice: Choice, { pipelinePatches }: ChoiceOptions): readonly Ch
     const several = divisors.filter((stages) => stages > 1 || sharing === 1);
     return several.map((stages) => ({
       ...choice,
-      pipeline: { stages, sequence: sharing / stages, patches: pipelinePatches ?? stages },
+      pipefusion: { stages, sequence: sharing / stages, patches: pipefusionPatches ?? stages },
     }));
   }
   return [choice];
@@ -96,18 +96,18 @@ function judge(image: PlannedImage, choice: Choice, options: ChoiceOptions): Jud
 }
 
 function parallelOptions(choice: Choice, options: ChoiceOptions): ParallelOptions {
-  const { parallelism, splitBatch, sequence, pipeline } = choice;
+  const { parallelism, splitBatch, sequence, pipefusion } = choice;
   const { syncMode, splitScheme } = options;
-  const pipelined = parallelism === 'pipefusion' ? options.pipelineWarmupSteps : undefined;
-  const warmupSteps = pipelined ?? options.warmupSteps;
-  return { parallelism, splitBatch, syncMode, warmupSteps, splitScheme, sequence, pipeline };
+  const staged = parallelism === 'pipefusion' ? options.pipefusionWarmupSteps : undefined;
+  const warmupSteps = staged ?? options.warmupSteps;
+  return { parallelism, splitBatch, syncMode, warmupSteps, splitScheme, sequence, pipefusion };
 }
 
 /** The choice with the patches that there really are. Refuses what the model or the size of the picture does not allow, as the ranks do. */
 function settle(choice: Choice, image: PlannedImage, topology: Topology, parallel: ParallelOptions): Choice {
-  if (choice.pipeline && image.model.blocks) {
-    const { bands } = planPipeline(image, topology, parallel);
-    return { ...choice, pipeline: { ...choice.pipeline, patches: bands.length } };
+  if (choice.pipefusion && image.model.blocks) {
+    const { bands } = planStages(image, topology, parallel);
+    return { ...choice, pipefusion: { ...choice.pipefusion, patches: bands.length } };
   }
   createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
   return choice;

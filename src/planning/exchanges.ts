@@ -1,6 +1,6 @@
+import type { Step } from '../engine/addon.js';
 import type { Operation } from '../graph/graph.js';
-import type { Step } from '../native/addon.js';
-import { splitEvenly } from '../runtime/topology.js';
+import { splitEvenly } from '../parallel/topology.js';
 
 /** What is exchanged, by the kind of layer that needs it. */
 export const exchangeKinds = [

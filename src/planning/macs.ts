@@ -1,5 +1,5 @@
-import { type ComputeKind, computeKinds } from '../graph/cost.js';
-import type { GuidancePart } from '../runtime/topology.js';
+import { type ComputeKind, computeKinds } from '../graph/passes/cost.js';
+import type { GuidancePart } from '../parallel/topology.js';
 import {
   type Choice,
   type ChoiceOptions,

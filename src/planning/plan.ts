@@ -1,8 +1,8 @@
-import type { ComputeKind } from '../graph/cost.js';
+import type { ComputeKind } from '../graph/passes/cost.js';
+import type { WeightsMode } from '../machine/memory.js';
+import { planWeights } from '../machine/memory.js';
+import type { GuidancePart } from '../parallel/topology.js';
 import type { ParallelOptions } from '../pipelines/request.js';
-import type { WeightsMode } from '../runtime/memory.js';
-import { planWeights } from '../runtime/memory.js';
-import type { GuidancePart } from '../runtime/topology.js';
 import {
   type Choice,
   type ChoiceOptions,
@@ -11,11 +11,11 @@ import {
   type LegalChoice,
 } from './choices.js';
 import { type ExchangeKind, exchangeKinds } from './exchanges.js';
-import { predictPipeline } from './pipeline-prediction.js';
 import { Predictor } from './predict.js';
 import type { MachineProfile, ProfileSetting } from './profile.js';
 import { RankProgram } from './rank-program.js';
 import type { PlannedImage, PlannedStep } from './rank-work.js';
+import { predictStages } from './stage-prediction.js';
 import { StageWork } from './stage-work.js';
 
 /** What is exchanged in a step for one kind of layer; means where steps alternate. */
@@ -162,7 +162,7 @@ function predict(
 ): Prediction {
   const stages = programs.flatMap(({ work }) => (work instanceof StageWork ? [work] : []));
   return stages.length > 0
-    ? predictPipeline(stages, predictor, steps, options.warmupSteps)
+    ? predictStages(stages, predictor, steps, options.warmupSteps)
     : predictLayers(programs, predictor, steps, synchronousStepsOf(options, steps));
 }
 

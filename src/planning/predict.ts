@@ -1,4 +1,4 @@
-import { type ComputeKind, computeKinds, type OperationCost } from '../graph/cost.js';
+import { type ComputeKind, computeKinds, type OperationCost } from '../graph/passes/cost.js';
 import type { Exchange } from './exchanges.js';
 import type { MachineProfile } from './profile.js';
 import type { PlannedStep } from './rank-work.js';

@@ -1,6 +1,6 @@
-import { type ComputeKind, operationCost } from '../graph/cost.js';
 import { type CompiledGraph, Graph, type Value } from '../graph/graph.js';
-import { Kernels } from '../graph/kernels.js';
+import { Kernels } from '../graph/kernels/kernels.js';
+import { type ComputeKind, operationCost } from '../graph/passes/cost.js';
 import { elementCount, float32, type Shape } from '../tensor/tensor.js';
 
 /** A small graph whose operations are alike, to measure how long one of them takes. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultCacheDir } from '../checkpoint/conversion-cache.js';
-import { fileError, writeAtomically, writeExactly } from '../checkpoint/file-io.js';
-import { cpuModel } from '../inspection/machine.js';
-import { availableCpus } from '../runtime/cpus.js';
+import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
+import { defaultCacheDir } from '../checkpoint/conversion.js';
+import { availableCpus } from '../machine/cpus.js';
+import { cpuModel } from '../machine/machine.js';
 import { type MachineProfile, measureProfile, type ProfileSetting } from './profile.js';
 
 /** Raised when other things are measured, so that older caches are not used. */

@@ -1,8 +1,8 @@
-import type { ComputeKind } from '../graph/cost.js';
-import { type GatherFigures, measureExchange } from '../inspection/exchange-figures.js';
-import { availableCpus, shareCpus } from '../runtime/cpus.js';
-import { RankGroup } from '../runtime/launcher.js';
-import type { WeightsMode } from '../runtime/memory.js';
+import type { ComputeKind } from '../graph/passes/cost.js';
+import { availableCpus, shareCpus } from '../machine/cpus.js';
+import type { WeightsMode } from '../machine/memory.js';
+import { RankGroup } from '../ranks/group/rank-group.js';
+import { type GatherFigures, measureExchange } from './exchange-figures.js';
 
 /** Under what a profile is measured: ranks at the same time, as many threads each. */
 export interface ProfileSetting {
@@ -51,7 +51,7 @@ async function measureProbes(
 ): Promise<ProbeTime[]> {
   const group = await RankGroup.launch<ProfileJob, readonly ProbeTime[]>({
     worldSize: ranks,
-    entry: new URL('./profile-rank.js', import.meta.url),
+    entry: new URL('../jobs/probe.js', import.meta.url),
     cpus: shareCpus(availableCpus(), ranks, threads),
     timeout: TIMEOUT_MS,
     interruption,

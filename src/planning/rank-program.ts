@@ -1,13 +1,19 @@
 import { WeightPlan } from '../checkpoint/random-weights.js';
-import { byteLength, type ComputeKind, computeKinds, macsByKind, operationCost } from '../graph/cost.js';
 import type { Graph } from '../graph/graph.js';
-import { peakActivationBytes } from '../graph/liveness.js';
-import { createParallelism } from '../parallel/create.js';
-import type { Parallelism, ParallelismContext } from '../parallel/parallelism.js';
+import {
+  byteLength,
+  type ComputeKind,
+  computeKinds,
+  macsByKind,
+  operationCost,
+} from '../graph/passes/cost.js';
+import { peakActivationBytes } from '../graph/passes/liveness.js';
+import { createParallelism } from '../parallel/registry.js';
 import type { SlotTable } from '../parallel/slots.js';
-import { buildNoiseModel } from '../pipelines/denoiser.js';
+import type { Parallelism, ParallelismContext } from '../parallel/strategy.js';
+import type { RankRole, Topology } from '../parallel/topology.js';
+import { buildNoiseModel } from '../pipelines/denoise/step-denoiser.js';
 import type { ParallelOptions } from '../pipelines/request.js';
-import type { RankRole, Topology } from '../runtime/topology.js';
 import { elementCount } from '../tensor/tensor.js';
 import { exchangesOf } from './exchanges.js';
 import {

@@ -1,9 +1,9 @@
-import type { OperationCost } from '../graph/cost.js';
 import type { Graph, Operation } from '../graph/graph.js';
+import type { OperationCost } from '../graph/passes/cost.js';
+import type { LatentShape, NoiseModel } from '../models/noise-model.js';
 import type { SlotTable } from '../parallel/slots.js';
+import type { Topology } from '../parallel/topology.js';
 import { batchSize } from '../pipelines/conditioning.js';
-import type { LatentShape, NoiseModel } from '../pipelines/noise-model.js';
-import type { Topology } from '../runtime/topology.js';
 import type { Exchange } from './exchanges.js';
 
 /** What is drawn, as far as it decides what ranks do. */

@@ -17,7 +17,7 @@ const EQUAL = 1.03;
 export function recommend(choices: readonly PlannedChoice[], syncMode: SyncMode): Recommendation | undefined {
   const candidates = choices.filter(
     (choice) =>
-      (choice.parallelism !== 'naive_patch' || patches(choice) === 1) && choice.pipeline?.stages !== 1,
+      (choice.parallelism !== 'naive_patch' || patches(choice) === 1) && choice.pipefusion?.stages !== 1,
   );
   const fastest = Math.min(...candidates.map(pictureTime));
   if (!Number.isFinite(fastest)) return undefined;

@@ -1,22 +1,22 @@
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import type { WeightSource } from '../checkpoint/weights.js';
-import { operationCost } from '../graph/cost.js';
+import type { Step } from '../engine/addon.js';
 import type { Graph } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels.js';
-import type { Step } from '../native/addon.js';
-import { describeStage, PipeFusion } from '../parallel/pipefusion.js';
-import { type PipelinePart, PipelinePlan } from '../parallel/pipeline-plan.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import { operationCost } from '../graph/passes/cost.js';
+import type { BlockStructure, NoiseModel } from '../models/noise-model.js';
 import { SlotTable } from '../parallel/slots.js';
-import { buildNoiseModel } from '../pipelines/denoiser.js';
-import type { BlockStructure, NoiseModel } from '../pipelines/noise-model.js';
+import { describeStage, PipeFusion } from '../parallel/strategies/pipefusion.js';
+import { type StagePart, StagePlan } from '../parallel/strategies/stage-plan.js';
+import type { RankRole, Topology } from '../parallel/topology.js';
 import {
   type Message,
   reserveMessages,
   type StageModel,
   stageContext,
-} from '../pipelines/pipeline-denoiser.js';
+} from '../pipelines/denoise/stage-denoiser.js';
+import { buildNoiseModel } from '../pipelines/denoise/step-denoiser.js';
 import type { ParallelOptions } from '../pipelines/request.js';
-import type { RankRole, Topology } from '../runtime/topology.js';
 import { type Exchange, exchangesOf } from './exchanges.js';
 import {
   type PlannedImage,
@@ -32,15 +32,11 @@ type MessageSlots = Readonly<Record<Message, number>>;
 type BlockModel = NoiseModel & { readonly blocks: BlockStructure };
 
 /** The stages, bands and ranks of a stage of a picture. Refuses what its size or the model does not allow. */
-export function planPipeline(
-  image: PlannedImage,
-  topology: Topology,
-  options: ParallelOptions,
-): PipelinePlan {
+export function planStages(image: PlannedImage, topology: Topology, options: ParallelOptions): StagePlan {
   const { layers, patchSize } = blockModel(image).blocks;
-  return PipelinePlan.make({
+  return StagePlan.make({
     topology,
-    options: options.pipeline ?? {},
+    options: options.pipefusion ?? {},
     layers,
     patchRows: image.rows / patchSize,
   });
@@ -52,7 +48,7 @@ function blockModel({ model }: PlannedImage): BlockModel {
   return { ...model, blocks };
 }
 
-/** One rank's part in a pipeline: the layers of its stage, on one part of the picture after another. As PipelineImage runs them. */
+/** One rank's part in a pipeline: the layers of its stage, on one part of the picture after another. As StageImage runs them. */
 export class StageWork implements RankWork {
   readonly period = 1;
   readonly share: string;
@@ -61,11 +57,11 @@ export class StageWork implements RankWork {
   readonly firstSteady: number;
   readonly #stage: StageModel;
   readonly #warmupSteps: number;
-  readonly #messages: ReadonlyMap<PipelinePart, MessageSlots>;
-  readonly #heightOf: (part: PipelinePart) => number;
+  readonly #messages: ReadonlyMap<StagePart, MessageSlots>;
+  readonly #heightOf: (part: StagePart) => number;
 
   constructor(image: PlannedImage, topology: Topology, role: RankRole, options: ParallelOptions) {
-    const plan = planPipeline(image, topology, options);
+    const plan = planStages(image, topology, options);
     this.#stage = { model: blockModel(image), plan, topology, role, shape: plannedShape(image, topology) };
     this.#warmupSteps = options.warmupSteps;
     // The first step after the warm-up still gets the whole picture's latents.
@@ -78,7 +74,7 @@ export class StageWork implements RankWork {
     const variants = {
       variants: plan.parts.length,
       layers: (variant: number, kernels: Kernels, weights: WeightSource) =>
-        new PipeFusion(kernels, weights, context, plan.parts[variant] as PipelinePart),
+        new PipeFusion(kernels, weights, context, plan.parts[variant] as StagePart),
     };
     const built = buildNoiseModel(image.model, variants, new WeightPlan(), this.#stage.shape);
     this.graphs = built.map(({ graph }) => graph);
@@ -113,7 +109,7 @@ export class StageWork implements RankWork {
     return { stage: plan.place(role).stage, stages: plan.stages };
   }
 
-  #pass(call: number, part: PipelinePart, index: number): PlannedStep {
+  #pass(call: number, part: StagePart, index: number): PlannedStep {
     const { plan, role } = this.#stage;
     const operations = stepOperations(this.graphs[plan.parts.indexOf(part)] as Graph);
     const step: Step = { call, tick: call, readTick: 0, publish: true };
@@ -131,7 +127,7 @@ export class StageWork implements RankWork {
     };
   }
 
-  #hidden(part: PipelinePart): Exchange[] {
+  #hidden(part: StagePart): Exchange[] {
     const { plan, role } = this.#stage;
     const { stage, lane } = plan.place(role);
     const before = stage === 0 ? [] : [plan.rankAt(role, { stage: stage - 1, lane })];
@@ -141,7 +137,7 @@ export class StageWork implements RankWork {
   }
 
   /** The last stage's ranks tell each other what they need to step the scheduler. */
-  #prediction(part: PipelinePart): Exchange[] {
+  #prediction(part: StagePart): Exchange[] {
     const { plan, topology, role } = this.#stage;
     const { stage, lane } = plan.place(role);
     if (stage !== plan.stages - 1) return [];
@@ -157,7 +153,7 @@ export class StageWork implements RankWork {
   }
 
   /** From the last stage back to the first, which gets those of the step before. */
-  #latents(call: number, part: PipelinePart, index: number): Exchange[] {
+  #latents(call: number, part: StagePart, index: number): Exchange[] {
     const { plan, role } = this.#stage;
     const { stage, lane } = plan.place(role);
     if (plan.stages === 1) return [];
@@ -168,7 +164,7 @@ export class StageWork implements RankWork {
     return this.#exchange('latents', 0, [this.#bytes('latents', sent, last)]);
   }
 
-  #bytes(message: Message, part: PipelinePart, rank: number): number {
+  #bytes(message: Message, part: StagePart, rank: number): number {
     const slot = (this.#messages.get(part) as MessageSlots)[message];
     return (this.slots.bytes[slot] as readonly number[])[rank] as number;
   }

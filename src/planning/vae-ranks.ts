@@ -1,10 +1,10 @@
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import { vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { describeRange } from '../parallel/parallelism.js';
-import { planBands } from '../parallel/row-bands.js';
+import { planBands } from '../parallel/bands.js';
 import { SlotTable } from '../parallel/slots.js';
-import { decoderHalf } from '../pipelines/latent-decoder.js';
-import { planVae, type VaeMode, type VaeWork } from '../pipelines/vae-plan.js';
+import { describeRange } from '../parallel/strategy.js';
+import { decoderHalf } from '../pipelines/vae/decoder.js';
+import { planVae, type VaeMode, type VaeWork } from '../pipelines/vae/plan.js';
 
 /** How the ranks share the decoding of a picture. */
 export interface PlannedVae {

@@ -1,5 +1,5 @@
-import { quote } from '../checkpoint/quote.js';
-import { DistriError, expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../base/errors.js';
+import { quote } from '../base/quote.js';
 
 const MAX_STEPS_OFFSET = 1_000_000;
 

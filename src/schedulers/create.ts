@@ -1,6 +1,6 @@
-import { quote } from '../checkpoint/quote.js';
+import { DistriError } from '../base/errors.js';
+import { quote } from '../base/quote.js';
 import type { SchedulerName } from '../pipelines/request.js';
-import { DistriError } from '../runtime/errors.js';
 import { DDIMScheduler } from './ddim.js';
 import { DPMSolverMultistepScheduler } from './dpm-solver-multistep.js';
 import { EulerDiscreteScheduler } from './euler-discrete.js';

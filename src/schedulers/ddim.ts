@@ -1,4 +1,4 @@
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
 import { clamped, linearCombination, noisySample, remainder, squareRoot, type Term } from './arithmetic.js';
 import { SchedulerConfig } from './config.js';
 import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';

@@ -1,4 +1,4 @@
-import { expected } from '../runtime/errors.js';
+import { expected } from '../base/errors.js';
 import { linearCombination, noisySample, quotient, squareRoot, type Term } from './arithmetic.js';
 import { SchedulerConfig } from './config.js';
 import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';

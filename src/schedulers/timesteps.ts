@@ -1,4 +1,4 @@
-import { DistriError, expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../base/errors.js';
 import { arange, linspace, round } from './numpy.js';
 
 export const timestepSpacings = ['linspace', 'leading', 'trailing'] as const;

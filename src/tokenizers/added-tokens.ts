@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/json.js';
-import { quote } from '../checkpoint/quote.js';
-import { DistriError, expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../base/errors.js';
+import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
+import { quote } from '../base/quote.js';
 import { checkId, type Vocabulary } from './vocabulary.js';
 
 const specialKeys = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const;

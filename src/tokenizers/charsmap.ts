@@ -1,4 +1,4 @@
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
 
 /** A replacement found at the start of a text: bytes of the text, and what they become. */
 interface Replacement {

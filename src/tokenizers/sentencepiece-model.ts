@@ -1,6 +1,6 @@
 import protobuf from 'protobufjs/light.js';
-import { readExactly, withFile } from '../checkpoint/file-io.js';
-import { DistriError, toError } from '../runtime/errors.js';
+import { DistriError, toError } from '../base/errors.js';
+import { readExactly, withFile } from '../base/file-io.js';
 
 /** T5's spiece.model has 0.8 MB. */
 const MAX_BYTES = 64 * 1024 * 1024;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/json.js';
-import { DistriError, expected } from '../runtime/errors.js';
+import { DistriError, expected } from '../base/errors.js';
+import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
 import { type AddedToken, parseListedTokens } from './added-tokens.js';
 import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js';
 import { UnigramModel } from './unigram.js';

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readExactly, withFile } from '../checkpoint/file-io.js';
-import { decodeUtf8, isJsonObject, type JsonObject, readJsonObject } from '../checkpoint/json.js';
-import { quote } from '../checkpoint/quote.js';
-import { DistriError } from '../runtime/errors.js';
+import { DistriError } from '../base/errors.js';
+import { readExactly, withFile } from '../base/file-io.js';
+import { decodeUtf8, isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
+import { quote } from '../base/quote.js';
 
 /** CLIP's merges are half a megabyte. */
 const MAX_MERGES_BYTES = 16 * 1024 * 1024;

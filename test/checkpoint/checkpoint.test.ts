@@ -3,8 +3,8 @@ import { cp, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { readJsonObject } from '../../src/base/json.js';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { readJsonObject } from '../../src/checkpoint/json.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
 import { seededCheckpoint } from '../support/seeded-checkpoint.js';
 

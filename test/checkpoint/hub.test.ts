@@ -15,8 +15,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { hubEnvironment } from '../../src/checkpoint/hub/environment.js';
+import { resolveHubId } from '../../src/checkpoint/hub/hub.js';
 import { isHubId } from '../../src/checkpoint/hub/id.js';
-import { resolveHubId } from '../../src/checkpoint/hub.js';
 import { type Files, gitId, HubServer, sha256 } from './fixtures/hub-server.js';
 
 const ID = 'some-org/tiny.sdxl';

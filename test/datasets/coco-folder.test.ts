@@ -7,7 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import sharp from 'sharp';
 import { ZipFile } from 'yazl';
-import { embeddedDataset } from '../../src/commands/package.js';
+import { embeddedDataset } from '../../src/base/package.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { binary, list, struct, tableFromArrays, tableToIPC, utf8 } from '@uwdata/flechette';
-import { embeddedDataset } from '../../src/commands/package.js';
+import { embeddedDataset } from '../../src/base/package.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { openCaptionDataset } from '../../src/datasets/open.js';
 

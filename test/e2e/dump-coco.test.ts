@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { embeddedDataset } from '../../src/commands/package.js';
+import { embeddedDataset } from '../../src/base/package.js';
 import { Cli, inNewFolder } from './cli.js';
 
 test('the embedded images are written with the pixels that are stored, and the captions that are drawn', () =>

@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
-import { exitStatus } from '../../src/runtime/errors.js';
+import { exitStatus } from '../../src/base/errors.js';
 import { chromiumRuns, launchChromium } from '../support/chromium.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';
 

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { childrenOf, isAlive, waitForEnd } from '../runtime/fixtures/processes.js';
+import { childrenOf, isAlive, waitForEnd } from '../ranks/fixtures/processes.js';
 import { Cli, type Ended, inNewFolder, packageRoot } from './cli.js';
 
 const STEPS = 900;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
-import { embeddedDataset } from '../../src/commands/package.js';
+import { embeddedDataset } from '../../src/base/package.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { openCaptionDataset } from '../../src/datasets/open.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';

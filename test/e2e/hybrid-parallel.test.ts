@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, difference } from '../support/golden.js';
 import { tinyPixArt } from '../support/golden-dit.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Inspection } from '../../src/commands/inspect-output.js';
+import type { Inspection } from '../../src/commands/output/inspect.js';
 import { Cli, packageRoot } from './cli.js';
 
 test('inspect tells the machine, what is loaded and how fast ranks exchange', async () => {

@@ -4,9 +4,9 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readLaunchedRank } from '../../src/runtime/launched-rank.js';
-import { MeetingPlace } from '../../src/runtime/meeting-place.js';
-import { isAlive } from '../runtime/fixtures/processes.js';
+import { readLaunchedRank } from '../../src/ranks/join/launched-rank.js';
+import { MeetingPlace } from '../../src/ranks/join/meeting-place.js';
+import { isAlive } from '../ranks/fixtures/processes.js';
 import { Cli, type Ended, executable, inNewFolder } from './cli.js';
 
 const shortRun = ['run-sdxl', '--num_inference_steps', '7', '--output_type', 'latent'];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { GenerationRecord } from '../../src/commands/generation-record.js';
+import type { GenerationRecord } from '../../src/app/records/generation-record.js';
 import { tinySd15 } from '../support/golden.js';
 import { tinyPixArt } from '../support/golden-dit.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';

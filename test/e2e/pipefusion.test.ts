@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { guidedNoise } from '../../src/pipelines/guided-noise.js';
-import type { PipelineOptions } from '../../src/pipelines/request.js';
+import { guidedNoise } from '../../src/pipelines/denoise/guided-noise.js';
+import type { StageOptions } from '../../src/pipelines/request.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, difference } from '../support/golden.js';
 import {
@@ -102,7 +102,7 @@ it('each of four stages makes of each part what the reference passes on', async 
 });
 
 /** Numbers of ranks with the ways to use them that must not change a bit of a picture in four patches. */
-const pipelines: readonly [ranks: number, pipeline: PipelineOptions, splitBatch: boolean][] = [
+const pipelines: readonly [ranks: number, pipeline: StageOptions, splitBatch: boolean][] = [
   [1, {}, false],
   [2, {}, true],
   [2, { layers: [1, 7] }, false],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
-import type { PlanReport } from '../../src/commands/plan-output.js';
+import type { PlanReport } from '../../src/commands/output/plan.js';
 import type { RankPlan } from '../../src/planning/plan.js';
 import { tinySd15 } from '../support/golden.js';
 import { tinyPixArt } from '../support/golden-dit.js';
@@ -128,9 +128,9 @@ test('plan of a transformer shows stages, what they send and keep, and every pai
     [2, 2],
     [1, 4],
   ]);
-  const pipeline = choices.find(({ pipeline }) => pipeline?.stages === 4);
-  assert.equal(pipeline?.synchronousSteps, 1);
-  const [, second, , last] = pipeline?.ranksPlan ?? [];
+  const staged = choices.find(({ pipefusion }) => pipefusion?.stages === 4);
+  assert.equal(staged?.synchronousSteps, 1);
+  const [, second, , last] = staged?.ranksPlan ?? [];
   assert.equal(second?.share, 'stage 2 of 4, layers 3 to 4 of 8');
   // Hidden states of two images, 256 tokens with 96 features each; latents of one image.
   const kindsOf = (rank: RankPlan | undefined) =>

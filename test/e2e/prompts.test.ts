@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { childrenOf } from '../runtime/fixtures/processes.js';
+import { childrenOf } from '../ranks/fixtures/processes.js';
 import { Cli, inNewFolder } from './cli.js';
 
 const prompts = ['a red heart', 'a white star', 'a blue ring', 'a green box'];

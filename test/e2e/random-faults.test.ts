@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { childrenOf, isAlive, waitForEnd } from '../runtime/fixtures/processes.js';
+import { childrenOf, isAlive, waitForEnd } from '../ranks/fixtures/processes.js';
 import { type Below, pick, seededBelow } from '../support/mutate.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';
 

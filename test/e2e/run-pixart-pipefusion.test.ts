@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { childrenOf, isAlive } from '../runtime/fixtures/processes.js';
+import { childrenOf, isAlive } from '../ranks/fixtures/processes.js';
 import { tinyPixArt } from '../support/golden-dit.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { assertClose, tinySdxl } from '../support/golden.js';
 import { openDit, tinyPixArt } from '../support/golden-dit.js';
 import { Cli, inNewFolder } from './cli.js';

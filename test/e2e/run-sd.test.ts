@@ -3,7 +3,7 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import {
   assertClose,

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readJsonObject } from '../../src/checkpoint/json.js';
+import { readJsonObject } from '../../src/base/json.js';
+import { CAPTION_TOKENS } from '../../src/families/pixart-alpha.js';
+import { pixArtModel } from '../../src/models/noise-model.js';
 import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';
-import { pixArtModel } from '../../src/pipelines/noise-model.js';
-import { CAPTION_TOKENS } from '../../src/pipelines/pixart-alpha.js';
+import { planTopology } from '../../src/parallel/topology.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
-import { planTopology } from '../../src/runtime/topology.js';
 import {
   type Denoised,
   DenoisingRanks,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
-import { embeddedModel } from '../../src/commands/package.js';
+import { embeddedModel } from '../../src/base/package.js';
+import type { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { psnr } from '../../src/metrics/psnr.js';
 import type { GenerationRequest, ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
 import { generateHere } from '../support/in-process.js';

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { TorchGenerator } from '../../src/tensor/random.js';
 import { Cli, inNewFolder } from './cli.js';
 

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { DistriError } from '../../src/base/errors.js';
 import {
   computeMetrics,
   type Metrics,
@@ -10,7 +11,6 @@ import {
   type NetworkLoaders,
 } from '../../src/metrics/compute.js';
 import { frechetDistance } from '../../src/metrics/frechet.js';
-import { DistriError } from '../../src/runtime/errors.js';
 import { golden } from './support.js';
 
 /** Networks whose results can be told by hand: the mean difference, and the first pixels as features. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { FeatureSet } from '../../src/metrics/feature-set.js';
 import { frechetDistance } from '../../src/metrics/frechet.js';
 import { kernelInceptionDistance } from '../../src/metrics/kid.js';

@@ -1,4 +1,4 @@
-import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { convolutionShapes } from '../../src/metrics/networks/inception.js';
 import { inceptionConvolutions } from '../../src/metrics/networks/inception-layers.js';
 import { float32, type Shape } from '../../src/tensor/tensor.js';

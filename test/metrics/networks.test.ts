@@ -3,11 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { readImage } from '../../src/metrics/image.js';
+import { readImage } from '../../src/images/pixels.js';
+import { resizeBicubic } from '../../src/images/resample.js';
 import { loadInception, loadLpips } from '../../src/metrics/load-networks.js';
 import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
 import type { FeatureNetwork } from '../../src/metrics/networks/types.js';
-import { resizeBicubic } from '../../src/metrics/resample.js';
 import {
   fnv1a,
   generatedWeight,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 
 /** The full set of reference data, which DISTRI_GOLDEN_METRICS names, or undefined. */
 export const fullSet = process.env.DISTRI_GOLDEN_METRICS;

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CommunicatorOptions } from '../../src/native/addon.js';
+import type { CommunicatorOptions } from '../../src/engine/addon.js';
 import { addon, connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
 
 /** Options of rank 0 of a new run of two, changed by `changes`. */

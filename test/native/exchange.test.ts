@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Session, Step } from '../../src/engine/addon.js';
 import { type Attribute, float, int, ints } from '../../src/graph/graph.js';
-import type { Session, Step } from '../../src/native/addon.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 import { attend, connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
 

@@ -3,9 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import type { Session } from '../../src/engine/addon.js';
+import { probeAddon } from '../../src/engine/load.js';
 import { Graph } from '../../src/graph/graph.js';
-import type { Session } from '../../src/native/addon.js';
-import { probeAddon } from '../../src/native/load.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
 import { addon, convolutions, create, ramp, singleNode } from './support.js';
 

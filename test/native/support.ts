@@ -1,6 +1,6 @@
+import type { Communicator, ControlBlock, Session, SessionOptions } from '../../src/engine/addon.js';
+import { loadAddon } from '../../src/engine/load.js';
 import { Graph, type NodeSpec, type Value } from '../../src/graph/graph.js';
-import type { Communicator, ControlBlock, Session, SessionOptions } from '../../src/native/addon.js';
-import { loadAddon } from '../../src/native/load.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 
 export const addon = loadAddon();

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readArchitecture } from '../../src/commands/architectures.js';
-import { choiceText } from '../../src/commands/plan-output.js';
+import { choiceText } from '../../src/commands/output/plan.js';
+import { readArchitecture } from '../../src/families/architectures.js';
+import { pixArtModel, unetModel } from '../../src/models/noise-model.js';
 import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { pixArtModel, unetModel } from '../../src/pipelines/noise-model.js';
 import { type ParallelismName, parallelismNames } from '../../src/pipelines/request.js';
 import { comparedRankCounts, judgeChoices } from '../../src/planning/choices.js';
 

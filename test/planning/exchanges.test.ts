@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { readArchitecture } from '../../src/commands/architectures.js';
+import { readArchitecture } from '../../src/families/architectures.js';
+import { unetModel } from '../../src/models/noise-model.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { unetModel } from '../../src/pipelines/noise-model.js';
+import { planTopology } from '../../src/parallel/topology.js';
 import type { ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
-import { planTopology } from '../../src/runtime/topology.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { packageRoot } from '../e2e/cli.js';
 import type { StatisticsJob, StepBytes } from './statistics-rank.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { architectureSubject, plannedImage } from '../../src/commands/plan-subject.js';
-import { macsLines, macsReport } from '../../src/commands/profile-macs-output.js';
+import { macsLines, macsReport } from '../../src/commands/output/macs.js';
+import { architectureSubject, plannedImage } from '../../src/families/plan-subject.js';
 import { parallelismNames } from '../../src/pipelines/request.js';
 import { comparedRankCounts } from '../../src/planning/choices.js';
 import {

@@ -1,12 +1,12 @@
 /** The program of a rank that runs steps of a model and says what its communicator counted in each. */
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { loadAddon } from '../../src/engine/load.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import { loadAddon } from '../../src/native/load.js';
+import { planTopology } from '../../src/parallel/topology.js';
 import { batchSize } from '../../src/pipelines/conditioning.js';
-import { Denoiser, unetInputs } from '../../src/pipelines/denoiser.js';
+import { Denoiser, unetInputs } from '../../src/pipelines/denoise/step-denoiser.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
-import { serveJobs } from '../../src/runtime/serve.js';
-import { planTopology } from '../../src/runtime/topology.js';
+import { serveJobs } from '../../src/ranks/serve.js';
 import { float32 } from '../../src/tensor/tensor.js';
 
 export interface StatisticsJob {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DistriError, type ErrorCode } from '../../src/base/errors.js';
 import { schedulerNames } from '../../src/pipelines/request.js';
-import { DistriError, type ErrorCode } from '../../src/runtime/errors.js';
 import { createScheduler, schedulerOf } from '../../src/schedulers/create.js';
 
 /** The scheduler_config.json of the public SDXL checkpoint. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { DistriError } from '../../src/base/errors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { SchedulerName } from '../../src/pipelines/request.js';
-import { DistriError } from '../../src/runtime/errors.js';
 import { createScheduler } from '../../src/schedulers/create.js';
 import type { Scheduler } from '../../src/schedulers/scheduler.js';
 import { createGenerator } from '../../src/tensor/random.js';

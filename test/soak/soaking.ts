@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
 import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { packageRoot } from '../e2e/cli.js';
 import { type Footprint, footprint } from './footprint.js';
 
@@ -41,7 +41,7 @@ export async function soak(
   const folder = await mkdtemp(join(tmpdir(), 'distri-soak-'));
   const group = await RankGroup.launch<GenerationJob, JobReport>({
     worldSize: RANKS,
-    entry: new URL('../../src/runtime/rank.js', import.meta.url),
+    entry: new URL('../../src/jobs/rank.js', import.meta.url),
     cpus: undefined,
     timeout: 60_000,
     interruption: new AbortController().signal,

@@ -1,12 +1,12 @@
 /** The program of a rank that denoises with PixArt's transformer, told the text's embeddings instead of encoding text. */
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
-import { loadAddon } from '../../src/native/load.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
+import { loadAddon } from '../../src/engine/load.js';
+import { CAPTION_TOKENS, pixArtInputs, readGeometry } from '../../src/families/pixart-alpha.js';
 import { guidanceRows, repeatRows } from '../../src/pipelines/conditioning.js';
-import { DenoisingLoop } from '../../src/pipelines/denoising-loop.js';
-import { CAPTION_TOKENS, pixArtInputs, readGeometry } from '../../src/pipelines/pixart-alpha.js';
+import { DenoisingLoop } from '../../src/pipelines/denoise/step-loop.js';
 import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import { serveJobs } from '../../src/runtime/serve.js';
+import { serveJobs } from '../../src/ranks/serve.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
 export interface DenoisingJob {

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readJson } from '../../src/checkpoint/json.js';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { readJson } from '../../src/base/json.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type {
   GenerationRequest,
   ParallelOptions,
@@ -12,7 +12,7 @@ import type {
   SplitScheme,
   SyncMode,
 } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import type { DenoisingJob, DenoisingReport } from './denoising-rank.js';
 import { tinyPixArt } from './golden-dit.js';

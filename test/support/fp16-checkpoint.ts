@@ -1,6 +1,6 @@
 import { cp, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { bytesOf, type StoredTensor, writeStored } from './stored-file.js';
 

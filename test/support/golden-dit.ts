@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readJson } from '../../src/checkpoint/json.js';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { readJson } from '../../src/base/json.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 

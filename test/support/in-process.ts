@@ -1,12 +1,12 @@
-import type { PixArtAlphaPipeline } from '../../src/pipelines/pixart-alpha.js';
+import type { PixArtAlphaPipeline } from '../../src/families/pixart-alpha.js';
+import { StableDiffusionPipeline } from '../../src/families/stable-diffusion.js';
 import type {
   Generation,
   GenerationRequest,
   ParallelOptions,
   ProgressListener,
 } from '../../src/pipelines/request.js';
-import { StableDiffusionPipeline } from '../../src/pipelines/stable-diffusion.js';
-import type { RankContext } from '../../src/runtime/rank-context.js';
+import type { RankContext } from '../../src/ranks/rank-context.js';
 
 /** A single rank inside the test's own process. */
 export const onlyRank: RankContext = {

@@ -1,15 +1,15 @@
 /** The program of a rank that denoises with PixArt's transformer, told the text's embeddings instead of encoding text. */
 import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
+import { loadAddon } from '../../src/engine/load.js';
 import { pixArtNames } from '../../src/models/pixart-transformer-2d.js';
-import { loadAddon } from '../../src/native/load.js';
-import type { PatchRows } from '../../src/parallel/pipeline-plan.js';
+import type { PatchRows } from '../../src/parallel/strategies/stage-plan.js';
 import { guidanceRows, repeatRows, tileRows } from '../../src/pipelines/conditioning.js';
-import type { LatentLoop } from '../../src/pipelines/denoising-loop.js';
-import { loadLoop } from '../../src/pipelines/load-loop.js';
-import { StageDenoiser } from '../../src/pipelines/pipeline-denoiser.js';
+import { loadLoop } from '../../src/pipelines/denoise/load-loop.js';
+import { StageDenoiser } from '../../src/pipelines/denoise/stage-denoiser.js';
+import type { LatentLoop } from '../../src/pipelines/denoise/step-loop.js';
 import type { GenerationRequest, ParallelOptions, ProgressListener } from '../../src/pipelines/request.js';
-import { serveJobs } from '../../src/runtime/serve.js';
+import { serveJobs } from '../../src/ranks/serve.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
 export interface DenoisingJob {

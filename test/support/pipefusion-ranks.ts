@@ -2,15 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readJson } from '../../src/checkpoint/json.js';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { readJson } from '../../src/base/json.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type {
   GenerationRequest,
   ParallelOptions,
-  PipelineOptions,
   SchedulerName,
+  StageOptions,
 } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { tinyPixArt } from './golden-dit.js';
 import type { DenoisingJob, DenoisingReport, StepBytes } from './pipefusion-rank.js';
@@ -75,18 +75,14 @@ export function pipeFusionRequest(golden: PipeFusionCase): GenerationRequest {
   };
 }
 
-export function pipeFusion(
-  warmupSteps: number,
-  pipeline: PipelineOptions,
-  splitBatch = false,
-): ParallelOptions {
+export function pipeFusion(warmupSteps: number, pipeline: StageOptions, splitBatch = false): ParallelOptions {
   return {
     parallelism: 'pipefusion',
     splitScheme: 'alternate',
     splitBatch,
     syncMode: 'corrected_async_gn',
     warmupSteps,
-    pipeline,
+    pipefusion: pipeline,
   };
 }
 

@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SafetensorsFile } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
 import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import type { GenerationJob, JobReport } from '../../src/runtime/job.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 
 /** Real rank processes that draw one request after another and return what `--trace` writes. */
 export class TracingRanks {
@@ -20,7 +20,7 @@ export class TracingRanks {
   static async launch(worldSize: number): Promise<TracingRanks> {
     const group = await RankGroup.launch<GenerationJob, JobReport>({
       worldSize,
-      entry: new URL('../../src/runtime/rank.js', import.meta.url),
+      entry: new URL('../../src/jobs/rank.js', import.meta.url),
       cpus: undefined,
       timeout: 60_000,
       interruption: new AbortController().signal,

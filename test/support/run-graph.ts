@@ -1,10 +1,10 @@
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { loadAddon } from '../../src/engine/load.js';
+import { Executable } from '../../src/engine/onnxruntime/executable.js';
 import { Graph, type Value } from '../../src/graph/graph.js';
-import { Kernels } from '../../src/graph/kernels.js';
-import { loadAddon } from '../../src/native/load.js';
-import type { Layers } from '../../src/parallel/layers.js';
-import { SingleDevice } from '../../src/parallel/single-device.js';
-import { Executable } from '../../src/runtime/executable.js';
+import { Kernels } from '../../src/graph/kernels/kernels.js';
+import type { Layers } from '../../src/parallel/layers/layers.js';
+import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
 /** Builds one component of a checkpoint on a single device, with the named inner values as further outputs, and runs it. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { elementCount, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 

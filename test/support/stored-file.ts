@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { encodeHeader, type StoredType } from '../../src/checkpoint/safetensors.js';
+import { encodeHeader, type StoredType } from '../../src/checkpoint/formats/safetensors.js';
 import type { Shape } from '../../src/tensor/tensor.js';
 
 export interface StoredTensor {

@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readJsonObject } from '../../src/base/json.js';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { readJsonObject } from '../../src/checkpoint/json.js';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { tinySdxl } from './golden.js';
 

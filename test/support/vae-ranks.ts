@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/safetensors.js';
+import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
+import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
 import type { VaeSpread } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/runtime/launcher.js';
-import type { VaeJob, VaeReport } from '../../src/runtime/vae-job.js';
+import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
 const whole: VaeSpread = { parallel: true, tilePixels: undefined };
@@ -22,7 +22,7 @@ export class VaeRanks {
   static async launch(directory: string, worldSize: number): Promise<VaeRanks> {
     const group = await RankGroup.launch<VaeJob, VaeReport>({
       worldSize,
-      entry: new URL('../../src/runtime/vae-rank.js', import.meta.url),
+      entry: new URL('../../src/jobs/vae-rank.js', import.meta.url),
       cpus: undefined,
       timeout: 60_000,
       interruption: new AbortController().signal,

@@ -3,7 +3,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { DistriError } from '../../src/runtime/errors.js';
+import { DistriError } from '../../src/base/errors.js';
 import { CLIPTokenizer } from '../../src/tokenizers/clip.js';
 import { goldenPath } from '../support/golden-files.js';
 

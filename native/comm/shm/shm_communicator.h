@@ -15,7 +15,7 @@
 
 namespace distri::shm {
 
-// See CommunicatorOptions in src/native/addon.ts. Descriptors are duplicated.
+// See CommunicatorOptions in src/engine/addon.ts. Descriptors are duplicated.
 struct ShmOptions {
   int rank = 0;
   int world_size = 1;

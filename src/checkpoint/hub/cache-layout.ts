@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { DistriError } from '../../runtime/errors.js';
-import { writeAtomically } from '../file-io.js';
+import { DistriError } from '../../base/errors.js';
+import { writeAtomically } from '../../base/file-io.js';
 
 const COMMIT = /^[0-9a-f]{40}$/;
 

@@ -4,8 +4,8 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DistriError } from '../../runtime/errors.js';
-import { fileError, writeExactly } from '../file-io.js';
+import { DistriError } from '../../base/errors.js';
+import { fileError, writeExactly } from '../../base/file-io.js';
 import { isPassing } from './errors.js';
 import type { RemoteFile } from './repository.js';
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
-import { DistriError, expected } from '../../runtime/errors.js';
+import { DistriError, expected } from '../../base/errors.js';
 
 /**
  * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,

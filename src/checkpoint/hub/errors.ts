@@ -1,6 +1,6 @@
 import { HubApiError } from '@huggingface/hub';
-import { DistriError, toError } from '../../runtime/errors.js';
-import { abbreviate } from '../quote.js';
+import { DistriError, toError } from '../../base/errors.js';
+import { abbreviate } from '../../base/quote.js';
 import type { RepositoryKind } from './cache-layout.js';
 
 /** What was asked of the hub. */

@@ -1,4 +1,4 @@
-import { DistriError } from '../../runtime/errors.js';
+import { DistriError } from '../../base/errors.js';
 import { chooseWeightFile, type WeightFileName } from '../weight-files.js';
 
 /** Configurations, and the vocabularies of tokenizers: small, and never more than one of a kind in a component's folder. */

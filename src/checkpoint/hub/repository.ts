@@ -1,6 +1,6 @@
 import { datasetInfo, HubApiError, listFiles, modelInfo } from '@huggingface/hub';
-import { DistriError } from '../../runtime/errors.js';
-import { quote } from '../quote.js';
+import { DistriError } from '../../base/errors.js';
+import { quote } from '../../base/quote.js';
 import { isCommit, type RepositoryKind } from './cache-layout.js';
 
 /** A file on the hub. */

@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DistriError } from '../../runtime/errors.js';
-import { requireSpace } from '../disk-space.js';
-import { readJsonObject } from '../json.js';
+import { requireSpace } from '../../base/disk-space.js';
+import { DistriError } from '../../base/errors.js';
+import { readJsonObject } from '../../base/json.js';
 import { componentsOf, isPipelineClass } from '../pipeline-classes.js';
 import { parseIndex } from '../weight-files.js';
 import { type CachedModel, hasSize } from './cache-layout.js';

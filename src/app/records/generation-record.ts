@@ -1,0 +1,34 @@
+import type { DrawOptions } from '../../commands/options/draw.js';
+import type { Subject } from '../../families/draw-plan.js';
+import type { JobReport } from '../../jobs/draw.js';
+import type { Preparation } from '../prepare.js';
+import { type RecordHeader, type RunRecord, recordHeader, runRecord } from './run-record.js';
+
+/** A call of the pipeline that has drawn something. */
+export interface DrawnCall {
+  readonly prompts: readonly string[];
+  /** Of the pictures or of the latents. */
+  readonly files: readonly string[];
+  /** Which of the groups of `--data_parallel` drew it. */
+  readonly group: number;
+  /** Of all ranks of the group. */
+  readonly reports: readonly JobReport[];
+}
+
+/** What `--json` writes where pictures are drawn; times are seconds, but where a name ends in Ms. */
+export interface GenerationRecord extends RecordHeader {
+  /** In the order of the prompts. */
+  readonly runs: readonly (Omit<DrawnCall, 'reports'> & RunRecord)[];
+}
+
+export async function generationRecord(
+  options: DrawOptions,
+  subject: Subject,
+  preparation: Preparation,
+  calls: readonly DrawnCall[],
+): Promise<GenerationRecord> {
+  return {
+    ...(await recordHeader(options, subject, preparation)),
+    runs: calls.map(({ reports, ...call }) => ({ ...call, ...runRecord(reports) })),
+  };
+}

@@ -1,0 +1,39 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { fileError } from '../../base/file-io.js';
+import { Staging } from '../../base/staging.js';
+
+/** The file of `--json`: checked before anything expensive, seen by others when it is complete. */
+export class RecordFile {
+  private constructor(
+    readonly path: string,
+    private readonly staging: Staging,
+    private readonly staged: string,
+  ) {}
+
+  static async prepare(path: string): Promise<RecordFile> {
+    const target = resolve(path);
+    const staging = new Staging();
+    return new RecordFile(target, staging, await staging.add(target));
+  }
+
+  async write(record: object): Promise<void> {
+    try {
+      await mkdir(dirname(this.staged), { recursive: true });
+      await writeFile(this.staged, `${JSON.stringify(record, seedAsNumber, 2)}\n`);
+    } catch (error) {
+      throw fileError(error, this.path, 'output');
+    }
+    await this.staging.commit();
+  }
+
+  discard(): Promise<void> {
+    return this.staging.discard();
+  }
+}
+
+/** A seed that JSON's readers would round is written as text. */
+function seedAsNumber(_key: string, value: unknown): unknown {
+  if (typeof value !== 'bigint') return value;
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value);
+}

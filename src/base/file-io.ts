@@ -1,0 +1,114 @@
+import { randomBytes } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { DistriError, type ErrorCode, toError } from './errors.js';
+
+/** Linux moves at most 2 GiB less a page in one call. */
+const MAX_TRANSFER = 1024 * 1024 * 1024;
+
+/** Calls `use` with the regular file at `path`, open for reading. Failures are `checkpoint` errors that name the file. */
+export async function withFile<T>(
+  path: string,
+  use: (handle: FileHandle, size: number) => Promise<T>,
+): Promise<T> {
+  try {
+    // Before opening, because opening a named pipe would wait for its writer.
+    const stats = await stat(path);
+    if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'a folder, not a file' : 'not a regular file');
+    const handle = await open(path);
+    try {
+      return await use(handle, (await handle.stat()).size);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw fileError(error, path);
+  }
+}
+
+/** Fills `target` with the bytes at `position`; a file that ends before is an error. */
+export async function readExactly(handle: FileHandle, target: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < target.length; ) {
+    const count = Math.min(target.length - done, MAX_TRANSFER);
+    const { bytesRead } = await handle.read(target, done, count, position + done);
+    if (bytesRead === 0) {
+      throw new Error(
+        `the file ends at byte ${position + done}, not at ${position + target.length} or later`,
+      );
+    }
+    done += bytesRead;
+  }
+}
+
+/** Writes all of `source` at `position`. */
+export async function writeExactly(handle: FileHandle, source: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < source.length; ) {
+    const count = Math.min(source.length - done, MAX_TRANSFER);
+    const { bytesWritten } = await handle.write(source, done, count, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Files being written, removed when the process exits before they have their final name. */
+const unfinished = new Set<string>();
+
+process.on('exit', () => {
+  for (const path of unfinished) rmSync(path, { force: true });
+});
+
+/**
+ * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the same
+ * folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file stays.
+ */
+export async function writeAtomically(
+  path: string,
+  write: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  const temporary = join(dirname(path), temporaryName(basename(path)));
+  unfinished.add(temporary);
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await write(handle);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+function temporaryName(name: string): string {
+  return `.${name}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+}
+
+/** True for the names that `writeAtomically` gives to unfinished versions of the file called `name`. */
+export function isTemporaryName(candidate: string, name: string): boolean {
+  return candidate.startsWith(`.${name}.`) && candidate.endsWith('.tmp');
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'no such file or folder',
+  EACCES: 'permission denied',
+  ELOOP: 'a symbolic link that leads to itself',
+  ENOSPC: 'no space left on the device',
+};
+
+/** A failed file operation as one line that names the file; a DistriError already is one. */
+export function fileError(error: unknown, path: string, code: ErrorCode = 'checkpoint'): DistriError {
+  if (error instanceof DistriError) return error;
+  const reason = reasons[systemErrorCode(error) ?? ''] ?? toError(error).message;
+  return new DistriError(code, `${path}: ${reason}`, { cause: error });
+}
+
+/** `error`'s code in the operating system's words (`ENOENT`), where it has one. */
+export function systemErrorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,199 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { basename, join } from 'node:path';
+import { requireSpace } from '../base/disk-space.js';
+import {
+  fileError,
+  isTemporaryName,
+  readExactly,
+  withFile,
+  writeAtomically,
+  writeExactly,
+} from '../base/file-io.js';
+import { type Decode, decodeBfloat16, decodeDouble, decodeHalf } from './formats/half.js';
+import {
+  encodeHeader,
+  itemSize,
+  SafetensorsFile,
+  type StoredType,
+  type TensorEntry,
+} from './formats/safetensors.js';
+
+export interface ConversionOptions {
+  /** Where converted weights are kept; by default `defaultCacheDir()`. */
+  readonly conversionDir?: string | undefined;
+  /** Called while converting; the numbers are bytes of the source. */
+  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+}
+
+/** Raised when the bytes that a conversion writes change, so that older caches are not used. */
+const CONVERTER = '1';
+
+/** Elements converted at a time: 4 MiB of halves, 8 MiB of floats. */
+const CHUNK_ELEMENTS = 2 * 1024 * 1024;
+
+/** A conversion writes all the time; a temporary file not written to for so long is of a process that was killed. */
+const ABANDONED_AFTER_MS = 60 * 60 * 1000;
+
+const decoders: { readonly [type in StoredType]?: Decode } = {
+  F16: decodeHalf,
+  BF16: decodeBfloat16,
+  F64: decodeDouble,
+};
+
+/** `$DISTRI_CACHE`, `$XDG_CACHE_HOME/distri` or `~/.cache/distri`. */
+export function defaultCacheDir(): string {
+  const { DISTRI_CACHE, XDG_CACHE_HOME } = process.env;
+  return DISTRI_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'distri');
+}
+
+/**
+ * The same weights with every F16, BF16 and F64 tensor as F32. Files without such tensors are returned as they are,
+ * the others are converted once into files of the cache. Tensors of other types are kept.
+ *
+ * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its name.
+ */
+export async function inFloat32(
+  files: readonly SafetensorsFile[],
+  { conversionDir = defaultCacheDir(), onProgress }: ConversionOptions = {},
+): Promise<SafetensorsFile[]> {
+  const cached = await Promise.all(files.map((file) => findConverted(file, conversionDir)));
+  const total = sum(files.filter((_, i) => cached[i] === undefined).map(dataBytes));
+  let before = 0;
+  const result: SafetensorsFile[] = [];
+  for (const [i, file] of files.entries()) {
+    const found = cached[i];
+    result.push(found ?? (await convert(file, conversionDir, (done) => onProgress?.(before + done, total))));
+    if (found === undefined) before += dataBytes(file);
+  }
+  return result;
+}
+
+/** `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is none. */
+async function findConverted(source: SafetensorsFile, folder: string): Promise<SafetensorsFile | undefined> {
+  if (![...source.tensors.values()].some(needsConversion)) return source;
+  const identity = await identify(source);
+  try {
+    const converted = await SafetensorsFile.open(targetPath(source, folder));
+    return converted.metadata.converted_from === identity ? converted : undefined;
+  } catch {
+    // Absent, cut short or something else altogether: whatever it is, it is written anew.
+    return undefined;
+  }
+}
+
+async function convert(
+  source: SafetensorsFile,
+  folder: string,
+  onProgress: (bytesDone: number) => void,
+): Promise<SafetensorsFile> {
+  const target = targetPath(source, folder);
+  const entries = [...source.tensors.values()].sort((a, b) => a.offset - b.offset);
+  const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype) }));
+  const header = encodeHeader(layout, { ...source.metadata, converted_from: await identify(source) });
+  try {
+    await mkdir(folder, { recursive: true });
+    await removeAbandoned(folder, basename(target));
+    await requireSpace(
+      folder,
+      header.length + sum(layout.map(byteLength)),
+      `converting ${source.path} to float32`,
+      'make room or set DISTRI_CACHE to a folder on another disk',
+    );
+    await writeAtomically(target, async (output) => {
+      await writeExactly(output, header, 0);
+      const write: Write = (bytes, position) =>
+        writeExactly(output, bytes, header.length + position).catch((error) => {
+          // Here, because `withFile` would put the blame on the source.
+          throw fileError(error, target, 'output');
+        });
+      await withFile(source.path, (input) => convertData(input, entries, write, onProgress));
+    });
+  } catch (error) {
+    throw fileError(error, target, 'output');
+  }
+  return SafetensorsFile.open(target);
+}
+
+/** Writes at a position counted from the start of the data. */
+type Write = (bytes: Uint8Array, position: number) => Promise<void>;
+
+/** Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the file. */
+async function convertData(
+  input: FileHandle,
+  entries: readonly TensorEntry[],
+  write: Write,
+  onProgress: (bytesDone: number) => void,
+): Promise<void> {
+  const floats = new Float32Array(CHUNK_ELEMENTS);
+  const stored = new Uint8Array(CHUNK_ELEMENTS * 8);
+  let position = 0;
+  let done = 0;
+  for (const { dtype, offset, length } of entries) {
+    const chunk = CHUNK_ELEMENTS * itemSize(dtype);
+    for (let read = 0; read < length; read += chunk) {
+      const part = stored.subarray(0, Math.min(chunk, length - read));
+      await readExactly(input, part, offset + read);
+      const bytes = convertChunk(dtype, part, floats);
+      await write(bytes, position);
+      position += bytes.length;
+      done += part.length;
+      onProgress(done);
+    }
+  }
+}
+
+/** `part` as float32 in `floats`, or as it is where its type is kept. */
+function convertChunk(dtype: StoredType, part: Uint8Array, floats: Float32Array): Uint8Array {
+  const decode = decoders[dtype];
+  if (decode === undefined) return part;
+  const target = floats.subarray(0, part.length / itemSize(dtype));
+  decode(part, target);
+  return new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+}
+
+/** Names one state of one file: after a change its size, time or header differ, and so does this. */
+async function identify(source: SafetensorsFile): Promise<string> {
+  const { mtimeNs } = await stat(source.path, { bigint: true }).catch((error) => {
+    throw fileError(error, source.path);
+  });
+  const header = createHash('sha256').update(source.header).digest('hex');
+  return [`converter ${CONVERTER}`, source.path, source.size, mtimeNs, header].join('\n');
+}
+
+/** One place for each source, so that the conversion of a changed source replaces that of its older state. */
+function targetPath(source: SafetensorsFile, folder: string): string {
+  const hash = createHash('sha256').update(source.path).digest('hex').slice(0, 32);
+  return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
+}
+
+/** Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have gigabytes. */
+export async function removeAbandoned(folder: string, name: string): Promise<void> {
+  for (const candidate of await readdir(folder)) {
+    if (!isTemporaryName(candidate, name)) continue;
+    const path = join(folder, candidate);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
+    if (Date.now() - mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });
+  }
+}
+
+function needsConversion({ dtype }: TensorEntry): boolean {
+  return decoders[dtype] !== undefined;
+}
+
+function convertedType(dtype: StoredType): StoredType {
+  return decoders[dtype] === undefined ? dtype : 'F32';
+}
+
+function byteLength({ dtype, shape }: Pick<TensorEntry, 'dtype' | 'shape'>): number {
+  return shape.reduce((product, dim) => product * dim, itemSize(dtype));
+}
+
+function dataBytes(file: SafetensorsFile): number {
+  return sum([...file.tensors.values()].map(({ length }) => length));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

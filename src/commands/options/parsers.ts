@@ -1,0 +1,75 @@
+import { expected } from '../../base/errors.js';
+
+/** Turns what stands behind an option into its value, or throws a `usage` error that names the option. */
+export type Parser<T> = (text: string) => T;
+
+export function integer(option: string, least: number): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw expected(least === 1 ? 'a positive integer' : `an integer of at least ${least}`, option, text);
+    }
+    return value;
+  };
+}
+
+/** A finite number in `[least, most]`. */
+export function number(option: string, least: number, most = Number.POSITIVE_INFINITY): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < least || value > most) {
+      const range = most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
+      throw expected(`a number ${range}`, option, text);
+    }
+    return value;
+  };
+}
+
+/** A seed as torch.manual_seed takes it: negative ones count from 2^64 down. */
+export function seed(option: string): Parser<bigint> {
+  return (text) => {
+    const value = /^[+-]?\d+$/.test(text) ? BigInt(text.replace('+', '')) : undefined;
+    if (value === undefined || value < -(2n ** 63n) || value >= 2n ** 64n) {
+      throw expected('an integer from -2^63 to 2^64 - 1', option, text);
+    }
+    return BigInt.asUintN(64, value);
+  };
+}
+
+export function oneOf<T extends string>(option: string, values: readonly T[]): Parser<T> {
+  return (text) => {
+    const value = values.find((candidate) => candidate === text);
+    if (value === undefined) throw expected(`one of ${values.join(', ')}`, option, text);
+    return value;
+  };
+}
+
+/** Text with something in it. */
+export function text(option: string): Parser<string> {
+  return (value) => {
+    if (value.trim() === '') throw expected('a text', option, value);
+    return value;
+  };
+}
+
+/** A side of a picture. */
+export function side(option: string): Parser<number> {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 8 || value % 8 !== 0) {
+      throw expected(`a positive multiple of 8${nearest(value)}`, option, text);
+    }
+    return value;
+  };
+}
+
+function nearest(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 1) return '';
+  const below = Math.floor(value / 8) * 8;
+  return below === 0 ? ' (8 is near)' : ` (${below} and ${below + 8} are near)`;
+}
+
+/** For options that may be given several times: the list of all values. */
+export function repeated<T>(parse: Parser<T>): (text: string, earlier: readonly T[] | undefined) => T[] {
+  return (text, earlier = []) => [...earlier, parse(text)];
+}

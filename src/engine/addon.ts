@@ -1,0 +1,160 @@
+import type { Tensor } from '../tensor/tensor.js';
+
+/**
+ * The typed mirror of native/addon.cc: the only place that knows the addon's shape.
+ * src/engine/load.ts finds, probes and loads it.
+ */
+export interface Addon {
+  /**
+   * Loads libonnxruntime from `path` and returns its version ("1.30.0").
+   * Once per process; a second call with the same path returns the version again.
+   * Throws when the file can't be loaded or is a version whose C API table is not the one declared in native/ort.
+   */
+  loadOnnxRuntime(path: string): string;
+  /** An anonymous shared memory file (memfd, close-on-exec); returns its descriptor. */
+  createSharedMemory(name: string): number;
+  /** Restricts this thread, and the threads it starts later, to these CPUs. Call it before any asynchronous work. */
+  setAffinity(cpus: readonly number[]): void;
+  /** `_exit(status)`: ends the process at once, also while a session runs (process.exit would wait for the run). */
+  exitNow(status: number): never;
+
+  readonly ControlBlock: new (fd: number, worldSize: number) => ControlBlock;
+  readonly Communicator: new (options: CommunicatorOptions) => Communicator;
+  /**
+   * Takes part in a pattern of exchanges again and again, off the JavaScript thread and without JavaScript in between. All ranks call it with the
+   * same options. Resolves to the nanoseconds of each time; empty for ranks that only look on.
+   */
+  measureExchange(communicator: Communicator, options: ExchangeMeasurement): Promise<Float64Array>;
+  readonly Session: {
+    /** Builds an ONNX Runtime session from a serialized ModelProto, off the JavaScript thread. */
+    create(model: Uint8Array, options: SessionOptions): Promise<Session>;
+  };
+}
+
+/**
+ * Words shared by the parent and all ranks of a run, in a shared memory file that the parent creates.
+ * The first to map it (the parent) sizes it; a mapping with another world size is an error.
+ */
+export interface ControlBlock {
+  /** Wakes every waiter of every rank with an `aborted` error. `rank` is who caused it, -1 for the parent. Idempotent: the first caller stays. */
+  abort(rank: number): void;
+  /** The rank given to the first `abort`, or undefined while nobody aborted. */
+  abortedBy(): number | undefined;
+  /** Marks `rank` as alive now. */
+  beat(rank: number): void;
+  /** Milliseconds since the last `beat` of `rank`, or undefined before the first. */
+  silence(rank: number): number | undefined;
+}
+
+export interface CommunicatorOptions {
+  readonly rank: number;
+  readonly worldSize: number;
+  /** Descriptor of the control block. */
+  readonly controlFd: number;
+  /** One shared memory file per rank, in rank order. Each rank sizes its own and maps everybody's. */
+  readonly segmentFds: readonly number[];
+  /** slotBytes[slot][rank]: size of what `rank` publishes in `slot` (each is kept twice, by parity of the tick). Equal on all ranks. */
+  readonly slotBytes: readonly (readonly number[])[];
+  /** Milliseconds after which a wait for a peer fails. */
+  readonly timeout: number;
+  /** 1 for the first communicator over these descriptors, then 2, … : equal on all ranks. */
+  readonly generation: number;
+}
+
+/** What one rank has exchanged since it was created. */
+export interface CommunicatorStatistics {
+  readonly bytesPublished: number;
+  readonly bytesFetched: number;
+  /** Milliseconds spent waiting for peers. */
+  readonly waited: number;
+}
+
+export interface Communicator {
+  /** Meets the peers and maps their segments. */
+  connect(): Promise<void>;
+  barrier(): Promise<void>;
+  /** Copies `data` of rank `root` into `data` of the others. Same byte length on all ranks. */
+  broadcast(data: Float32Array | BigInt64Array | Uint8Array, root: number): Promise<void>;
+  /** Leaves `data`, of the slot's size, for the others to read at this tick; waits for nobody. */
+  publish(slot: number, tick: number, data: Float32Array): void;
+  /** Copies what `peer` published in the slot at this tick, as long as `data`, into `data`; waits for it. */
+  fetch(slot: number, peer: number, tick: number, data: Float32Array): Promise<void>;
+  statistics(): CommunicatorStatistics;
+  /** Unmaps; the object is unusable afterwards. Sessions that use it must be released first. */
+  close(): void;
+}
+
+export interface ExchangeMeasurement {
+  /**
+   * `round_trip`: rank 0 publishes, rank 1 reads and answers, rank 0 reads.
+   * `all_gather`: every rank copies its part into shared memory, and everybody's out of it.
+   */
+  readonly pattern: 'barrier' | 'round_trip' | 'all_gather';
+  /** The slot of these exchanges and of no others; a barrier has none. */
+  readonly slot: number;
+  readonly iterations: number;
+}
+
+export interface SessionOptions {
+  /** Threads inside an operator, the calling one included. */
+  readonly threads: number;
+  /**
+   * `shared` keeps weights in the page cache (no prepacking, no NCHWc copies): N ranks hold one copy.
+   * `private` lets ONNX Runtime repack them: the fastest kernels, a copy per rank.
+   */
+  readonly weights: 'shared' | 'private';
+  /**
+   * What becomes of the memory of results that nobody reads any more: `kept` (by default) for the next run, which is fast, or `freed` at once:
+   * a run needs no more than what is live at its fullest moment.
+   */
+  readonly memory?: 'kept' | 'freed';
+  /** Needed when the graph has exchanging operators. */
+  readonly communicator?: Communicator;
+  /** Rank named in error messages (default 0). */
+  readonly rank?: number;
+  /**
+   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers of these names.
+   * Their memory must live as long as the session.
+   */
+  readonly initializers?: Readonly<Record<string, Tensor<'float32'>>>;
+  /** Writes ONNX Runtime's per-node profile to `${profile}_<time>.json` when the session is released. */
+  readonly profile?: string;
+}
+
+/**
+ * What exchanging operators need to know of a step. Ticks count steps over the life of a communicator and never repeat.
+ * An operator that may be stale reads its peers' data of `readTick`; with `readTick === tick` the step is synchronous.
+ */
+export interface Step {
+  /** Step within the image, for messages. */
+  readonly call: number;
+  readonly tick: number;
+  readonly readTick: number;
+  /** Whether operators that may be stale publish their data in this step. */
+  readonly publish: boolean;
+}
+
+/** Rejections of `create` and `run` are Errors with one of these codes. */
+export type NativeErrorCode = 'ORT' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
+
+export interface NativeError extends Error {
+  readonly code: NativeErrorCode;
+}
+
+export interface Session {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /**
+   * Runs the graph off the JavaScript thread. `outputs` are written in place (all of them preallocated).
+   * One run at a time per session.
+   */
+  run(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, Tensor>>,
+    step?: Step,
+  ): Promise<void>;
+  /** Makes a run in progress fail soon (between nodes; waiting operators are woken by ControlBlock.abort). */
+  terminate(): void;
+  /** Frees the session; writes the profile if there is one. Not during a run. */
+  release(): void;
+}

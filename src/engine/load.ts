@@ -1,0 +1,127 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DistriError, toError } from '../base/errors.js';
+import type { Addon } from './addon.js';
+
+/** What the native side consists of on this machine. */
+export interface AddonProbe {
+  /** Path of the addon. */
+  readonly addon: string;
+  /** Path of libonnxruntime. */
+  readonly library: string;
+  /** Version of ONNX Runtime. */
+  readonly version: string;
+}
+
+const require = createRequire(import.meta.url);
+const probeLimit = 60_000;
+
+/**
+ * Loads the native addon and ONNX Runtime into this process.
+ * The library is the one that onnxruntime-node brings, unless DISTRI_ORT_LIBRARY names another.
+ */
+export function loadAddon(): Addon {
+  return load().addon;
+}
+
+/** As `loadAddon`, and says what was loaded. */
+export function describeAddon(): AddonProbe {
+  return load().probe;
+}
+
+/**
+ * Finds out in a child process whether the addon works here, so that a library that crashes does not take this process along.
+ * Rejects with a DistriError that says why not and what may help.
+ */
+export function probeAddon(): Promise<AddonProbe> {
+  const script = fileURLToPath(new URL('./probe.js', import.meta.url));
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [script], { timeout: probeLimit }, (error, stdout, stderr) => {
+      if (!error) resolve(JSON.parse(stdout) as AddonProbe);
+      else if (error.signal) reject(unusable(`the process that tried it died with ${error.signal}`));
+      else reject(new DistriError('native', stdout || stderr.trim()));
+    });
+  });
+}
+
+let loaded: { addon: Addon; probe: AddonProbe } | undefined;
+
+function load(): { addon: Addon; probe: AddonProbe } {
+  try {
+    loaded ??= open();
+    return loaded;
+  } catch (error) {
+    throw error instanceof DistriError ? error : unusable(toError(error).message, error);
+  }
+}
+
+function open(): { addon: Addon; probe: AddonProbe } {
+  const path = addonPath();
+  const addon = require(path) as Addon;
+  const library = libraryPath();
+  const version = addon.loadOnnxRuntime(library);
+  return { addon, probe: { addon: path, library, version } };
+}
+
+function addonPath(): string {
+  const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), 'build', 'native', 'distri.node');
+  if (!existsSync(path)) throw unusable(`${path} does not exist`);
+  return path;
+}
+
+/** The nearest folder upwards with a package.json: this file runs from dist/ too. */
+function packageRoot(folder: string): string {
+  return existsSync(join(folder, 'package.json')) ? folder : packageRoot(dirname(folder));
+}
+
+function libraryPath(): string {
+  const override = process.env.DISTRI_ORT_LIBRARY;
+  if (override) return override;
+  const bin = join(packageRoot(dirname(require.resolve('onnxruntime-node'))), 'bin');
+  const platform = join(process.platform, process.arch);
+  // The folder between is named after the Node-API version of onnxruntime-node's own binding.
+  const found = readdirSync(bin)
+    .map((binding) => join(bin, binding, platform, 'libonnxruntime.so.1'))
+    .find((path) => existsSync(path));
+  if (!found) throw unusable(`onnxruntime-node in ${bin} has no library for ${platform}`);
+  return found;
+}
+
+const rebuild = 'Build the addon: npm run build (needs cmake and a C++17 compiler)';
+const reinstall = 'Install the dependencies again: npm ci';
+const library = process.env.DISTRI_ORT_LIBRARY
+  ? 'Unset DISTRI_ORT_LIBRARY, or point it at libonnxruntime.so of another installation'
+  : reinstall;
+
+const solutions: readonly { cause: RegExp; try: readonly string[] }[] = [
+  { cause: /distri\.node does not exist/, try: [rebuild] },
+  { cause: /NODE_MODULE_VERSION|undefined symbol: napi/, try: [`Use Node.js 20.9 or later. ${rebuild}`] },
+  {
+    cause: /libstdc\+\+|GLIBCXX|CXXABI/,
+    try: ['Install the C++ runtime: apt-get install libstdc++6, or dnf install libstdc++', rebuild],
+  },
+  { cause: /GLIBC_/, try: [`The C library is older than the one built with. ${rebuild}`] },
+  {
+    cause: /ELF|architecture/,
+    try: [`Use builds for ${process.platform}-${process.arch}. ${rebuild}`, reinstall],
+  },
+  { cause: /onnxruntime|ONNX Runtime|OrtGetApiBase/, try: [library] },
+  { cause: /died with/, try: [rebuild, library] },
+];
+
+function unusable(reason: string, cause?: unknown): DistriError {
+  const found = `Node.js ${process.versions.node} on ${process.platform}-${process.arch}`;
+  const advice = solutions.find((solution) => solution.cause.test(reason))?.try ?? [rebuild, reinstall];
+  const lines = [
+    'Could not load the native addon',
+    `Reason: ${reason}`,
+    `Found: ${found}`,
+    'Required: Node.js 20.9 or later on Linux, ONNX Runtime 1.20 to 1.39',
+    'Possible solutions:',
+    ...advice.map((text) => `- ${text}`),
+  ];
+  return new DistriError('native', lines.join('\n'), { cause });
+}

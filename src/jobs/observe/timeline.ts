@@ -1,0 +1,123 @@
+import type { CommunicatorStatistics } from '../../engine/addon.js';
+import type { Phase, ProgressListener } from '../../pipelines/request.js';
+
+/** Rows of a rank in the picture. */
+export const timelineRows = ['phase', 'step', 'work'] as const;
+export type TimelineRow = (typeof timelineRows)[number];
+
+/** Something that a rank did. Times are microseconds of a clock that all processes of a host share. */
+export interface TimelineSpan {
+  readonly row: TimelineRow;
+  readonly name: string;
+  readonly start: number;
+  readonly duration: number;
+  readonly details: Readonly<Record<string, number>>;
+}
+
+/** Notes when a rank's phases, steps and what is in them began and ended, while it passes progress on. */
+export class TimelineRecorder implements ProgressListener {
+  readonly spans: TimelineSpan[] = [];
+  readonly #listener: ProgressListener;
+  readonly #statistics: () => CommunicatorStatistics | undefined;
+  readonly #phases = new Map<Phase, number>();
+  #lastStep = 0;
+  #last: CommunicatorStatistics | undefined;
+
+  /** `statistics` are the totals so far, undefined on a rank without peers. */
+  constructor(listener: ProgressListener, statistics: () => CommunicatorStatistics | undefined) {
+    this.#listener = listener;
+    this.#statistics = statistics;
+  }
+
+  phase(name: Phase, event: 'start' | 'end'): void {
+    const time = now();
+    if (event === 'start') {
+      this.#phases.set(name, time);
+      this.#lastStep = time;
+      this.#last = this.#statistics();
+    } else {
+      this.#add('phase', name, this.#phases.get(name) ?? time, time, {});
+    }
+    this.#listener.phase(name, event);
+  }
+
+  step(step: number, steps: number): void {
+    const time = now();
+    const total = this.#statistics();
+    const exchanged = total && this.#last ? exchange(total, this.#last) : {};
+    this.#add('step', `step ${step + 1}`, this.#lastStep, time, { step, ...exchanged });
+    this.#lastStep = time;
+    this.#last = total;
+    this.#listener.step(step, steps);
+  }
+
+  place(where: string): void {
+    this.#listener.place?.(where);
+  }
+
+  span(name: string, details: Readonly<Record<string, number>>): () => void {
+    const start = now();
+    return () => this.#add('work', name, start, now(), details);
+  }
+
+  #add(
+    row: TimelineRow,
+    name: string,
+    start: number,
+    end: number,
+    details: Readonly<Record<string, number>>,
+  ): void {
+    this.spans.push({ row, name, start, duration: end - start, details });
+  }
+}
+
+/**
+ * What ranks did as an object of the Trace Event Format, which chrome://tracing and ui.perfetto.dev show: a process per rank, whose name is
+ * `names[rank]`, with a thread for phases, one for steps and one for what steps consist of.
+ */
+export function chromeTrace(ranks: readonly (readonly TimelineSpan[])[], names: readonly string[]): object {
+  const begin = Math.min(...ranks.flat().map(({ start }) => start));
+  const labels = ranks.flatMap((spans, pid) => [
+    metadata('process_name', pid, 0, names[pid] ?? `rank ${pid}`),
+    ...timelineRows.flatMap((row, tid) =>
+      spans.some((span) => span.row === row) ? [metadata('thread_name', pid, tid, row)] : [],
+    ),
+  ]);
+  const events = ranks.flatMap((spans, pid) =>
+    spans.map(({ row, name, start, duration, details }) => ({
+      ph: 'X',
+      name,
+      cat: row,
+      pid,
+      tid: timelineRows.indexOf(row),
+      ts: round(start - begin),
+      dur: round(duration),
+      args: details,
+    })),
+  );
+  return { displayTimeUnit: 'ms', traceEvents: [...labels, ...events] };
+}
+
+function metadata(kind: string, pid: number, tid: number, name: string): object {
+  return { ph: 'M', name: kind, pid, tid, args: { name } };
+}
+
+function exchange(
+  total: CommunicatorStatistics,
+  before: CommunicatorStatistics,
+): Readonly<Record<string, number>> {
+  return {
+    bytesPublished: total.bytesPublished - before.bytesPublished,
+    bytesFetched: total.bytesFetched - before.bytesFetched,
+    waitedMs: round(total.waited - before.waited),
+  };
+}
+
+/** Microseconds of CLOCK_MONOTONIC. */
+function now(): number {
+  return Number(process.hrtime.bigint()) / 1000;
+}
+
+function round(number: number): number {
+  return Math.round(number * 1000) / 1000;
+}

@@ -1,0 +1,128 @@
+import { DistriError } from '../../base/errors.js';
+import type { WeightSource } from '../../checkpoint/weights.js';
+import type { Value } from '../../graph/graph.js';
+import type { Kernels } from '../../graph/kernels/kernels.js';
+import { gridBands } from '../bands.js';
+import { type Area, gatherParts } from '../gather-parts.js';
+import type { ConvSpec, GridPositions, PatchEmbedSpec, PatchGrid } from '../layers/layers.js';
+import { SlotTable } from '../slots.js';
+import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
+import { type RankRole, splitRows } from '../topology.js';
+import { SingleDevice } from './single-device.js';
+
+/** Along what the picture is cut. */
+type Cut = 'row' | 'col';
+
+/**
+ * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts are bands of rows,
+ * of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
+ * models/naive_patch_sdxl.py, with parts of any size. A transformer's tokens have the positions of a picture of the part's size, or where it is asked
+ * for those that they have in the whole.
+ */
+export function naivePatch(context: ParallelismContext): Parallelism {
+  const { splitScheme } = context.options;
+  const cuts: readonly Cut[] = splitScheme === 'alternate' ? ['row', 'col'] : [splitScheme];
+  const slots = new SlotTable(context.topology.worldSize);
+  for (const cut of cuts) checkParts(context, cut);
+  return {
+    variants: cuts.length,
+    layers: (variant, kernels, weights) =>
+      new NaivePatch(kernels, weights, context, slots, cuts[variant] as Cut),
+    variantOf: (call) => call % cuts.length,
+    step: synchronousStep,
+    describe: (role) => cuts.map((cut) => describePart(context, cut, role)).join(', in turn with '),
+    slots,
+  };
+}
+
+function checkParts({ topology, rows, columns, patchSize }: ParallelismContext, cut: Cut): void {
+  const length = (cut === 'row' ? rows : columns) / (patchSize ?? 1);
+  if (topology.patches <= length) return;
+  const lines = cut === 'row' ? 'rows' : 'columns';
+  throw new DistriError(
+    'usage',
+    `${topology.patches} parts are too many for this image: it has ${length} ${patchSize === undefined ? `latent ${lines}` : `${lines} of tokens`}; ` +
+      `at most ${length} ranks per image would work`,
+  );
+}
+
+class NaivePatch extends SingleDevice {
+  readonly #context: ParallelismContext;
+  readonly #slots: SlotTable;
+  readonly #cut: Cut;
+
+  constructor(
+    kernels: Kernels,
+    weights: WeightSource,
+    context: ParallelismContext,
+    slots: SlotTable,
+    cut: Cut,
+  ) {
+    super(kernels, weights);
+    this.#context = context;
+    this.#slots = slots;
+    this.#cut = cut;
+  }
+
+  override convIn(x: Value, name: string, spec: ConvSpec): Value {
+    if (this.#context.topology.patches === 1) return super.convIn(x, name, spec);
+    const { row, rows, column, columns } = areaOf(this.#context, this.#cut, this.#context.role);
+    const [axis, start, length] = this.#cut === 'row' ? [2, row, rows] : [3, column, columns];
+    const own = this.kernels.slice(`${name}/part`, x, axis, start, start + length);
+    return super.convIn(own, name, spec);
+  }
+
+  protected override gridArea({ patchSize }: PatchGrid): Area {
+    const { row, rows, column, columns } = areaOf(this.#context, this.#cut, this.#context.role);
+    return {
+      row: row / patchSize,
+      rows: rows / patchSize,
+      column: column / patchSize,
+      columns: columns / patchSize,
+    };
+  }
+
+  /** By default those of a picture of the part's own size. */
+  protected override gridPositions(spec: PatchEmbedSpec): GridPositions {
+    if (this.#context.options.naivePositions === 'whole') return super.gridPositions(spec);
+    const { rows, columns } = this.gridArea(spec.grid);
+    return spec.positions(rows, columns);
+  }
+
+  override gatherOutput(x: Value, name: string): Value {
+    const { topology, role, rows, columns } = this.#context;
+    if (topology.worldSize === 1) return x;
+    return gatherParts(this.kernels, this.#slots, x, name, {
+      topology,
+      role,
+      participants: topology.roles,
+      areaOf: (other) => areaOf(this.#context, this.#cut, other),
+      size: { rows, columns },
+    });
+  }
+}
+
+/** The part of a rank when the picture is cut so. */
+function areaOf(
+  { topology, rows, columns, patchSize }: ParallelismContext,
+  cut: Cut,
+  { patch }: RankRole,
+): Area {
+  const total = cut === 'row' ? rows : columns;
+  const { cuts } =
+    patchSize === undefined
+      ? { cuts: splitRows(total, topology.patches) }
+      : gridBands(total, patchSize, topology.patches);
+  const start = cuts[patch] as number;
+  const length = (cuts[patch + 1] as number) - start;
+  return cut === 'row'
+    ? { row: start, rows: length, column: 0, columns }
+    : { row: 0, rows, column: start, columns: length };
+}
+
+function describePart(context: ParallelismContext, cut: Cut, role: RankRole): string {
+  const { row, rows, column, columns } = areaOf(context, cut, role);
+  return cut === 'row'
+    ? describeRange('latent rows', row, rows, context.rows)
+    : describeRange('latent columns', column, columns, context.columns);
+}

@@ -1,0 +1,272 @@
+import type { Range } from '../../checkpoint/formats/slices.js';
+import type { WeightSource } from '../../checkpoint/weights.js';
+import { int, ints, type Value } from '../../graph/graph.js';
+import type { Kernels } from '../../graph/kernels/kernels.js';
+import { elementCount, type Shape } from '../../tensor/tensor.js';
+import { gatherParts } from '../gather-parts.js';
+import type { AttentionSpec, ConvSpec, FeedForwardSpec, ResnetSpec } from '../layers/layers.js';
+import { SlotTable } from '../slots.js';
+import { type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
+import { type RankRole, splitEvenly } from '../topology.js';
+import { SingleDevice } from './single-device.js';
+
+/**
+ * Tensor parallelism: every rank has the whole image and a part of the weights. Attention is divided by heads, feed-forward layers by
+ * their inner features, residual blocks by the groups of their second norm, other 3x3 convolutions by input channels; the partial
+ * results are added. As distrifuser's modules/tp, except that what does not divide evenly is divided unevenly.
+ */
+export function tensorParallel(context: ParallelismContext): Parallelism {
+  const slots = new SlotTable(context.topology.worldSize);
+  return {
+    variants: 1,
+    layers: (_variant, kernels, weights) => new TensorParallel(kernels, weights, context, slots),
+    variantOf: () => 0,
+    step: synchronousStep,
+    describe: ({ patchGroup, patch }) =>
+      patchGroup.length === 1
+        ? 'all heads and channels'
+        : `part ${patch + 1} of ${patchGroup.length} of heads and channels`,
+    slots,
+  };
+}
+
+const bytesPerFloat = 4;
+
+class TensorParallel extends SingleDevice {
+  readonly #context: ParallelismContext;
+  readonly #slots: SlotTable;
+
+  constructor(kernels: Kernels, weights: WeightSource, context: ParallelismContext, slots: SlotTable) {
+    super(kernels, weights);
+    this.#context = context;
+    this.#slots = slots;
+  }
+
+  /** The latents have few channels: every rank convolves them whole. */
+  override convIn(x: Value, name: string, spec: ConvSpec): Value {
+    return super.conv2d(x, name, spec);
+  }
+
+  /** Input channels are divided; 1x1 convolutions are small and stay whole. */
+  override conv2d(x: Value, name: string, spec: ConvSpec): Value {
+    if (this.#alone || spec.kernel === 1) return super.conv2d(x, name, spec);
+    const [batch, , rows, columns] = x.shape as [number, number, number, number];
+    const { outChannels, stride = 1 } = spec;
+    const shape = [batch, outChannels, Math.ceil(rows / stride), Math.ceil(columns / stride)];
+    const ranges = this.#divide(spec.inChannels, 1);
+    return this.#reduce(name, x, shape, ranges, (own, partial) => {
+      const part = this.kernels.slice(`${name}/channels`, x, 1, own[0], own[1]);
+      return this.#convolvePart(part, partial, name, spec, own);
+    });
+  }
+
+  /** The first convolution makes whole groups of the second norm; the second one takes them in. */
+  override resnet(x: Value, time: Value | undefined, name: string, spec: ResnetSpec): Value {
+    if (this.#alone) return super.resnet(x, time, name, spec);
+    const { inChannels, outChannels, groups, epsilon } = spec;
+    const norm = { groups, epsilon, activation: 'silu' } as const;
+    const input = this.groupNorm(x, `${name}.norm1`, { ...norm, channels: inChannels });
+    const ranges = this.#divide(outChannels, outChannels / groups);
+    const hidden = this.#reduce(`${name}.conv2`, x, x.shape.with(1, outChannels), ranges, (own, partial) => {
+      const first = this.#addTime(this.#firstConv(input, name, spec, own), time, name, spec, own);
+      const ownGroups = (own[1] - own[0]) / (outChannels / groups);
+      const normed = this.#normPart(first, `${name}.norm2`, outChannels, own, { ...norm, groups: ownGroups });
+      const conv = { inChannels: outChannels, outChannels, kernel: 3 } as const;
+      return this.#convolvePart(normed, partial, `${name}.conv2`, conv, own);
+    });
+    const shortcut =
+      inChannels === outChannels
+        ? x
+        : super.conv2d(x, `${name}.conv_shortcut`, { inChannels, outChannels, kernel: 1 });
+    return this.add(shortcut, hidden, name);
+  }
+
+  override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
+    return this.#alone ? super.selfAttention(x, name, spec) : this.#attention(x, x, name, spec);
+  }
+
+  override crossAttention(
+    x: Value,
+    context: Value,
+    name: string,
+    spec: AttentionSpec,
+    scoreBias?: Value,
+  ): Value {
+    return this.#alone
+      ? super.crossAttention(x, context, name, spec, scoreBias)
+      : this.#attention(x, context, name, spec, scoreBias);
+  }
+
+  override feedForward(x: Value, name: string, spec: FeedForwardSpec): Value {
+    if (this.#alone) return super.feedForward(x, name, spec);
+    const { features, innerFeatures, activation } = spec;
+    const ranges = this.#divide(innerFeatures, 1);
+    return this.#reduce(`${name}.net.2`, x, x.shape, ranges, ([start, end], partial) => {
+      // GEGLU has values and, in the second half of the rows, their gates.
+      const halves = activation === 'geglu' ? [0, innerFeatures] : [0];
+      const own = halves.map((from): Range => [from + start, from + end]);
+      const rows = halves.length * innerFeatures;
+      const weight = this.parameterSlice(`${name}.net.0.proj.weight`, [rows, features], 0, own);
+      const bias = this.parameterSlice(`${name}.net.0.proj.bias`, [rows], 0, own);
+      const active = this.activeLinear(x, name, weight, bias, activation);
+      return this.#linearColumns(active, partial, `${name}.net.2`, [features, innerFeatures], [start, end]);
+    });
+  }
+
+  /** With a split batch the two halves of the ranks swap their images; otherwise every rank has the whole already. */
+  override gatherOutput(x: Value, name: string): Value {
+    const { topology, role, rows, columns } = this.#context;
+    if (!topology.splitBatch) return x;
+    return gatherParts(this.kernels, this.#slots, x, name, {
+      topology,
+      role,
+      participants: topology.roles.filter(({ patch }) => patch === role.patch),
+      areaOf: () => ({ row: 0, rows, column: 0, columns }),
+      size: { rows, columns },
+    });
+  }
+
+  get #alone(): boolean {
+    return this.#context.topology.patches === 1;
+  }
+
+  get #index(): number {
+    return this.#context.role.patch;
+  }
+
+  /** Parts of `length` by rank of the group, in multiples of `unit`; the first ones get what is left over, some may get nothing. */
+  #divide(length: number, unit: number): readonly Range[] {
+    const cuts = splitEvenly(length / unit, this.#context.topology.patches);
+    return cuts.slice(1).map((end, part) => [(cuts[part] as number) * unit, end * unit]);
+  }
+
+  #attention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value {
+    const { features, contextFeatures, innerFeatures, heads, bias, causal, projections } = spec;
+    const width = innerFeatures / heads;
+    const ranges = this.#divide(innerFeatures, width);
+    const [query, key, value, out] = projections.map((part) => `${name}.${part}`) as [
+      string,
+      string,
+      string,
+      string,
+    ];
+    return this.#reduce(out, x, x.shape, ranges, (own, partial) => {
+      const project = (tokens: Value, part: string, from: number) =>
+        this.#linearRows(tokens, part, [innerFeatures, from], [own], bias);
+      const shape = { heads: (own[1] - own[0]) / width, causal };
+      const [asked, keys, values] = [
+        project(x, query, features),
+        project(context, key, contextFeatures),
+        project(context, value, contextFeatures),
+      ];
+      const mixed = scoreBias
+        ? this.kernels.biasedAttention(`${name}.attention`, asked, keys, values, scoreBias, shape)
+        : this.kernels.attention(`${name}.attention`, asked, keys, values, shape);
+      return this.#linearColumns(mixed, partial, out, [features, innerFeatures], own);
+    });
+  }
+
+  #firstConv(x: Value, name: string, { inChannels, outChannels }: ResnetSpec, own: Range): Value {
+    const weight = this.parameterSlice(`${name}.conv1.weight`, [outChannels, inChannels, 3, 3], 0, [own]);
+    const bias = this.parameterSlice(`${name}.conv1.bias`, [outChannels], 0, [own]);
+    return this.kernels.conv2d(`${name}.conv1`, x, weight, bias, { stride: 1, padding: [1, 1, 1, 1] });
+  }
+
+  #addTime(
+    x: Value,
+    time: Value | undefined,
+    name: string,
+    { outChannels, timeFeatures }: ResnetSpec,
+    own: Range,
+  ): Value {
+    if (!time || timeFeatures === undefined) return x;
+    const shift = this.#linearRows(time, `${name}.time_emb_proj`, [outChannels, timeFeatures], [own], true);
+    const perChannel = this.kernels.reshape(`${name}.time_emb_proj/image`, shift, [...shift.shape, 1, 1]);
+    return this.add(x, perChannel, `${name}.conv1/time`);
+  }
+
+  #normPart(
+    x: Value,
+    name: string,
+    channels: number,
+    own: Range,
+    norm: { groups: number; epsilon: number; activation: 'silu' },
+  ): Value {
+    const weight = this.parameterSlice(`${name}.weight`, [channels], 0, [own]);
+    const bias = this.parameterSlice(`${name}.bias`, [channels], 0, [own]);
+    return this.kernels.groupNorm(name, x, weight, bias, norm);
+  }
+
+  /** A convolution of some input channels: a part of every output, without bias but for the first rank. */
+  #convolvePart(x: Value, partial: string, name: string, spec: ConvSpec, own: Range): Value {
+    const { inChannels, outChannels, kernel, stride = 1 } = spec;
+    const weight = this.parameterSlice(`${name}.weight`, [outChannels, inChannels, kernel, kernel], 1, [own]);
+    return this.kernels.conv2d(partial, x, weight, this.#biasOnce(name, outChannels), {
+      stride,
+      padding: [1, 1, 1, 1],
+    });
+  }
+
+  /** Some outputs of a linear layer of shape `[out, in]`. */
+  #linearRows(x: Value, name: string, shape: Shape, rows: readonly Range[], bias: boolean): Value {
+    const weight = this.parameterSlice(`${name}.weight`, shape, 0, rows);
+    const shift = bias ? this.parameterSlice(`${name}.bias`, [shape[0] as number], 0, rows) : undefined;
+    return this.kernels.linear(name, x, weight, shift);
+  }
+
+  /** Some inputs of a linear layer: a part of every output, without bias but for the first rank. */
+  #linearColumns(x: Value, partial: string, name: string, shape: Shape, columns: Range): Value {
+    const weight = this.parameterSlice(`${name}.weight`, shape, 1, [columns]);
+    return this.kernels.linear(partial, x, weight, this.#biasOnce(name, shape[0] as number));
+  }
+
+  /** A bias is added by the first rank, which always has a part. */
+  #biasOnce(name: string, length: number): Value | undefined {
+    return this.#index === 0 ? this.parameter(`${name}.bias`, [length]) : undefined;
+  }
+
+  /**
+   * The sum, of this shape, of what `compute` makes of all ranks' shares of layer `name`. A rank without a share computes nothing; `x` then
+   * only tells the operator where in the graph it stands.
+   */
+  #reduce(
+    name: string,
+    x: Value,
+    shape: Shape,
+    ranges: readonly Range[],
+    compute: (own: Range, partial: string) => Value,
+  ): Value {
+    const { patchGroup, patch } = this.#context.role;
+    const own = ranges[patch] as Range;
+    const partial = hasShare(own) ? compute(own, `${name}/partial`) : x;
+    const attributes = {
+      ...this.#reduceSlots(name, elementCount(shape), ranges),
+      peers: ints(patchGroup),
+      index: int(patch),
+      sources: ints(patchGroup.filter((_, index) => hasShare(ranges[index] as Range))),
+      shape: ints(shape),
+    };
+    return this.kernels.graph.node(
+      { op: 'AllReduceSum', domain: 'distri', name, inputs: [partial], attributes },
+      shape,
+    );
+  }
+
+  /** One slot for the parts; with more than two ranks one more, in which each leaves its share of the sum. */
+  #reduceSlots(name: string, count: number, ranges: readonly Range[]) {
+    const { topology, role } = this.#context;
+    const parts = role.patchGroup.length;
+    const patch = (rank: number) => (topology.roles[rank] as RankRole).patch;
+    const cut = (part: number) => Math.floor((count * part) / parts);
+    const part = (rank: number) => (hasShare(ranges[patch(rank)] as Range) ? count : 0);
+    const share = (rank: number) => (parts > 2 ? cut(patch(rank) + 1) - cut(patch(rank)) : 0);
+    return {
+      slot: int(this.#slots.add(name, (rank) => bytesPerFloat * part(rank))),
+      share_slot: int(this.#slots.add(`${name}/share`, (rank) => bytesPerFloat * share(rank))),
+    };
+  }
+}
+
+function hasShare([start, end]: Range): boolean {
+  return end > start;
+}

@@ -1,0 +1,105 @@
+import { DistriError } from '../../base/errors.js';
+import type { Checkpoint } from '../../checkpoint/checkpoint.js';
+import type { Addon } from '../../engine/addon.js';
+import { Executable, type ExecutableOptions, floatResult } from '../../engine/onnxruntime/executable.js';
+import { Graph } from '../../graph/graph.js';
+import { Kernels } from '../../graph/kernels/kernels.js';
+import { readT5EncoderConfig, T5EncoderModel, t5Names } from '../../models/t5-encoder.js';
+import { SingleDevice } from '../../parallel/strategies/single-device.js';
+import { float32, int64, type Tensor } from '../../tensor/tensor.js';
+import { T5Tokenizer } from '../../tokenizers/t5.js';
+
+/** Texts as a transformer is told them. */
+export interface CaptionEmbeds {
+  /** `[texts, tokens, features]`. */
+  readonly embeds: Tensor<'float32'>;
+  /** 1 for text and its end, 0 for padding: `[texts, tokens]`. */
+  readonly mask: Tensor<'float32'>;
+}
+
+/** A checkpoint's T5 encoder and tokenizer. */
+export class T5TextEncoder {
+  readonly #tokenizer: T5Tokenizer;
+  readonly #model: Executable;
+  /** What is the same for all texts: the biases of distances between tokens. */
+  readonly #shared: Readonly<Record<string, Tensor>>;
+  readonly #tokens: number;
+
+  private constructor(
+    tokenizer: T5Tokenizer,
+    model: Executable,
+    shared: Readonly<Record<string, Tensor>>,
+    tokens: number,
+  ) {
+    this.#tokenizer = tokenizer;
+    this.#model = model;
+    this.#shared = shared;
+    this.#tokens = tokens;
+  }
+
+  /** `tokens` is how long texts are made. */
+  static async load(
+    addon: Addon,
+    checkpoint: Checkpoint,
+    tokens: number,
+    options: ExecutableOptions,
+  ): Promise<T5TextEncoder> {
+    const tokenizer = await T5Tokenizer.load(`${checkpoint.directory}/tokenizer`);
+    const config = readT5EncoderConfig('text_encoder', await checkpoint.config('text_encoder'));
+    if (tokenizer.size > config.vocabSize) {
+      throw new DistriError(
+        'checkpoint',
+        `${checkpoint.directory}/tokenizer: has ${tokenizer.size} tokens, but the text encoder knows ${config.vocabSize}`,
+      );
+    }
+    const kernels = new Kernels(new Graph());
+    const layers = new SingleDevice(kernels, await checkpoint.weights('text_encoder'));
+    new T5EncoderModel(config, layers, kernels).build({ batch: 1, tokens });
+    const { image, step } = kernels.graph.compile();
+    // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
+    const frugal = { ...options, weights: 'shared' } as const;
+    let shared: Readonly<Record<string, Tensor>> = {};
+    if (image) {
+      const once = await Executable.load(addon, image, frugal);
+      shared = await once.run({});
+      once.release();
+    }
+    return new T5TextEncoder(tokenizer, await Executable.load(addon, step, frugal), shared, tokens);
+  }
+
+  /** Encodes each text on its own; also returns their ids, `[texts, tokens]`. */
+  async encode(texts: readonly string[]): Promise<CaptionEmbeds & { readonly ids: Tensor<'int64'> }> {
+    const encoded = texts.map((text) => this.#tokenizer.encode(text, this.#tokens));
+    const rows: Float32Array[] = [];
+    let features = 0;
+    for (const { ids, mask } of encoded) {
+      const results = await this.#model.run({
+        ...this.#shared,
+        [t5Names.inputIds]: asIds([ids]),
+        [t5Names.attentionMask]: float32([1, mask.length], Float32Array.from(mask)),
+      });
+      const { shape, data } = floatResult(results, t5Names.lastHiddenState);
+      features = shape[2] as number;
+      rows.push(data.slice());
+    }
+    const embeds = float32([texts.length, this.#tokens, features]);
+    for (const [index, row] of rows.entries()) embeds.data.set(row, index * row.length);
+    const masks = Float32Array.from(encoded.flatMap(({ mask }) => mask));
+    return {
+      embeds,
+      mask: float32([texts.length, this.#tokens], masks),
+      ids: asIds(encoded.map(({ ids }) => ids)),
+    };
+  }
+
+  release(): void {
+    this.#model.release();
+  }
+}
+
+function asIds(rows: readonly (readonly number[])[]): Tensor<'int64'> {
+  return int64(
+    [rows.length, rows[0]?.length ?? 0],
+    BigInt64Array.from(rows.flat(), (id) => BigInt(id)),
+  );
+}

@@ -1,0 +1,23 @@
+import type { FromRank, ToRank } from '../messages.js';
+
+/** The first thing that a process tells the first rank of its job. */
+export interface Hello {
+  readonly type: 'hello';
+  readonly rank: number;
+  readonly pid: number;
+  /** CPUs that the process may use. */
+  readonly cpus: readonly number[];
+}
+
+/** What the first rank tells the others. */
+export type ToJoined<Job> =
+  | (Extract<ToRank<Job>, { type: 'start' }> & {
+      /** The first rank's process, and its descriptors of the control block and of every rank's segment. */
+      readonly pid: number;
+      readonly descriptors: readonly number[];
+    })
+  | Extract<ToRank<Job>, { type: 'job' }>
+  /** Nothing more will come: end with this exit status. */
+  | { readonly type: 'end'; readonly status: number };
+
+export type FromJoined<Result> = Hello | FromRank<Result>;

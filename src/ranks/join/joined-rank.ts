@@ -1,0 +1,66 @@
+import { type RankEvents, RankLink } from '../group/rank-link.js';
+import type { FromRank, ToRank } from '../messages.js';
+import type { FromJoined, Hello, ToJoined } from './join-messages.js';
+import type { MessageSocket } from './message-socket.js';
+
+/** How long a rank may take to end by itself when it is told to. */
+const LEAVE_MS = 200;
+
+/** The first rank's end of the connection to a process that a launcher started. */
+export type Guest<Job, Result> = MessageSocket<FromJoined<Result>, ToJoined<Job>>;
+
+/** A rank that a launcher started, seen from the first rank. Its process can't be waited for; its connection ends with it. */
+export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
+  private released = false;
+
+  constructor(
+    private readonly hello: Hello,
+    private readonly guest: Guest<Job, Result>,
+    private readonly descriptors: readonly number[],
+    events: RankEvents<Job, Result>,
+  ) {
+    super(hello.rank, events);
+    guest.onMessage((message) => this.receive(message as FromRank<Result>));
+    guest.onClose(() => this.closed());
+    if (!guest.open) queueMicrotask(() => this.closed());
+  }
+
+  get pid(): number {
+    return this.hello.pid;
+  }
+
+  get running(): boolean {
+    return this.guest.open;
+  }
+
+  send(message: ToRank<Job>): void {
+    const memory = { pid: process.pid, descriptors: this.descriptors };
+    this.guest.send(message.type === 'start' ? { ...message, ...memory } : message);
+  }
+
+  disconnect(): void {
+    this.end(0);
+  }
+
+  /** With a signal only when it does not end by itself: launchers report signals, next to the first rank's message. */
+  kill(status: number): void {
+    if (!this.running) return;
+    if (!this.released) this.end(status);
+    const timer = setTimeout(() => {
+      // While the connection is open the process lives, so the number is still its own.
+      if (this.running) process.kill(this.pid, 'SIGKILL');
+    }, LEAVE_MS);
+    this.guest.onClose(() => clearTimeout(timer));
+  }
+
+  private end(status: number): void {
+    this.released = true;
+    this.guest.send({ type: 'end', status });
+  }
+
+  private closed(): void {
+    if (!this.released) this.events.lost(this, `was killed or ended ${this.activity}`);
+    this.silence();
+    this.leave();
+  }
+}

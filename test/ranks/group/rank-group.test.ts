@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { DistriError, type ErrorCode } from '../../../src/base/errors.js';
+import { availableCpus, shareCpus } from '../../../src/machine/cpus.js';
+import { type LaunchOptions, RankGroup } from '../../../src/ranks/group/rank-group.js';
+import type { FixtureJob, FixtureResult } from '../fixtures/job.js';
+import { isAlive } from '../fixtures/processes.js';
+
+type Group = RankGroup<FixtureJob, FixtureResult>;
+
+/** A job that goes on for longer than any test. */
+const endless: FixtureJob = { stepTime: 20, steps: 10_000, meet: true };
+
+function launch(worldSize: number, options: Partial<LaunchOptions> = {}): Promise<Group> {
+  return RankGroup.launch<FixtureJob, FixtureResult>({
+    worldSize,
+    entry: new URL('../fixtures/rank.js', import.meta.url),
+    cpus: undefined,
+    timeout: 20_000,
+    interruption: new AbortController().signal,
+    log: () => {},
+    ...options,
+  });
+}
+
+/** Runs `job`, calls `harm` as soon as rank 0 is in step 3, and checks how and how fast the group ends. */
+async function harmed(
+  group: Group,
+  job: FixtureJob,
+  harm: (pids: readonly number[]) => void,
+  expected: { code: ErrorCode; message: RegExp; within: number },
+): Promise<void> {
+  const pids = group.pids as readonly number[];
+  let harmedAt = performance.now();
+  let harmless = true;
+  const running = group.run(job, (rank, progress) => {
+    if (harmless && rank === 0 && progress.type === 'step' && progress.step === 2) {
+      harmless = false;
+      harmedAt = performance.now();
+      harm(pids);
+    }
+  });
+  const error = await running.then(
+    () => assert.fail('the job succeeded'),
+    (thrown: unknown) => thrown,
+  );
+  const took = performance.now() - harmedAt;
+  assert.ok(error instanceof DistriError, String(error));
+  assert.match(error.message, expected.message);
+  assert.equal(error.code, expected.code);
+  assert.ok(took < expected.within, `took ${took.toFixed(0)} ms`);
+  assert.deepEqual(pids.filter(isAlive), [], 'processes are left');
+}
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+test('ranks started once serve several jobs, meet each other and leave nothing behind', async () => {
+  await (await launch(1)).close();
+  const before = openDescriptors();
+  const group = await launch(3);
+  for (let i = 0; i < 3; i++) {
+    const seen = new Set<number>();
+    const results = await group.run({ stepTime: 1, steps: 2, meet: true }, (rank) => seen.add(rank));
+    assert.deepEqual(
+      results.map(({ rank, sum }) => [rank, sum]),
+      [0, 1, 2].map((rank) => [rank, 6]),
+    );
+    assert.deepEqual(
+      results.map(({ pid }) => pid),
+      group.pids,
+    );
+    assert.deepEqual([...seen].sort(), [0, 1, 2]);
+  }
+  const pids = group.pids as readonly number[];
+  await group.close();
+  assert.deepEqual(pids.filter(isAlive), []);
+  await delay(50);
+  assert.equal(openDescriptors(), before);
+});
+
+test('each rank may use its share of the CPUs only, the parent keeps all', async () => {
+  const cpus = availableCpus();
+  const shares = shareCpus({ ids: cpus.ids, count: cpus.ids.length }, cpus.ids.length, 1);
+  const group = await launch(cpus.ids.length, { cpus: shares });
+  const results = await group.run({ stepTime: 1, steps: 1 }, () => {});
+  await group.close();
+  assert.deepEqual(
+    results.map((result) => result.cpus),
+    cpus.ids.map(String),
+  );
+  assert.deepEqual(availableCpus().ids, cpus.ids);
+});
+
+test('a killed rank ends the group and is named with its step', async () => {
+  await harmed(await launch(3), endless, ([, second]) => process.kill(second as number, 'SIGKILL'), {
+    code: 'rank',
+    message: /^Rank 1 \(process \d+\) was killed by SIGKILL in step \d+ of 10000/,
+    within: 2000,
+  });
+});
+
+test('a stopped rank ends the group after the timeout', async () => {
+  const group = await launch(3, { timeout: 1500 });
+  await harmed(group, endless, ([, , third]) => process.kill(third as number, 'SIGSTOP'), {
+    code: 'timeout',
+    message: /^Rank 2 \(process \d+\) gave no sign of life for \d+\.\d s in step \d+ of 10000/,
+    within: 1500 + 2000,
+  });
+});
+
+test('a rank whose event loop stands still counts as hung', async () => {
+  const job: FixtureJob = { ...endless, misbehave: { rank: 1, step: 3, how: 'block' } };
+  await harmed(await launch(2, { timeout: 1500 }), job, () => {}, {
+    code: 'timeout',
+    message: /^Rank 1 .* no sign of life/,
+    within: 1500 + 2000,
+  });
+});
+
+test("a rank's own error is the message, not what follows from it", async () => {
+  const job: FixtureJob = { ...endless, misbehave: { rank: 2, step: 3, how: 'throw' } };
+  await harmed(await launch(3), job, () => {}, {
+    code: 'checkpoint',
+    message: /^a weight is missing$/,
+    within: 2000,
+  });
+});
+
+test('an error that no job waits for ends the group too', async () => {
+  const job: FixtureJob = { ...endless, misbehave: { rank: 0, step: 3, how: 'reject-later' } };
+  await harmed(await launch(2), job, () => {}, {
+    code: 'internal',
+    message: /^Rank 0: nobody waits for this$/,
+    within: 2000,
+  });
+});
+
+test('a rank that exits is named with its status and last words', async () => {
+  const job: FixtureJob = { ...endless, misbehave: { rank: 1, step: 3, how: 'exit' } };
+  await harmed(await launch(2), job, () => {}, {
+    code: 'rank',
+    message:
+      /^Rank 1 \(process \d+\) exited with status 3 in step 4 of 10000; its last words: the last words$/,
+    within: 2000,
+  });
+});
+
+test('an interruption is what the error says', async () => {
+  const controller = new AbortController();
+  const group = await launch(3, { interruption: controller.signal });
+  await harmed(
+    group,
+    endless,
+    () => controller.abort(new DistriError('interrupted', 'Interrupted by SIGINT')),
+    { code: 'interrupted', message: /^Interrupted by SIGINT$/, within: 2000 },
+  );
+});
+
+test('a rank that dies between jobs is reported by the next one', async () => {
+  const group = await launch(2);
+  await group.run({ stepTime: 1, steps: 1 }, () => {});
+  process.kill(group.pids[1] as number, 'SIGTERM');
+  await delay(300);
+  await assert.rejects(
+    group.run({ stepTime: 1, steps: 1 }, () => {}),
+    /^DistriError: Rank 1 \(process \d+\) was ended by SIGTERM between jobs/,
+  );
+});
+
+test('a program that can not start is an error of the launch', async () => {
+  await assert.rejects(
+    launch(2, { entry: new URL('./fixtures/absent.js', import.meta.url) }),
+    /^DistriError: Rank \d \(process \d+\) exited with status 1 while starting/,
+  );
+});
