@@ -4,8 +4,10 @@
  *
  *   node dist/bench/dit/main.js [--model pixart-mid] [--size 256] [--ranks 4] [--steps 6]
  */
+
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { mean } from '../../src/base/numbers.js';
 import { readArchitecture } from '../../src/families/architectures.js';
 import { CAPTION_TOKENS } from '../../src/families/pixart-alpha.js';
 import { prepareRandomModel } from '../../src/families/random-model.js';
@@ -89,10 +91,6 @@ function request(): GenerationRequest {
     outputType: 'latent',
     trace: false,
   };
-}
-
-function mean(numbers: readonly number[]): number {
-  return numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
 }
 
 function megabytes(bytes: number): string {

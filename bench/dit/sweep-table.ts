@@ -1,5 +1,5 @@
 import type { BenchmarkRecord } from '../../src/app/records/benchmark-record.js';
-import { mean } from '../../src/base/statistics.js';
+import { mean } from '../../src/base/numbers.js';
 
 /** Figures of one run; the times are seconds. */
 export interface SweepRow {

@@ -4,7 +4,9 @@
  *
  *   node dist/bench/memory/main.js [--model sdxl-mid] [--size 256] [--ranks 4]
  */
+
 import { parseArgs } from 'node:util';
+import { sum } from '../../src/base/numbers.js';
 import { type MemoryUse, memoryUse } from '../../src/machine/memory-use.js';
 import { distriContestant } from '../unet-step/contestants.js';
 import { type BenchModel, guidedShape, makeModel, namedConfig } from '../unet-step/model.js';
@@ -42,7 +44,7 @@ function print(weights: string, uses: readonly MemoryUse[]): void {
   }
   row(
     'all ranks',
-    columns.map((column) => uses.reduce((sum, use) => sum + use[column], 0)),
+    columns.map((column) => sum(uses.map((use) => use[column]))),
   );
 }
 

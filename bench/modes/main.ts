@@ -4,11 +4,13 @@
  *
  *   node dist/bench/modes/main.js [--ranks 2] [--steps 50]
  */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { mean } from '../../src/base/numbers.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
 import { type GenerationRequest, type ParallelOptions, syncModes } from '../../src/pipelines/request.js';
@@ -135,9 +137,7 @@ function psnr(a: readonly Uint8Array[], b: readonly Uint8Array[]): string {
   });
   const differing = errors.filter((error) => error > 0);
   if (differing.length === 0) return 'equal';
-  const mean =
-    differing.reduce((sum, error) => sum + 10 * Math.log10(255 ** 2 / error), 0) / differing.length;
-  return `${mean.toFixed(1)} dB`;
+  return `${mean(differing.map((error) => 10 * Math.log10(255 ** 2 / error))).toFixed(1)} dB`;
 }
 
 const { values } = parseArgs({

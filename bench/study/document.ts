@@ -1,4 +1,4 @@
-import { mean } from '../../src/base/statistics.js';
+import { mean } from '../../src/base/numbers.js';
 import { pictureMacs, type RankMacs } from '../../src/planning/macs.js';
 import { markdownTable } from '../markdown.js';
 import type { CheckedClaim, CheckedPair } from './claims.js';

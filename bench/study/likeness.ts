@@ -1,5 +1,5 @@
 import { basename, dirname } from 'node:path';
-import { mean } from '../../src/base/statistics.js';
+import { mean } from '../../src/base/numbers.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { readImage } from '../../src/images/pixels.js';
 import { planes } from '../../src/metrics/compare-pairs.js';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { RawConfig } from '../../src/base/config-reader.js';
+import { sum } from '../../src/base/numbers.js';
 import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Kernels } from '../../src/graph/kernels/kernels.js';
@@ -63,7 +64,7 @@ export async function makeModel(
   const directory = await mkdtemp(join(tmpdir(), 'distri-bench-'));
   await mkdir(join(directory, 'unet'));
   await writeRandomWeights(join(directory, 'unet', 'diffusion_pytorch_model.safetensors'), plan.entries);
-  const weightBytes = plan.entries.reduce((sum, { length }) => sum + length, 0);
+  const weightBytes = sum(plan.entries.map(({ length }) => length));
   return {
     model: { config, directory, shape },
     weightBytes,

@@ -3,10 +3,12 @@
  *
  *   node dist/bench/unet-step/profile.js [--model sdxl-mid] [--size 512] [--ranks 2] [--threads 1] [--steps 5] [--weights private]
  */
+
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { sum } from '../../src/base/numbers.js';
 import { type ComputeKind, kindOfOperator } from '../../src/graph/passes/cost.js';
 import { unetModel } from '../../src/models/noise-model.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
@@ -52,11 +54,11 @@ function plannedMacs({ config, shape }: BenchModel, ranks: number, rank: number)
 /** Milliseconds of all operators of a kind. */
 function timeOf(rows: ReadonlyMap<string, Row>, kind: ComputeKind): number {
   const own = [...rows].filter(([operator]) => kindOfOperator(operator) === kind);
-  return own.reduce((sum, [, { milliseconds }]) => sum + milliseconds, 0);
+  return sum(own.map(([, { milliseconds }]) => milliseconds));
 }
 
 function print(title: string, rows: ReadonlyMap<string, Row>, macs: ReturnType<typeof plannedMacs>): void {
-  const total = [...rows.values()].reduce((sum, row) => sum + row.milliseconds, 0);
+  const total = sum([...rows.values()].map((row) => row.milliseconds));
   console.log(`${title}: ${total.toFixed(1)} ms in operators per step`);
   for (const [kind, { calls, milliseconds }] of [...rows].toSorted(
     (a, b) => b[1].milliseconds - a[1].milliseconds,

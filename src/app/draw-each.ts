@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DistriError, toError } from '../base/errors.js';
+import { secondsText } from '../base/numbers.js';
 import { Staging } from '../base/staging.js';
 import { checkNegativePrompts, type DrawOptions } from '../commands/options/draw.js';
 import { groupPhaseLines, rankPhaseLines } from '../commands/output/phases.js';
@@ -133,7 +134,7 @@ class Drawing {
     const { terminal } = this.context;
     const { calls } = this;
     for (const { files } of calls) for (const path of files) terminal.result(path);
-    terminal.report(`${this.done} pictures in ${this.seconds.toFixed(1)} s, ${this.rate}`);
+    terminal.report(`${this.done} pictures in ${secondsText(this.seconds)}, ${this.rate}`);
     if (calls.length === 0) return;
     terminal.report('');
     const lines = terminal.verbosity === 'verbose' ? rankPhaseLines : groupPhaseLines;

@@ -1,6 +1,7 @@
 import { basename, resolve } from 'node:path';
 import { DistriError, expected } from '../base/errors.js';
 import { unlessInterrupted } from '../base/interruption.js';
+import { bytesText, secondsText } from '../base/numbers.js';
 import { embeddedModel } from '../base/package.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { VaeOptions } from '../commands/options/vae.js';
@@ -66,8 +67,8 @@ export async function runVae(
   const load = { directory, variant: options.variant, weights, threads, vae: plan.spread };
   const reports = await runOnRanks({ load, task }, ranks, options, context);
   const { phases } = (reports[0] as VaeReport).timings;
-  const peaks = reports.map(({ peak }) => `${(peak / 1e6).toFixed(0)} MB`);
-  const seconds = (milliseconds = 0) => `${(milliseconds / 1000).toFixed(2)} s`;
+  const peaks = reports.map(({ peak }) => bytesText(peak));
+  const seconds = (milliseconds = 0) => secondsText(milliseconds / 1000);
   context.terminal.report(`${task.kind} ${seconds(phases[task.kind])}, loading ${seconds(phases.load)}`);
   context.terminal.detail(`memory of the ranks above that of the loaded VAE: ${peaks.join(', ')}`);
 }

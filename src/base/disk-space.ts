@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { DistriError } from './errors.js';
+import { bytesText } from './numbers.js';
 
 /** Refuses to begin what the disk of `folder` has no room for. `purpose` and `remedy` end up in the message. */
 export async function requireSpace(
@@ -13,11 +14,7 @@ export async function requireSpace(
   if (free < bytes) {
     throw new DistriError(
       'output',
-      `${folder}: ${purpose} needs ${gigabytes(bytes)}, but ${gigabytes(free)} are free; ${remedy}`,
+      `${folder}: ${purpose} needs ${bytesText(bytes)}, but ${bytesText(free)} are free; ${remedy}`,
     );
   }
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 1)} GB`;
 }

@@ -1,3 +1,5 @@
+import { mean } from './numbers.js';
+
 /** What a list of measurements amounts to. */
 export interface Summary {
   readonly min: number;
@@ -27,10 +29,6 @@ export function summarize(values: readonly number[]): Summary {
 export function trimmedMean(values: readonly number[], ignoreRatio: number): number {
   const dropped = Math.floor((ignoreRatio * values.length) / 2);
   return mean(values.toSorted((a, b) => a - b).slice(dropped, values.length - dropped));
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** Between the two nearest values in proportion, as numpy.quantile's default. */

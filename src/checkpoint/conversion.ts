@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
+import { defaultCacheDir } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import {
   fileError,
@@ -11,6 +11,7 @@ import {
   writeAtomically,
   writeExactly,
 } from '../base/file-io.js';
+import { sum } from '../base/numbers.js';
 import { type Decode, decodeBfloat16, decodeDouble, decodeHalf } from './formats/half.js';
 import {
   encodeHeader,
@@ -41,12 +42,6 @@ const decoders: { readonly [type in StoredType]?: Decode } = {
   BF16: decodeBfloat16,
   F64: decodeDouble,
 };
-
-/** `$DISTRI_CACHE`, `$XDG_CACHE_HOME/distri` or `~/.cache/distri`. */
-export function defaultCacheDir(): string {
-  const { DISTRI_CACHE, XDG_CACHE_HOME } = process.env;
-  return DISTRI_CACHE || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'distri');
-}
 
 /**
  * The same weights with every F16, BF16 and F64 tensor as F32. Files without such tensors are returned as they are,
@@ -192,8 +187,4 @@ function byteLength({ dtype, shape }: Pick<TensorEntry, 'dtype' | 'shape'>): num
 
 function dataBytes(file: SafetensorsFile): number {
   return sum([...file.tensors.values()].map(({ length }) => length));
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -3,6 +3,7 @@ import type { SettledOptions } from '../app/settle.js';
 import { expected } from '../base/errors.js';
 import type { JsonObject } from '../base/json.js';
 import { embeddedModel } from '../base/package.js';
+import type { PictureSize } from '../base/sizes.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { DrawOptions } from '../commands/options/draw.js';
 import { stageOptions } from '../commands/options/pipefusion.js';
@@ -36,7 +37,7 @@ export interface Subject {
 export interface DrawPlan {
   readonly request: GenerationRequest;
   /** Size of what the VAE decodes. */
-  readonly decoded: { readonly height: number; readonly width: number };
+  readonly decoded: PictureSize;
   /** How often the model is asked: some schedulers ask more than once in a step. */
   readonly steps: number;
   readonly parallel: ParallelOptions;
@@ -129,7 +130,7 @@ export function parallelOptions(options: SettledOptions): Pick<DrawPlan, 'parall
 export function plannedRequest(
   options: SettledOptions,
   subject: Subject,
-  { height, width }: { height: number; width: number },
+  { height, width }: PictureSize,
   schedulerConfig: JsonObject,
 ): GenerationRequest {
   return {

@@ -1,4 +1,5 @@
 import { expected } from '../base/errors.js';
+import type { GridSize, PictureSize } from '../base/sizes.js';
 import { type Checkpoint, openCheckpoint, requirePipelineClass } from '../checkpoint/checkpoint.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
@@ -26,7 +27,7 @@ import { resizeAndCrop } from '../pipelines/vae/resize-and-crop.js';
 import type { RankContext } from '../ranks/rank-context.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { preprocessCaption } from './caption.js';
-import { type PictureSize, resolutionBin } from './resolution-bins.js';
+import { resolutionBin } from './resolution-bins.js';
 
 /** Of PixArt-alpha's captions. */
 export const CAPTION_TOKENS = 120;
@@ -212,7 +213,7 @@ export interface PixArtGeometry {
   readonly transformer: PixArtTransformer2DConfig;
   /** Of the picture that the latents become. */
   readonly size: PictureSize;
-  readonly latent: { readonly rows: number; readonly columns: number };
+  readonly latent: GridSize;
 }
 
 /** Refuses sizes that the transformer can't do. */

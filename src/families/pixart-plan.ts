@@ -1,4 +1,5 @@
 import type { SettledOptions } from '../app/settle.js';
+import type { GridSize } from '../base/sizes.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { transformerParallelism } from '../commands/options/transformer.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
@@ -11,7 +12,6 @@ import { createParallelism } from '../parallel/registry.js';
 import { describeStage } from '../parallel/strategies/pipefusion.js';
 import { StagePlan } from '../parallel/strategies/stage-plan.js';
 import type { RankRole, Topology } from '../parallel/topology.js';
-import type { LatentSize } from '../pipelines/denoise/step-loop.js';
 import type { ParallelOptions } from '../pipelines/request.js';
 import { type DrawPlan, parallelOptions, plannedRequest, plannedSteps, type Subject } from './draw-plan.js';
 import { readGeometry } from './pixart-alpha.js';
@@ -47,7 +47,7 @@ function planSharing(
   parallel: ParallelOptions,
   topology: Topology,
   transformer: PixArtTransformer2DConfig,
-  latent: LatentSize,
+  latent: GridSize,
 ): Pick<DrawPlan, 'parallel' | 'parallelism'> {
   if (parallel.parallelism === 'pipefusion') {
     const { layers, patchSize } = transformer;

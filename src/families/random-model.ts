@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultCacheDir } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import { DistriError } from '../base/errors.js';
 import { fileError, writeAtomically } from '../base/file-io.js';
 import { type JsonObject, readJsonObject } from '../base/json.js';
-import { defaultCacheDir, removeAbandoned } from '../checkpoint/conversion.js';
+import { removeAbandoned } from '../checkpoint/conversion.js';
 import { SafetensorsFile, type TensorEntry } from '../checkpoint/formats/safetensors.js';
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import { WeightPlan, writeRandomWeights } from '../checkpoint/random-weights.js';

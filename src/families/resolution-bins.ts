@@ -1,10 +1,5 @@
 import { DistriError } from '../base/errors.js';
-
-/** A size in pixels. */
-export interface PictureSize {
-  readonly height: number;
-  readonly width: number;
-}
+import type { PictureSize } from '../base/sizes.js';
 
 /** diffusers' ASPECT_RATIO_1024_BIN: height / width as it is looked up, height, width. */
 const bins1024: readonly (readonly [ratio: number, height: number, width: number])[] = [

@@ -1,3 +1,4 @@
+import type { GridSize } from '../base/sizes.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
@@ -8,7 +9,7 @@ import {
   vaeScaleFactor,
 } from '../models/autoencoder-kl.js';
 import { type Conditioning, negativePrompts, repeatRows, zerosLike } from '../pipelines/conditioning.js';
-import { DenoisingLoop, type LatentSize, type Recorder } from '../pipelines/denoise/step-loop.js';
+import { DenoisingLoop, type Recorder } from '../pipelines/denoise/step-loop.js';
 import type {
   Generation,
   GenerationRequest,
@@ -256,7 +257,7 @@ async function prepareEncoder(
   return rank === 0 ? LatentEncoder.prepare(checkpoint, vae, size, onlyRankPlacement(), 'torch') : undefined;
 }
 
-function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): LatentSize {
+function latentSize({ height, width }: GenerationRequest, vae: AutoencoderKLConfig): GridSize {
   const factor = vaeScaleFactor(vae);
   return { rows: Math.floor(height / factor), columns: Math.floor(width / factor) };
 }

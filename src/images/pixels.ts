@@ -1,9 +1,9 @@
 import sharp from 'sharp';
 import { DistriError, toError } from '../base/errors.js';
-import type { Size } from './resample.js';
+import type { PictureSize } from '../base/sizes.js';
 
 /** Red, green and blue of each pixel in 0..255, [height, width, 3]. */
-export interface Image extends Size {
+export interface Image extends PictureSize {
   readonly pixels: Uint8Array;
 }
 

@@ -1,3 +1,5 @@
+import type { PictureSize } from '../base/sizes.js';
+
 /** A filter of Pillow's and torch's antialiased resize: its weight at a distance, and the distance beyond which it is 0. */
 interface Filter {
   readonly support: number;
@@ -126,13 +128,13 @@ function resizeAxis(
   return target;
 }
 
-/** Sides of an image. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
-
-function resize(pixels: Uint8Array, from: Size, to: Size, filter: Filter, arithmetic: Arithmetic): Values {
+function resize(
+  pixels: Uint8Array,
+  from: PictureSize,
+  to: PictureSize,
+  filter: Filter,
+  arithmetic: Arithmetic,
+): Values {
   const channels = 3;
   const { round, sum } = arithmetic;
   let values: Values = pixels;
@@ -151,7 +153,7 @@ function resize(pixels: Uint8Array, from: Size, to: Size, filter: Filter, arithm
  * torchvision's `Resize` of a uint8 tensor: bilinear with antialiasing, rounded half to even. `pixels` and the result are [height, width, 3].
  * All steps are in float32 as in torch's kernels for processors with AVX2, so that the result is theirs to the bit.
  */
-export function resizeBilinear(pixels: Uint8Array, from: Size, to: Size): Uint8Array {
+export function resizeBilinear(pixels: Uint8Array, from: PictureSize, to: PictureSize): Uint8Array {
   const values = resize(pixels, from, to, triangle, single);
   if (values instanceof Uint8Array) return values;
   const rounded = new Uint8Array(values.length);
@@ -170,7 +172,12 @@ function roundHalfToEven(value: number): number {
  * Pillow's `resize(..., BICUBIC)` of each channel as float32 (mode `F`), then clipped to [0, 255] and not rounded: what clean-fid does
  * in its mode `clean`. `pixels` is [from.height, from.width, 3]; writes [to.height, to.width, 3] to `target`.
  */
-export function resizeBicubic(pixels: Uint8Array, from: Size, to: Size, target: Float32Array): void {
+export function resizeBicubic(
+  pixels: Uint8Array,
+  from: PictureSize,
+  to: PictureSize,
+  target: Float32Array,
+): void {
   const values = resize(pixels, from, to, cubic, double);
   for (let i = 0; i < target.length; i++) target[i] = Math.min(Math.max(values[i] as number, 0), 255);
 }

@@ -1,4 +1,5 @@
 /** The program of a rank that measures what exchanging takes. */
+import { mean } from '../base/numbers.js';
 import type { Communicator, ExchangeMeasurement } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
 import {
@@ -55,8 +56,4 @@ function latency(times: Float64Array): Latency {
   const sorted = times.toSorted();
   const quantile = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] as number;
   return { p50: quantile(0.5), p99: quantile(0.99) };
-}
-
-function mean(times: Float64Array): number {
-  return times.reduce((sum, time) => sum + time, 0) / times.length;
 }

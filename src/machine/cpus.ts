@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { splitRows } from '../parallel/topology.js';
+import { splitRows } from '../base/split.js';
 
 /** What this process may use of the machine's processors. */
 export interface Cpus {

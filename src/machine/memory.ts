@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { freemem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { bytesText } from '../base/numbers.js';
 
 export type WeightsMode = 'shared' | 'private';
 
@@ -19,7 +20,7 @@ const USABLE_SHARE = 0.8;
 export function planWeights(weightBytes: number, available = availableMemory()): WeightsPlan {
   const needed = PRIVATE_COPY_FACTOR * weightBytes;
   const fits = needed <= USABLE_SHARE * available;
-  const reason = `a copy per rank takes up to ${gigabytes(needed)}, ${gigabytes(available)} of memory are free`;
+  const reason = `a copy per rank takes up to ${bytesText(needed)}, ${bytesText(available)} of memory are free`;
   return { mode: fits ? 'private' : 'shared', reason };
 }
 
@@ -75,8 +76,4 @@ function readText(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

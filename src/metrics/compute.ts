@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
+import { mean } from '../base/numbers.js';
 import { type Image, readImage } from '../images/pixels.js';
 import { readStoredImage } from '../images/stored-image.js';
 import { asProblem, comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
@@ -246,8 +247,8 @@ function summarize(
 ): Pick<Metrics, 'identical' | 'psnr' | 'lpips'> {
   const ratios = pairs.flatMap(({ psnr }) => psnr ?? []);
   const finite = ratios.filter(Number.isFinite);
-  const psnr = mean(strict ? ratios : finite);
-  const lpips = mean(pairs.flatMap(({ lpips }) => lpips ?? []));
+  const psnr = meanOf(strict ? ratios : finite);
+  const lpips = meanOf(pairs.flatMap(({ lpips }) => lpips ?? []));
   return {
     identical: ratios.length - finite.length,
     ...(psnr ? { psnr } : {}),
@@ -255,7 +256,6 @@ function summarize(
   };
 }
 
-function mean(values: readonly number[]): Mean | undefined {
-  if (values.length === 0) return undefined;
-  return { value: values.reduce((sum, value) => sum + value, 0) / values.length, pairs: values.length };
+function meanOf(values: readonly number[]): Mean | undefined {
+  return values.length === 0 ? undefined : { value: mean(values), pairs: values.length };
 }

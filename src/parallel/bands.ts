@@ -1,5 +1,5 @@
 import { DistriError } from '../base/errors.js';
-import { splitEvenly, splitRows } from './topology.js';
+import { splitEvenly, splitRows } from '../base/split.js';
 
 /**
  * Bands of whole rows at one level of the UNet: band p has rows `cuts[p]` to `cuts[p + 1]`.

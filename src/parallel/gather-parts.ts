@@ -1,3 +1,4 @@
+import type { GridSize } from '../base/sizes.js';
 import { int, ints, type Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels/kernels.js';
 import type { SlotReserver } from './slots.js';
@@ -18,7 +19,7 @@ export interface GatherOptions {
   readonly participants: readonly RankRole[];
   readonly areaOf: (role: RankRole) => Area;
   /** The whole. */
-  readonly size: { readonly rows: number; readonly columns: number };
+  readonly size: GridSize;
 }
 
 const bytesPerFloat = 4;

@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 /** Where layers reserve the slots that they exchange through. */
 export interface SlotReserver {
   /** Reserves a slot in which rank r publishes `bytes(r)` bytes; returns its index. */
@@ -30,6 +31,6 @@ export class SlotTable implements SlotReserver {
 
   /** Bytes that `rank` publishes when every slot is published once. */
   total(rank: number): number {
-    return this.#slots.reduce((sum, slot) => sum + (slot.bytes[rank] as number), 0);
+    return sum(this.#slots.map((slot) => slot.bytes[rank] as number));
   }
 }

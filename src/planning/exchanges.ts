@@ -1,6 +1,7 @@
+import { sum } from '../base/numbers.js';
+import { splitEvenly } from '../base/split.js';
 import type { Step } from '../engine/addon.js';
 import type { Operation } from '../graph/graph.js';
-import { splitEvenly } from '../parallel/topology.js';
 
 /** What is exchanged, by the kind of layer that needs it. */
 export const exchangeKinds = [
@@ -117,7 +118,7 @@ function sequence(context: Context): readonly Exchange[] {
   const slot = slotBytes[intOf(context, 'slot')] as readonly number[];
   const mixed = slotBytes[intOf(context, 'mixed_slot')] as readonly number[];
   const read = (wanted: (place: number) => boolean, bytes: (place: number) => number) =>
-    peers.reduce((sum, _, place) => (wanted(place) ? sum + bytes(place) : sum), 0);
+    sum(peers.map((_, place) => (wanted(place) ? bytes(place) : 0)));
   const part = (place: number) => share * (slot[peers[place] as number] as number);
   const ring: Exchange = {
     kind: 'keys_values',
@@ -170,7 +171,7 @@ function exchange(
   return {
     kind,
     published: fresh || step.publish ? (slot[rank] as number) : 0,
-    fetched: peers.reduce((sum, peer) => sum + (slot[peer] as number), 0),
+    fetched: sum(peers.map((peer) => slot[peer] as number)),
     awaited: fresh || step.readTick === step.tick,
   };
 }

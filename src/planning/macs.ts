@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 import { type ComputeKind, computeKinds } from '../graph/passes/cost.js';
 import type { GuidancePart } from '../parallel/topology.js';
 import {
@@ -57,7 +58,7 @@ function choiceMacs(image: PlannedImage, legal: LegalChoice): ChoiceMacs {
 
 /** Of all kinds together. */
 export function totalMacs(macs: MacsByKind): number {
-  return computeKinds.reduce((sum, kind) => sum + macs[kind], 0);
+  return sum(computeKinds.map((kind) => macs[kind]));
 }
 
 /** Of a picture as it is drawn. */

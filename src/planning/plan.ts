@@ -1,3 +1,4 @@
+import { mean, sum } from '../base/numbers.js';
 import type { ComputeKind } from '../graph/passes/cost.js';
 import type { WeightsMode } from '../machine/memory.js';
 import { planWeights } from '../machine/memory.js';
@@ -144,12 +145,12 @@ function totals(steps: readonly PlannedStep[]): ExchangeTotal[] {
   return exchangeKinds.flatMap((kind) => {
     const own = steps.flatMap(({ exchanges }) => exchanges.filter((exchange) => exchange.kind === kind));
     if (own.length === 0) return [];
-    const mean = (values: readonly number[]) => sum(values) / steps.length;
+    const perStep = (values: readonly number[]) => sum(values) / steps.length;
     return {
       kind,
       count: own.length / steps.length,
-      published: mean(own.map(({ published }) => published)),
-      fetched: mean(own.map(({ fetched }) => fetched)),
+      published: perStep(own.map(({ published }) => published)),
+      fetched: perStep(own.map(({ fetched }) => fetched)),
     };
   });
 }
@@ -177,14 +178,10 @@ function predictLayers(
     Math.max(
       ...programs.map((program) => {
         const own = stepsOf(program);
-        return sum(own.map((step) => predictor.step(step))) / own.length;
+        return mean(own.map((step) => predictor.step(step)));
       }),
     );
   const synchronousStep = slowest((program) => program.synchronousSteps());
   const step = slowest((program) => program.steadySteps());
   return { synchronousStep, step, picture: synchronous * synchronousStep + (steps - synchronous) * step };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 import { type ComputeKind, computeKinds, type OperationCost } from '../graph/passes/cost.js';
 import type { Exchange } from './exchanges.js';
 import type { MachineProfile } from './profile.js';
@@ -27,8 +28,10 @@ export class Predictor {
 
   /** Seconds of one step of one rank. */
   step({ costs, exchanges }: PlannedStep): number {
-    const computing = costs.reduce((sum, cost) => sum + this.operation(cost), 0);
-    return exchanges.reduce((sum, exchange) => sum + this.exchange(exchange), computing);
+    return sum([
+      ...costs.map((cost) => this.operation(cost)),
+      ...exchanges.map((exchange) => this.exchange(exchange)),
+    ]);
   }
 
   private operation({ kind, macs, bytes, weightBytes }: OperationCost): number {

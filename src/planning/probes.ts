@@ -1,3 +1,4 @@
+import { mean } from '../base/numbers.js';
 import { type CompiledGraph, Graph, type Value } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels/kernels.js';
 import { type ComputeKind, operationCost } from '../graph/passes/cost.js';
@@ -160,7 +161,7 @@ function build(
   const amounts = costs
     .map(({ macs, bytes }) => (kind === 'other' ? bytes : macs))
     .filter((amount) => amount > 0);
-  const work = amounts.reduce((sum, amount) => sum + amount, 0) / amounts.length;
+  const work = mean(amounts);
   return { kind, work, operations: amounts.length, input, graph: kernels.graph.compile().step };
 }
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultCacheDir } from '../base/cache-dir.js';
 import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
-import { defaultCacheDir } from '../checkpoint/conversion.js';
 import { availableCpus } from '../machine/cpus.js';
 import { cpuModel } from '../machine/machine.js';
 import { type MachineProfile, measureProfile, type ProfileSetting } from './profile.js';

@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import type { Graph } from '../graph/graph.js';
 import {
@@ -155,8 +156,4 @@ export function parallelismContext(
 ): ParallelismContext {
   const { halvings, blocks } = model;
   return { topology, role, options, rows, columns, halvings, patchSize: blocks?.patchSize };
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

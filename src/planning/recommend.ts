@@ -1,3 +1,4 @@
+import { secondsText } from '../base/numbers.js';
 import type { SyncMode } from '../pipelines/request.js';
 import type { PlannedChoice } from './plan.js';
 
@@ -57,11 +58,6 @@ function explain(
   return pictureTime(choice) === fastest
     ? `${step}${gain}: the fastest${exact}`
     : `${step}${gain}: about as fast as any${exact}`;
-}
-
-/** Such as "0.123 s" or "12.3 ms". */
-export function secondsText(seconds: number): string {
-  return seconds < 0.1 ? `${(1000 * seconds).toPrecision(3)} ms` : `${seconds.toPrecision(3)} s`;
 }
 
 function patches({ ranks, splitBatch }: PlannedChoice): number {

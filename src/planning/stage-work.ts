@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import type { WeightSource } from '../checkpoint/weights.js';
 import type { Step } from '../engine/addon.js';
@@ -172,7 +173,6 @@ export class StageWork implements RankWork {
   /** None where there is nothing to send and nothing to read. */
   #exchange(kind: Exchange['kind'], published: number, read: readonly number[]): Exchange[] {
     if (published === 0 && read.length === 0) return [];
-    const fetched = read.reduce((sum, bytes) => sum + bytes, 0);
-    return [{ kind, published, fetched, awaited: read.length > 0 }];
+    return [{ kind, published, fetched: sum(read), awaited: read.length > 0 }];
   }
 }

@@ -79,5 +79,5 @@ test('weights are private when every rank can have a copy, else shared', () => {
   assert.equal(planWeights(2 * GIGABYTE, 6 * GIGABYTE).mode, 'private');
   const planned = planWeights(10 * GIGABYTE, 6 * GIGABYTE);
   assert.equal(planned.mode, 'shared');
-  assert.equal(planned.reason, 'a copy per rank takes up to 22.0 GB, 6.0 GB of memory are free');
+  assert.equal(planned.reason, 'a copy per rank takes up to 22.0 GB, 6.00 GB of memory are free');
 });

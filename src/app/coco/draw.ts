@@ -1,4 +1,5 @@
 import { DistriError, toError } from '../../base/errors.js';
+import { clockText, secondsText } from '../../base/numbers.js';
 import type { DrawOptions } from '../../commands/options/draw.js';
 import type { Progress } from '../../commands/output/terminal.js';
 import type { DrawPlan, Subject } from '../../families/draw-plan.js';
@@ -60,7 +61,7 @@ export class CocoDrawing {
       this.progress.stop();
     }
     if (this.drawn > 0)
-      this.context.terminal.report(`${this.drawn} images in ${this.seconds.toFixed(1)} s, ${this.rate}`);
+      this.context.terminal.report(`${this.drawn} images in ${secondsText(this.seconds)}, ${this.rate}`);
     this.throwFailures();
   }
 
@@ -110,7 +111,7 @@ export class CocoDrawing {
 
   private get outlook(): string {
     const left = (this.seconds / this.drawn) * (this.tasks.length - this.drawn);
-    return `${this.rate}, ${duration(left)} left`;
+    return `${this.rate}, ${clockText(left)} left`;
   }
 
   private throwFailures(): void {
@@ -133,12 +134,4 @@ export class CocoDrawing {
 
 function captionPlan(plan: DrawPlan, index: number, prompt: string): DrawPlan {
   return { ...plan, request: { ...plan.request, prompt: [prompt], seed: BigInt(index) } };
-}
-
-/** Such as 1:02:03 or 2:03. */
-function duration(seconds: number): string {
-  const whole = Math.ceil(seconds);
-  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  const two = (value: number) => String(value).padStart(2, '0');
-  return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { fileError } from '../../base/file-io.js';
+import { sum } from '../../base/numbers.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import { itemSize, type TensorEntry } from './safetensors.js';
 
@@ -30,7 +31,7 @@ export function sliceTensor(entry: TensorEntry, axis: number, ranges: readonly R
       else pieces.push({ offset, length: (end - start) * inner });
     }
   }
-  const total = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
+  const total = sum(ranges.map(([start, end]) => end - start));
   return { name, dtype, file, shape: shape.with(axis, total), pieces };
 }
 

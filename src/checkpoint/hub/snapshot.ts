@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { requireSpace } from '../../base/disk-space.js';
 import { DistriError } from '../../base/errors.js';
 import { readJsonObject } from '../../base/json.js';
+import { sum } from '../../base/numbers.js';
 import { componentsOf, isPipelineClass } from '../pipeline-classes.js';
 import { parseIndex } from '../weight-files.js';
 import { type CachedModel, hasSize } from './cache-layout.js';
@@ -63,7 +64,7 @@ export class SnapshotDownload {
       const file = this.remote(path);
       if (!(await this.model.has(this.commit, path, file.size))) missing.push(file);
     }
-    const total = missing.reduce((sum, { size }) => sum + size, 0);
+    const total = sum(missing.map(({ size }) => size));
     await this.checkSpace(total);
     let before = 0;
     for (const file of missing) {

@@ -1,5 +1,6 @@
+import { bytesText, secondsText } from '../../base/numbers.js';
 import type { BenchmarkFigures, PhaseFigures, RankFigures } from '../../jobs/report/benchmark.js';
-import { bytesText, table } from './table.js';
+import { table } from './table.js';
 
 const phaseNames: Readonly<Record<PhaseFigures['phase'], string>> = {
   call: 'whole call',
@@ -19,7 +20,7 @@ export function latencyLine({ latencySeconds }: BenchmarkFigures): string {
 export function benchmarkLines({ phases, ranks, loadSeconds }: BenchmarkFigures): string[] {
   return [
     ...table(['seconds', 'times', 'min', 'median', 'p90', 'max'], phases.map(phaseRow), [0]),
-    `models were loaded once, in ${loadSeconds.toFixed(2)} s`,
+    `models were loaded once, in ${secondsText(loadSeconds)}`,
     '',
     ...table(
       ['rank', 'peak memory', 'private', 'steps', 'sent per step', 'received', 'waited'],

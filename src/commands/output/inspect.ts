@@ -1,8 +1,9 @@
+import { bytesText } from '../../base/numbers.js';
 import type { Machine, NumaNode } from '../../machine/machine.js';
 import type { Transport } from '../../machine/transports.js';
 import type { Versions } from '../../machine/versions.js';
 import type { ExchangeFigures, Latency } from '../../planning/exchange-figures.js';
-import { bytesText, table } from './table.js';
+import { table } from './table.js';
 
 /** What `distri inspect` found; its `--json`. */
 export interface Inspection {

@@ -1,10 +1,12 @@
+import { bytesText, secondsText, sum } from '../../base/numbers.js';
 import { computeKinds } from '../../graph/passes/cost.js';
 import type { Choice } from '../../planning/choices.js';
 import type { ExchangeKind } from '../../planning/exchanges.js';
+import { totalMacs } from '../../planning/macs.js';
 import type { ExchangeTotal, Plan, PlannedChoice, RankPlan } from '../../planning/plan.js';
-import { type Recommendation, secondsText } from '../../planning/recommend.js';
+import type { Recommendation } from '../../planning/recommend.js';
 import type { PlannedVae } from '../../planning/vae-ranks.js';
-import { bytesText, table } from './table.js';
+import { table } from './table.js';
 
 /** What the plan is for. */
 export interface PlanPicture {
@@ -109,7 +111,7 @@ function choiceTable(choices: readonly PlannedChoice[]): string[] {
       choiceText(choice),
       String(threads),
       weights,
-      macsText(most(totalMacs)),
+      macsText(most(({ macs }) => totalMacs(macs))),
       bytesText(most(({ steady }) => published(steady))),
       bytesText(most(heldBytes)),
       time(prediction?.step),
@@ -141,7 +143,7 @@ const guidanceTexts = {
 
 function rankLines(rank: RankPlan): string[] {
   const { sharedWeights, privateWeights, activations, kept, exchange } = rank.memory;
-  const total = totalMacs(rank);
+  const total = totalMacs(rank.macs);
   const kinds = computeKinds
     .filter((kind) => rank.macs[kind] > 0)
     .map((kind) => `${kind} ${((100 * rank.macs[kind]) / total).toFixed(0)} %`);
@@ -207,12 +209,8 @@ function heldBytes({ memory }: RankPlan): number {
   return memory.sharedWeights + memory.privateWeights + memory.activations + memory.kept + memory.exchange;
 }
 
-function totalMacs({ macs }: RankPlan): number {
-  return computeKinds.reduce((sum, kind) => sum + macs[kind], 0);
-}
-
 function published(totals: readonly ExchangeTotal[]): number {
-  return totals.reduce((sum, total) => sum + total.published, 0);
+  return sum(totals.map((total) => total.published));
 }
 
 /** Such as "4.15 GMAC". */

@@ -1,3 +1,4 @@
+import { mean } from '../../base/numbers.js';
 import type { Timings } from '../../jobs/observe/phase-clock.js';
 import { sequenceDegrees } from '../../parallel/strategies/sequence.js';
 import type { Parallelism } from '../../parallel/strategy.js';
@@ -118,8 +119,7 @@ function describeFirst(label: string, [time = 0]: readonly number[]): string {
 }
 
 function describeMean(label: string, times: readonly number[]): string {
-  const mean = times.reduce((sum, time) => sum + time, 0) / times.length;
-  return `${times.length} ${label} ${seconds(mean)} each`;
+  return `${times.length} ${label} ${seconds(mean(times))} each`;
 }
 
 function seconds(milliseconds: number): string {

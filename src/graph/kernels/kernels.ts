@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { float32, int64, type Shape } from '../../tensor/tensor.js';
 import { type Attribute, float, type Graph, int, ints, text, type Value } from '../graph.js';
 
@@ -300,7 +301,7 @@ export class Kernels {
   concat(name: string, values: readonly Value[], axis: number): Value {
     const first = values[0] as Value;
     const at = axis < 0 ? first.shape.length + axis : axis;
-    const total = values.reduce((sum, value) => sum + (value.shape[at] as number), 0);
+    const total = sum(values.map((value) => value.shape[at] as number));
     return this.graph.node(
       { op: 'Concat', name, inputs: values, attributes: { axis: int(axis) } },
       first.shape.with(at, total),

@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import type { NodeSpec, Operation, Value } from '../graph.js';
 
@@ -85,16 +86,16 @@ function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
 function attendedTokens({ attributes }: NodeSpec, keys: Shape): number {
   const tokens = attributes?.tokens;
   if (tokens?.type === 'int') return tokens.value;
-  return tokens?.type === 'ints' ? tokens.value.reduce((sum, count) => sum + count, 0) : (keys[1] as number);
+  return tokens?.type === 'ints' ? sum(tokens.value) : (keys[1] as number);
 }
 
 function bytesMoved({ spec, outputs }: Operation): number {
   if (spec.op === 'Reshape') return 0;
   const operands = spec.inputs.flatMap((value) => (value ? [value] : []));
-  return [...operands, ...outputs].reduce((sum, value) => sum + byteLength(value), 0);
+  return sum([...operands, ...outputs].map(byteLength));
 }
 
 function weightBytes({ spec }: Operation): number {
   const weights = spec.inputs.filter((value) => value?.phase === 'constant');
-  return weights.reduce((sum, value) => sum + (value ? byteLength(value) : 0), 0);
+  return sum(weights.map((value) => (value ? byteLength(value) : 0)));
 }

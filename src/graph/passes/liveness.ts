@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import type { Graph, Operation, Value } from '../graph.js';
 import { byteLength } from './cost.js';
 
@@ -64,5 +65,5 @@ function isView(op: string): boolean {
 }
 
 function bytes(values: readonly Value[]): number {
-  return values.reduce((sum, value) => sum + byteLength(value), 0);
+  return sum(values.map(byteLength));
 }

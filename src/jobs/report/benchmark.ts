@@ -1,4 +1,5 @@
-import { mean, type Summary, summarize, trimmedMean } from '../../base/statistics.js';
+import { mean } from '../../base/numbers.js';
+import { type Summary, summarize, trimmedMean } from '../../base/statistics.js';
 import type { CommunicatorStatistics } from '../../engine/addon.js';
 import type { MemoryUse } from '../../machine/memory-use.js';
 import type { JobReport } from '../draw.js';

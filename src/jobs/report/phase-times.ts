@@ -1,4 +1,4 @@
-import { mean } from '../../base/statistics.js';
+import { mean } from '../../base/numbers.js';
 import type { JobReport } from '../draw.js';
 
 /** What a call of the pipeline consists of on one rank, in milliseconds; before, in and after the loop make up the end to end. */

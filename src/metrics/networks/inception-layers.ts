@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import type { Shape } from '../../tensor/tensor.js';
 
 /** A convolution with batch norm and ReLU. */
@@ -53,7 +54,7 @@ export function inceptionConvolutions(): ConvSpec[] {
       maxPoolHalving: same,
       maxPool: same,
       averagePool: same,
-      concat: (parts) => ({ channels: parts.reduce((sum, { channels }) => sum + channels, 0) }),
+      concat: (parts) => ({ channels: sum(parts.map(({ channels }) => channels)) }),
     },
     { channels: 3 },
   );

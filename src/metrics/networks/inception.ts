@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { int, ints } from '../../graph/graph.js';
 import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import {
@@ -123,7 +124,7 @@ class OnnxLayers implements InceptionLayers<Feature> {
   }
 
   concat(parts: readonly Feature[], name: string): Feature {
-    const channels = parts.reduce((sum, part) => sum + part.channels, 0);
+    const channels = sum(parts.map((part) => part.channels));
     return { ...this.graph.node('Concat', name, parts, { axis: int(1) }), channels };
   }
 }

@@ -1,4 +1,5 @@
 import { DistriError } from '../../base/errors.js';
+import { splitRows } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
@@ -7,7 +8,7 @@ import { type Area, gatherParts } from '../gather-parts.js';
 import type { ConvSpec, GridPositions, PatchEmbedSpec, PatchGrid } from '../layers/layers.js';
 import { SlotTable } from '../slots.js';
 import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
-import { type RankRole, splitRows } from '../topology.js';
+import type { RankRole } from '../topology.js';
 import { SingleDevice } from './single-device.js';
 
 /** Along what the picture is cut. */

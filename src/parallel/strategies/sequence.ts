@@ -1,4 +1,6 @@
 import { DistriError, expected } from '../../base/errors.js';
+import { sum } from '../../base/numbers.js';
+import { splitEvenly } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import { int, ints, type Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
@@ -7,7 +9,7 @@ import { evenGridBands, RowBands } from '../bands.js';
 import type { AttentionSpec } from '../layers/layers.js';
 import { SlotTable } from '../slots.js';
 import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
-import { type RankRole, splitEvenly } from '../topology.js';
+import type { RankRole } from '../topology.js';
 import { DisplacedPatch } from './displaced-patch.js';
 
 /**
@@ -139,7 +141,7 @@ class SequenceParallel extends DisplacedPatch {
       const member = patch(rank) % ulysses;
       const own = (cuts[member + 1] as number) - (cuts[member] as number);
       const first = patch(rank) - member;
-      const group = tokens.slice(first, first + ulysses).reduce((sum, count) => sum + count, 0);
+      const group = sum(tokens.slice(first, first + ulysses));
       return perToken * group * own * (innerFeatures / heads);
     };
     return {

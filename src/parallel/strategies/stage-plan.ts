@@ -1,6 +1,8 @@
 import { DistriError, expected } from '../../base/errors.js';
+import { sum } from '../../base/numbers.js';
+import { splitEvenly } from '../../base/split.js';
 import type { StageOptions } from '../../pipelines/request.js';
-import { type RankRole, splitEvenly, type Topology } from '../topology.js';
+import type { RankRole, Topology } from '../topology.js';
 
 /** Rows of patches of the whole picture. */
 export interface PatchRows {
@@ -111,7 +113,7 @@ function cutLayers(layers: number, stages: number, given: readonly number[] | un
     }
     return splitEvenly(layers, stages);
   }
-  const total = given.reduce((sum, count) => sum + count, 0);
+  const total = sum(given);
   if (given.length !== stages || total !== layers || given.some((count) => count < 1)) {
     throw expected(
       `${stages} numbers of layers above 0 with the sum ${layers}`,

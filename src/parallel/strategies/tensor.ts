@@ -1,3 +1,4 @@
+import { splitEvenly } from '../../base/split.js';
 import type { Range } from '../../checkpoint/formats/slices.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import { int, ints, type Value } from '../../graph/graph.js';
@@ -7,7 +8,7 @@ import { gatherParts } from '../gather-parts.js';
 import type { AttentionSpec, ConvSpec, FeedForwardSpec, ResnetSpec } from '../layers/layers.js';
 import { SlotTable } from '../slots.js';
 import { type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
-import { type RankRole, splitEvenly } from '../topology.js';
+import type { RankRole } from '../topology.js';
 import { SingleDevice } from './single-device.js';
 
 /**

@@ -1,4 +1,5 @@
 import { DistriError } from '../../base/errors.js';
+import type { GridSize } from '../../base/sizes.js';
 import type { Addon, Communicator } from '../../engine/addon.js';
 import type { ComponentSource } from '../../models/noise-model.js';
 import { planTopology, type RankRole, type Topology } from '../../parallel/topology.js';
@@ -17,12 +18,6 @@ import { Denoiser, type DenoiserConditioning, type SlotReservation, unetInputs }
 /** Keeps a tensor under this name where the request asks for a trace. */
 export type Recorder = (name: string, make: () => Tensor) => void;
 
-/** Size of the latents. */
-export interface LatentSize {
-  readonly rows: number;
-  readonly columns: number;
-}
-
 /** Where a loop runs and what it is made of. */
 export interface LoopOptions {
   readonly addon: Addon;
@@ -31,7 +26,7 @@ export interface LoopOptions {
   readonly load: LoadOptions;
   readonly ranks: RankContext;
   readonly parallel: ParallelOptions;
-  readonly latent: LatentSize;
+  readonly latent: GridSize;
   readonly textTokens: number;
   readonly reserve?: SlotReservation;
 }

@@ -1,3 +1,4 @@
+import type { GridSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Addon } from '../../engine/addon.js';
 import type { ExecutableOptions } from '../../engine/onnxruntime/executable.js';
@@ -9,7 +10,7 @@ import {
   withCurrentAttentionNames,
 } from '../../models/autoencoder-kl.js';
 import { elementCount, float32, type Tensor, uint8 } from '../../tensor/tensor.js';
-import { type ImageSize, type TileListener, VaeHalf, type VaeHalfModel } from './half.js';
+import { type TileListener, VaeHalf, type VaeHalfModel } from './half.js';
 import { onlyRankPlacement, type VaePlacement } from './placement.js';
 import { decoderTiling } from './tiling.js';
 
@@ -33,7 +34,7 @@ export class LatentDecoder {
     addon: Addon,
     source: VaeSource,
     config: AutoencoderKLConfig,
-    size: ImageSize,
+    size: GridSize,
     options: ExecutableOptions,
   ): Promise<LatentDecoder> {
     const decoder = await LatentDecoder.prepare(source, config, size, onlyRankPlacement());
@@ -45,7 +46,7 @@ export class LatentDecoder {
   static async prepare(
     source: VaeSource,
     config: AutoencoderKLConfig,
-    size: ImageSize,
+    size: GridSize,
     placement: VaePlacement,
   ): Promise<LatentDecoder> {
     const weights = withCurrentAttentionNames(await source.weights('vae'));
@@ -87,7 +88,7 @@ export class LatentDecoder {
 export function decoderHalf(
   config: AutoencoderKLConfig,
   weights: WeightSource,
-  size: ImageSize,
+  size: GridSize,
   { place, slots, tilePixels }: VaePlacement,
 ): VaeHalf {
   const tiling = tilePixels === undefined ? undefined : decoderTiling(tilePixels, vaeScaleFactor(config));

@@ -1,4 +1,5 @@
 import { expected } from '../../base/errors.js';
+import type { GridSize, PictureSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Addon } from '../../engine/addon.js';
 import type { ExecutableOptions } from '../../engine/onnxruntime/executable.js';
@@ -13,7 +14,7 @@ import {
 } from '../../models/autoencoder-kl.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 import type { VaeSource } from './decoder.js';
-import { type ImageSize, type TileListener, VaeHalf, type VaeHalfModel } from './half.js';
+import { type TileListener, VaeHalf, type VaeHalfModel } from './half.js';
 import { onlyRankPlacement, type VaePlacement } from './placement.js';
 import { encoderTiling } from './tiling.js';
 
@@ -27,12 +28,6 @@ export interface LatentDistribution {
 
 /** Of the sums of norms: in double precision, or as torch rounds those of a picture. */
 export type EncoderRounding = 'exact' | 'torch';
-
-/** A picture's size in pixels. */
-export interface PictureSize {
-  readonly height: number;
-  readonly width: number;
-}
 
 /** Pictures to latents, one image at a time so that memory does not grow with their number. */
 export class LatentEncoder {
@@ -97,7 +92,7 @@ export class LatentEncoder {
 export function encoderHalf(
   config: AutoencoderKLConfig,
   weights: WeightSource,
-  size: ImageSize,
+  size: GridSize,
   { place, slots, tilePixels }: VaePlacement,
   rounding: EncoderRounding = 'exact',
 ): VaeHalf {

@@ -1,3 +1,4 @@
+import type { GridSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Addon } from '../../engine/addon.js';
 import { Executable, type ExecutableOptions, floatResult } from '../../engine/onnxruntime/executable.js';
@@ -10,18 +11,12 @@ import { type RankPlace, SynchronousPatch } from '../../parallel/strategies/sync
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.js';
 import { cutTile, joinTiles, type TileArea, type Tiling, tileAreas } from './tiling.js';
 
-/** Rows and columns of an image. */
-export interface ImageSize {
-  readonly rows: number;
-  readonly columns: number;
-}
-
 /** Encoder or decoder: how its graph is made for an input of some size. */
 export interface VaeHalfModel {
   readonly input: string;
   /** How often the input's rows are halved. */
   readonly halvings: number;
-  build(layers: Layers, kernels: Kernels, size: ImageSize): Value;
+  build(layers: Layers, kernels: Kernels, size: GridSize): Value;
   /** What the graph is made of; plain kernels if left out. */
   readonly createKernels?: (graph: Graph) => Kernels;
 }
@@ -54,7 +49,7 @@ export class VaeHalf {
   constructor(
     model: VaeHalfModel,
     weights: WeightSource,
-    size: ImageSize,
+    size: GridSize,
     { place, slots, tiling }: VaeHalfPlacement,
   ) {
     this.#model = model;
@@ -154,7 +149,7 @@ class BandGraph {
   constructor(
     model: VaeHalfModel,
     weights: WeightSource,
-    size: ImageSize,
+    size: GridSize,
     place: RankPlace,
     slots: SlotTable,
   ) {
@@ -166,6 +161,6 @@ class BandGraph {
   }
 }
 
-function sizeKey({ rows, columns }: ImageSize): string {
+function sizeKey({ rows, columns }: GridSize): string {
   return `${rows}x${columns}`;
 }

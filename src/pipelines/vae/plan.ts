@@ -1,3 +1,5 @@
+import { bytesText } from '../../base/numbers.js';
+import type { GridSize } from '../../base/sizes.js';
 import { WeightPlan } from '../../checkpoint/random-weights.js';
 import { availableMemory } from '../../machine/memory.js';
 import { type AutoencoderKLConfig, vaeScaleFactor } from '../../models/autoencoder-kl.js';
@@ -5,7 +7,6 @@ import { SlotTable } from '../../parallel/slots.js';
 import type { VaeSpread } from '../request.js';
 import { decoderHalf } from './decoder.js';
 import { encoderHalf } from './encoder.js';
-import type { ImageSize } from './half.js';
 
 export const vaeModes = ['auto', 'parallel', 'rank0', 'tiled'] as const;
 export type VaeMode = (typeof vaeModes)[number];
@@ -15,7 +16,7 @@ export interface VaeWork {
   readonly half: 'decode' | 'encode';
   readonly config: AutoencoderKLConfig;
   /** Of the picture in pixels. */
-  readonly size: ImageSize;
+  readonly size: GridSize;
   readonly worldSize: number;
 }
 
@@ -51,10 +52,10 @@ export function planVae(
     return plan(
       work,
       whole,
-      `${describe(whole, work)}: ${gigabytes(needed)} of ${gigabytes(available)} free`,
+      `${describe(whole, work)}: ${bytesText(needed)} of ${bytesText(available)} free`,
     );
   }
-  const reason = `a whole picture takes about ${gigabytes(needed)}, ${gigabytes(available)} of memory are free`;
+  const reason = `a whole picture takes about ${bytesText(needed)}, ${bytesText(available)} of memory are free`;
   return plan(work, tiled, `tiles of ${tile} px, ${describe(whole, work)}: ${reason}`);
 }
 
@@ -87,8 +88,4 @@ function activationBytes({ half, config, size }: VaeWork, { tilePixels }: VaeSpr
   return half === 'decode'
     ? decoderHalf(config, new WeightPlan(), latents, placement).peakBytes
     : encoderHalf(config, new WeightPlan(), pixels, placement).peakBytes;
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
 }

@@ -1,4 +1,4 @@
-import type { PictureSize } from '../../families/resolution-bins.js';
+import type { PictureSize } from '../../base/sizes.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 
 /** Where a row or column of the result is taken from. */

@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 
 /** Squares that overlap, as diffusers' AutoencoderKL cuts pictures and latents that are too large for its memory. */
@@ -128,8 +129,4 @@ function paste(tile: Tensor<'float32'>, image: Tensor<'float32'>, area: TileArea
       image.data.set(tile.data.subarray(from, from + area.columns), to);
     }
   }
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
