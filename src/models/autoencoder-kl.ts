@@ -1,7 +1,6 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import type { WeightSource } from '../checkpoint/weights.js';
-import type { Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Value } from '../graph/value.js';
 import type { Layers } from '../parallel/layers/layers.js';
 
 /** What config.json says of an AutoencoderKL, checked. */
@@ -71,13 +70,11 @@ const epsilon = 1e-6;
 class AutoencoderKLPart {
   protected readonly config: AutoencoderKLConfig;
   protected readonly layers: Layers;
-  protected readonly kernels: Kernels;
   readonly #name: string;
 
-  constructor(name: string, config: AutoencoderKLConfig, layers: Layers, kernels: Kernels) {
+  constructor(name: string, config: AutoencoderKLConfig, layers: Layers) {
     this.config = config;
     this.layers = layers;
-    this.kernels = kernels;
     this.#name = name;
   }
 
@@ -125,14 +122,14 @@ class AutoencoderKLPart {
 
 /** Latents to pixels, as diffusers' AutoencoderKL.decode. */
 export class AutoencoderKLDecoder extends AutoencoderKLPart {
-  constructor(config: AutoencoderKLConfig, layers: Layers, kernels: Kernels) {
-    super('decoder', config, layers, kernels);
+  constructor(config: AutoencoderKLConfig, layers: Layers) {
+    super('decoder', config, layers);
   }
 
   /** Declares latents `[batch, latentChannels, rows, columns]` (divided by the scaling factor) and the pixels `[batch, 3, 8 rows, 8 columns]`, about -1…1, which it returns. */
   build({ batch, rows, columns }: { batch: number; rows: number; columns: number }): Value {
     const { latentChannels, blockOutChannels, usePostQuantConv, outChannels } = this.config;
-    const graph = this.kernels.graph;
+    const graph = this.layers.kernels.graph;
     let x = graph.input(decoderNames.latents, 'float32', [batch, latentChannels, rows, columns], 'step');
     const same = { inChannels: latentChannels, outChannels: latentChannels, kernel: 1 } as const;
     if (usePostQuantConv) x = this.layers.conv2d(x, 'post_quant_conv', same);
@@ -161,8 +158,8 @@ export class AutoencoderKLDecoder extends AutoencoderKLPart {
 
 /** Pixels to the moments of their latents, as diffusers' AutoencoderKL.encode. */
 export class AutoencoderKLEncoder extends AutoencoderKLPart {
-  constructor(config: AutoencoderKLConfig, layers: Layers, kernels: Kernels) {
-    super('encoder', config, layers, kernels);
+  constructor(config: AutoencoderKLConfig, layers: Layers) {
+    super('encoder', config, layers);
   }
 
   /**
@@ -171,7 +168,7 @@ export class AutoencoderKLEncoder extends AutoencoderKLPart {
    */
   build({ batch, height, width }: { batch: number; height: number; width: number }): Value {
     const { inChannels, latentChannels, blockOutChannels, useQuantConv } = this.config;
-    const graph = this.kernels.graph;
+    const graph = this.layers.kernels.graph;
     const pixels = graph.input(encoderNames.pixels, 'float32', [batch, inChannels, height, width], 'step');
     let x = this.convIn(pixels, inChannels, blockOutChannels[0] as number);
     for (const [index, channels] of blockOutChannels.entries()) x = this.#downBlock(x, index, channels);

@@ -1,7 +1,8 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
-import type { Value } from '../graph/graph.js';
-import type { Activation, Kernels } from '../graph/kernels/kernels.js';
-import type { AttentionSpec, Layers } from '../parallel/layers/layers.js';
+import type { Value } from '../graph/value.js';
+import type { Activation } from '../graph/kernels/kernels.js';
+import type { Layers } from '../parallel/layers/layers.js';
+import type { AttentionSpec } from '../parallel/layers/tokens.js';
 
 /** What config.json says of a CLIPTextModel or CLIPTextModelWithProjection, checked. */
 export interface CLIPTextConfig {
@@ -65,12 +66,10 @@ export interface CLIPTextOutputs {
 export class CLIPTextModel {
   readonly #config: CLIPTextConfig;
   readonly #layers: Layers;
-  readonly #kernels: Kernels;
 
-  constructor(config: CLIPTextConfig, layers: Layers, kernels: Kernels) {
+  constructor(config: CLIPTextConfig, layers: Layers) {
     this.#config = config;
     this.#layers = layers;
-    this.#kernels = kernels;
   }
 
   /**
@@ -79,7 +78,7 @@ export class CLIPTextModel {
    * has a projection.
    */
   build({ batch, hiddenLayer, pooled }: CLIPTextOutputs): void {
-    const graph = this.#kernels.graph;
+    const graph = this.#layers.kernels.graph;
     const ids = graph.input(clipTextNames.inputIds, 'int64', [batch, this.#config.maxPositions], 'step');
     let x = this.#embed(ids);
     if (hiddenLayer === 0) graph.output(x);
@@ -143,15 +142,15 @@ export class CLIPTextModel {
 
   #pool(last: Value, batch: number): Value {
     const { hiddenSize: features, projectionDim } = this.#config;
-    const positions = this.#kernels.graph.input(clipTextNames.eosPositions, 'int64', [batch, 2], 'step');
-    const picked = this.#kernels.pickTokens(
+    const positions = this.#layers.kernels.graph.input(clipTextNames.eosPositions, 'int64', [batch, 2], 'step');
+    const picked = this.#layers.kernels.pickTokens(
       projectionDim === undefined ? clipTextNames.pooled : 'pooled/token',
       last,
       positions,
     );
     if (projectionDim === undefined) return picked;
     const weight = this.#layers.parameter('text_projection.weight', [projectionDim, features]);
-    return this.#kernels.linear(clipTextNames.pooled, picked, weight, undefined);
+    return this.#layers.kernels.linear(clipTextNames.pooled, picked, weight, undefined);
   }
 }
 

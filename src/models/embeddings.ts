@@ -1,5 +1,5 @@
-import type { Value } from '../graph/graph.js';
 import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Value } from '../graph/value.js';
 import type { Layers } from '../parallel/layers/layers.js';
 import { float32 } from '../tensor/tensor.js';
 

@@ -1,9 +1,11 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
-import type { Graph, Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels/kernels.js';
-import type { AttentionSpec, GridPositions, Layers, PatchGrid } from '../parallel/layers/layers.js';
+import type { Graph } from '../graph/graph.js';
+import type { Value } from '../graph/value.js';
+import type { Layers } from '../parallel/layers/layers.js';
+import type { AttentionSpec, GridPositions, PatchGrid } from '../parallel/layers/tokens.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { sinusoidalEmbedding, timestepEmbedding } from './embeddings.js';
+import type { LatentShape, NoiseModel } from './noise-model.js';
 
 /** What config.json says of a PixArtTransformer2DModel, checked. */
 export interface PixArtTransformer2DConfig {
@@ -75,15 +77,6 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
   };
 }
 
-export interface PixArtInputShapes {
-  /** Images of this rank's batch, guidance included. */
-  readonly batch: number;
-  /** Size of the whole latents, multiples of the patch size. */
-  readonly rows: number;
-  readonly columns: number;
-  readonly textTokens: number;
-}
-
 /** Names of the graph's inputs. */
 export const pixArtNames = {
   sample: 'sample',
@@ -115,16 +108,26 @@ const WAVES = 256;
 /** Of the norm before the last layer, whatever the config says. */
 const FINAL_EPSILON = 1e-6;
 
+/** A transformer as denoising loops know it. */
+export function pixArtModel(config: PixArtTransformer2DConfig): NoiseModel {
+  return {
+    component: 'transformer',
+    inChannels: config.inChannels,
+    halvings: Math.log2(config.patchSize),
+    blocks: config,
+    inputs: pixArtNames,
+    build: (layers, shape) => new PixArtTransformer2DModel(config, layers).build(shape),
+  };
+}
+
 /** Denoising transformer of PixArt-alpha, as diffusers' PixArtTransformer2DModel.forward. */
 export class PixArtTransformer2DModel {
   readonly #config: PixArtTransformer2DConfig;
   readonly #layers: Layers;
-  readonly #kernels: Kernels;
 
-  constructor(config: PixArtTransformer2DConfig, layers: Layers, kernels: Kernels) {
+  constructor(config: PixArtTransformer2DConfig, layers: Layers) {
     this.#config = config;
     this.#layers = layers;
-    this.#kernels = kernels;
   }
 
   /**
@@ -133,7 +136,7 @@ export class PixArtTransformer2DModel {
    * size conditions, resolution `[batch, 2]` (height and width in pixels) and aspect_ratio `[batch, 1]` of the image -> noise_pred
    * `[batch, out, rows, columns]`, the whole image.
    */
-  build({ batch, rows, columns, textTokens }: PixArtInputShapes): Value {
+  build({ batch, rows, columns, textTokens }: LatentShape): Value {
     const { inChannels, layers: count, features, patchSize } = this.#config;
     const graph = this.#graph;
     const timestep = graph.input(pixArtNames.timestep, 'float32', [1], 'step');
@@ -162,14 +165,14 @@ export class PixArtTransformer2DModel {
   }
 
   get #graph(): Graph {
-    return this.#kernels.graph;
+    return this.#layers.kernels.graph;
   }
 
   /** The text in the width of the blocks; the same at every step. */
   #caption(batch: number, tokens: number): Caption {
     const { captionChannels, features } = this.#config;
     const name = 'caption_projection';
-    const kernels = this.#kernels;
+    const kernels = this.#layers.kernels;
     const text = this.#graph.input(
       pixArtNames.encoderHiddenStates,
       'float32',
@@ -205,7 +208,7 @@ export class PixArtTransformer2DModel {
       bias: true,
     });
     const rows = all.shape[0] as number;
-    return { embedded, ofBlocks: this.#kernels.reshape('adaln_single/parts', all, [rows, 6, features]) };
+    return { embedded, ofBlocks: this.#layers.kernels.reshape('adaln_single/parts', all, [rows, 6, features]) };
   }
 
   /** Height, width and their ratio, a third of the features each; the same at every step. */
@@ -216,9 +219,9 @@ export class PixArtTransformer2DModel {
     const embed = (input: string, count: number, module: string): Value => {
       const name = `adaln_single.emb.${module}`;
       const given = this.#graph.input(input, 'float32', [batch, count], 'image');
-      const flat = this.#kernels.reshape(`${name}/flat`, given, [batch * count]);
+      const flat = this.#layers.kernels.reshape(`${name}/flat`, given, [batch * count]);
       const embedded = timestepEmbedding(this.#layers, this.#waves(flat, `${name}.proj`), name, WAVES, third);
-      return this.#kernels.reshape(`${name}/rows`, embedded, [batch, count * third]);
+      return this.#layers.kernels.reshape(`${name}/rows`, embedded, [batch, count * third]);
     };
     const resolution = embed(pixArtNames.resolution, 2, 'resolution_embedder');
     const ratio = embed(pixArtNames.aspectRatio, 1, 'aspect_ratio_embedder');
@@ -226,7 +229,7 @@ export class PixArtTransformer2DModel {
   }
 
   #waves(x: Value, name: string): Value {
-    return sinusoidalEmbedding(this.#kernels, name, x, WAVES, { flipSinToCos: true, freqShift: 0 });
+    return sinusoidalEmbedding(this.#layers.kernels, name, x, WAVES, { flipSinToCos: true, freqShift: 0 });
   }
 
   /** diffusers' BasicTransformerBlock with norm_type ada_norm_single. */
@@ -277,12 +280,12 @@ export class PixArtTransformer2DModel {
     const table = this.#layers.parameter(name, [parts.length, this.#config.features]);
     const sum = this.#layers.add(time, table, `${name}/sum`);
     const names = parts.map((part) => `${name}/${part}`);
-    return this.#kernels.split(names, sum, 1);
+    return this.#layers.kernels.split(names, sum, 1);
   }
 
   #addGated(x: Value, change: Value, gate: Value, name: string): Value {
     return this.#layers.add(
-      this.#kernels.multiply(`${name}/gated`, change, gate),
+      this.#layers.kernels.multiply(`${name}/gated`, change, gate),
       x,
       name.endsWith('attn1') ? `${name}/sum` : name,
     );
@@ -292,8 +295,8 @@ export class PixArtTransformer2DModel {
   #head(x: Value, time: TimeModulation, grid: PatchGrid): Value {
     const { features, outChannels } = this.#config;
     const rows = time.embedded.shape[0] as number;
-    const once = this.#kernels.reshape('scale_shift_table/time', time.embedded, [rows, 1, features]);
-    const twice = this.#kernels.concat('scale_shift_table/times', [once, once], 1);
+    const once = this.#layers.kernels.reshape('scale_shift_table/time', time.embedded, [rows, 1, features]);
+    const twice = this.#layers.kernels.concat('scale_shift_table/times', [once, once], 1);
     const [shift, scale] = this.#modulations(twice, 'scale_shift_table', ['shift', 'scale']) as [
       Value,
       Value,

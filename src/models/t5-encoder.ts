@@ -1,6 +1,5 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
-import type { Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels/kernels.js';
+import type { Value } from '../graph/value.js';
 import type { Layers } from '../parallel/layers/layers.js';
 import { int64 } from '../tensor/tensor.js';
 
@@ -51,12 +50,10 @@ const HIDDEN = -3.4028234663852886e38;
 export class T5EncoderModel {
   readonly #config: T5EncoderConfig;
   readonly #layers: Layers;
-  readonly #kernels: Kernels;
 
-  constructor(config: T5EncoderConfig, layers: Layers, kernels: Kernels) {
+  constructor(config: T5EncoderConfig, layers: Layers) {
     this.#config = config;
     this.#layers = layers;
-    this.#kernels = kernels;
   }
 
   /**
@@ -65,7 +62,7 @@ export class T5EncoderModel {
    */
   build({ batch, tokens }: { batch: number; tokens: number }): Value {
     const { vocabSize: entries, features, layers } = this.#config;
-    const graph = this.#kernels.graph;
+    const graph = this.#layers.kernels.graph;
     const ids = graph.input(t5Names.inputIds, 'int64', [batch, tokens], 'step');
     const mask = graph.input(t5Names.attentionMask, 'float32', [batch, tokens], 'step');
     const bias = this.#bias(mask, tokens);
@@ -82,7 +79,7 @@ export class T5EncoderModel {
   /** What is added to the scores in all blocks, `[batch, heads, tokens, tokens]`: by the distance of two tokens, and for padding. */
   #bias(mask: Value, tokens: number): Value {
     const { heads, buckets } = this.#config;
-    const kernels = this.#kernels;
+    const kernels = this.#layers.kernels;
     const name = 'encoder.block.0.layer.0.SelfAttention.relative_attention_bias';
     const numbers = BigInt64Array.from({ length: tokens * tokens }, (_, index) => {
       const [query, key] = [Math.floor(index / tokens), index % tokens];
@@ -106,7 +103,7 @@ export class T5EncoderModel {
     const module = `${name}.SelfAttention`;
     const normed = this.#norm(input, `${name}.layer_norm`);
     const project = (part: string) => this.#linear(normed, `${module}.${part}`, features, inner);
-    const mixed = this.#kernels.biasedAttention(
+    const mixed = this.#layers.kernels.biasedAttention(
       `${module}.attention`,
       project('q'),
       project('k'),
@@ -127,7 +124,7 @@ export class T5EncoderModel {
       `${module}.act`,
       'gelu_tanh',
     );
-    const wide = this.#kernels.multiply(
+    const wide = this.#layers.kernels.multiply(
       `${module}.gated`,
       gate,
       this.#linear(normed, `${module}.wi_1`, features, innerFeatures),
@@ -142,7 +139,7 @@ export class T5EncoderModel {
 
   #norm(x: Value, name: string): Value {
     const { features, epsilon } = this.#config;
-    return this.#kernels.rmsNorm(name, x, this.#layers.parameter(`${name}.weight`, [features]), epsilon);
+    return this.#layers.kernels.rmsNorm(name, x, this.#layers.parameter(`${name}.weight`, [features]), epsilon);
   }
 }
 

@@ -1,9 +1,12 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
 import { expected } from '../base/errors.js';
-import type { Graph, Value } from '../graph/graph.js';
-import type { Kernels } from '../graph/kernels/kernels.js';
-import type { AttentionSpec, Layers, ResnetSpec } from '../parallel/layers/layers.js';
+import type { Graph } from '../graph/graph.js';
+import type { Value } from '../graph/value.js';
+import type { ResnetSpec } from '../parallel/layers/image.js';
+import type { Layers } from '../parallel/layers/layers.js';
+import type { AttentionSpec } from '../parallel/layers/tokens.js';
 import { sinusoidalEmbedding, timestepEmbedding } from './embeddings.js';
+import type { LatentShape, NoiseModel } from './noise-model.js';
 
 interface BlockConfig {
   readonly attention: boolean;
@@ -128,19 +131,6 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
   };
 }
 
-/** Levels below the first: how often rows and columns are halved. */
-export function halvings(config: UNet2DConditionConfig): number {
-  return config.downBlocks.length - 1;
-}
-
-export interface UNetInputShapes {
-  /** Images of this rank's batch, guidance included. */
-  readonly batch: number;
-  readonly rows: number;
-  readonly columns: number;
-  readonly textTokens: number;
-}
-
 /** Names of the graph's inputs. */
 export const unetNames = {
   sample: 'sample',
@@ -150,16 +140,26 @@ export const unetNames = {
   timeIds: 'time_ids',
 } as const;
 
+/** A UNet as denoising loops know it. */
+export function unetModel(config: UNet2DConditionConfig): NoiseModel {
+  return {
+    component: 'unet',
+    inChannels: config.inChannels,
+    // Levels below the first.
+    halvings: config.downBlocks.length - 1,
+    inputs: unetNames,
+    build: (layers, shape) => new UNet2DConditionModel(config, layers).build(shape),
+  };
+}
+
 /** Denoising UNet of Stable Diffusion, as diffusers' UNet2DConditionModel.forward. */
 export class UNet2DConditionModel {
   readonly #config: UNet2DConditionConfig;
   readonly #layers: Layers;
-  readonly #kernels: Kernels;
 
-  constructor(config: UNet2DConditionConfig, layers: Layers, kernels: Kernels) {
+  constructor(config: UNet2DConditionConfig, layers: Layers) {
     this.#config = config;
     this.#layers = layers;
-    this.#kernels = kernels;
   }
 
   /**
@@ -167,7 +167,7 @@ export class UNet2DConditionModel {
    * sample `[batch, in, rows, columns]` and timestep `[1]` of every step; encoder_hidden_states `[batch, tokens, dim]`,
    * text_embeds `[batch, pooled]` and time_ids `[batch, 6]` of the image -> noise_pred, the whole image.
    */
-  build({ batch, rows, columns, textTokens }: UNetInputShapes): Value {
+  build({ batch, rows, columns, textTokens }: LatentShape): Value {
     const { inChannels, crossAttentionDim } = this.#config;
     const graph = this.#graph;
     const sample = graph.input(unetNames.sample, 'float32', [batch, inChannels, rows, columns], 'step');
@@ -192,14 +192,14 @@ export class UNet2DConditionModel {
   }
 
   get #graph(): Graph {
-    return this.#kernels.graph;
+    return this.#layers.kernels.graph;
   }
 
   /** The activated time embedding `[batch, 4 * channels]` that every residual block adds. */
   #embedTime(timestep: Value, batch: number): Value {
     const { downBlocks, flipSinToCos, freqShift } = this.#config;
     const width = (downBlocks[0] as BlockConfig).channels;
-    const projected = sinusoidalEmbedding(this.#kernels, 'time_proj', timestep, width, {
+    const projected = sinusoidalEmbedding(this.#layers.kernels, 'time_proj', timestep, width, {
       flipSinToCos,
       freqShift,
     });
@@ -225,12 +225,12 @@ export class UNet2DConditionModel {
     }
     const textEmbeds = this.#graph.input(unetNames.textEmbeds, 'float32', [batch, pooled], 'image');
     const timeIds = this.#graph.input(unetNames.timeIds, 'float32', [batch, sizes], 'image');
-    const flat = this.#kernels.reshape('add_time_proj/flat', timeIds, [batch * sizes]);
-    const projected = sinusoidalEmbedding(this.#kernels, 'add_time_proj', flat, textTime.timeEmbedDim, {
+    const flat = this.#layers.kernels.reshape('add_time_proj/flat', timeIds, [batch * sizes]);
+    const projected = sinusoidalEmbedding(this.#layers.kernels, 'add_time_proj', flat, textTime.timeEmbedDim, {
       flipSinToCos,
       freqShift,
     });
-    const rows = this.#kernels.reshape('add_time_proj/rows', projected, [
+    const rows = this.#layers.kernels.reshape('add_time_proj/rows', projected, [
       batch,
       sizes * textTime.timeEmbedDim,
     ]);

@@ -1,28 +1,115 @@
-import { DistriError } from '../base/errors.js';
-import type { ParallelismName } from '../pipelines/request.js';
-import { displacedPatch } from './strategies/displaced-patch.js';
-import { naivePatch } from './strategies/naive-patch.js';
-import { sequenceParallel } from './strategies/sequence.js';
-import { tensorParallel } from './strategies/tensor.js';
-import type { Parallelism, ParallelismContext } from './strategy.js';
+import { DistriError, expected } from '../base/errors.js';
+import { camelCase, checkOption, gatherOptions, ownedByOthers } from '../base/option-spec.js';
+import { type DisplacedOptions, displacedPatch } from './strategies/displaced-patch.js';
+import { type NaiveOptions, naivePatch } from './strategies/naive-patch.js';
+import { type PipeFusionOptions, pipefusion } from './strategies/pipefusion.js';
+import { type SequenceOptions, sequence } from './strategies/sequence.js';
+import { tensor } from './strategies/tensor.js';
+import type { LayerStrategy, SharedModel, StageStrategy } from './strategy.js';
+import type { Topology } from './topology.js';
 
-const strategies: Readonly<
-  Record<Exclude<ParallelismName, 'pipefusion'>, (context: ParallelismContext) => Parallelism>
-> = {
+/** The ways to share a picture, by the names of `--parallelism`. */
+export const strategies = {
   patch: displacedPatch,
+  tensor,
   naive_patch: naivePatch,
-  tensor: tensorParallel,
-  sequence: sequenceParallel,
-};
+  sequence,
+  pipefusion,
+} as const;
 
-/** The strategy that `--parallelism` names, set up for one rank. Refuses what the picture's size does not allow. */
-export function createParallelism(context: ParallelismContext): Parallelism {
-  const { parallelism } = context.options;
-  if (parallelism === 'pipefusion') {
-    throw new DistriError(
-      'unsupported',
-      'pipefusion divides the blocks of a transformer, and this model is a UNet; patch would work',
-    );
+export type StrategyName = keyof typeof strategies;
+
+export const strategyNames = Object.keys(strategies) as readonly StrategyName[];
+
+/** What every strategy may be told; each looks at its own. */
+export type StrategyOptions = DisplacedOptions & NaiveOptions & SequenceOptions & PipeFusionOptions;
+
+/** How the ranks share a picture; see docs/modes.md. */
+export interface ParallelOptions extends StrategyOptions {
+  readonly parallelism: StrategyName;
+  readonly splitBatch: boolean;
+}
+
+export type Strategy = LayerStrategy<StrategyOptions> | StageStrategy<StrategyOptions>;
+
+/** The strategy of this name. */
+export function strategyOf({ parallelism }: Pick<ParallelOptions, 'parallelism'>): Strategy {
+  return strategies[parallelism];
+}
+
+/** The options of all strategies, those of the same name as one. */
+export const strategyOptions = gatherOptions(strategies);
+
+/**
+ * What a strategy is told where only some is given, in camel case: its own defaults for the rest, and anything at all for what
+ * others look at. Values of the wrong kind are refused.
+ */
+export function completeOptions(name: StrategyName, given: Partial<StrategyOptions>): StrategyOptions {
+  const values: Record<string, unknown> = {};
+  // Its own come last and stay.
+  for (const { options } of [...Object.values(strategies), strategies[name]]) {
+    for (const spec of options) values[camelCase(spec.name)] = spec.default;
   }
-  return strategies[parallelism](context);
+  for (const { spec } of strategyOptions) {
+    const value = given[camelCase(spec.name) as keyof StrategyOptions];
+    checkOption(spec, value);
+    if (value !== undefined) values[camelCase(spec.name)] = value;
+  }
+  return values as unknown as StrategyOptions;
+}
+
+/** Refuses options of other strategies than `name`, but for those of the reference's scripts, which accept them all. */
+export function refuseForeignOptions(
+  name: StrategyName,
+  given: Partial<StrategyOptions>,
+  tolerated: ReadonlySet<string>,
+): void {
+  for (const option of strategyOptions) {
+    const value = given[camelCase(option.spec.name) as keyof StrategyOptions];
+    if (value === undefined || option.owners.includes(name) || tolerated.has(option.spec.name)) continue;
+    throw ownedByOthers(option, '--parallelism');
+  }
+}
+
+/** Strategies that can share a model. */
+export function strategiesFor(model: Pick<SharedModel, 'blocks'>): readonly StrategyName[] {
+  return strategyNames.filter((name) => strategies[name].needs === 'nothing' || model.blocks);
+}
+
+/** Refuses a strategy that needs what the model does not have. */
+export function requireStrategy(name: StrategyName, model: Pick<SharedModel, 'blocks'>): void {
+  if (!Object.hasOwn(strategies, name)) throw expected(`one of ${strategyNames.join(', ')}`, '--parallelism', name);
+  if (strategiesFor(model).includes(name)) return;
+  throw new DistriError(
+    'unsupported',
+    `--parallelism ${name} divides a row of blocks on tokens, as transformers have, and this model has none; ` +
+      `${strategiesFor(model).join(', ')} would work`,
+  );
+}
+
+/** Whether the ranks draw the picture of one rank, but for rounding. */
+export function isExact(options: ParallelOptions, topology: Pick<Topology, 'patches'>): boolean {
+  const strategy = strategyOf(options);
+  return (strategy.kind === 'layers' && topology.patches === 1) || strategy.isExact(options);
+}
+
+/** How many of `steps` are synchronous. */
+export function synchronousSteps(
+  options: ParallelOptions,
+  { patches }: Pick<Topology, 'patches'>,
+  steps: number,
+): number {
+  const strategy = strategyOf(options);
+  const alone = strategy.kind === 'layers' && patches === 1;
+  return Math.min((alone ? undefined : strategy.warmUp(options)) ?? steps, steps);
+}
+
+/** Such as "displaced patches, corrected_async_gn, 5 synchronous steps, then stale". */
+export function describeMode(options: ParallelOptions, topology: Topology, steps: number): string {
+  const strategy = strategyOf(options);
+  if (strategy.kind === 'layers') {
+    if (topology.worldSize === 1) return 'one rank';
+    if (topology.patches === 1) return 'batch split, nothing stale';
+  }
+  return strategy.describeSteps(options, topology, steps);
 }

@@ -1,5 +1,6 @@
-import type { Value } from '../graph.js';
-import { Kernels, type NormSpec } from './kernels.js';
+import type { Value } from '../value.js';
+import { Kernels } from './kernels.js';
+import type { NormSpec } from './norm.js';
 
 /**
  * Kernels with the rounding that a picture meets in diffusers. It reaches torch's VAE with channels last, for which torch's GroupNorm adds up each

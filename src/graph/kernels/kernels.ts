@@ -1,6 +1,9 @@
 import { sum } from '../../base/numbers.js';
 import { float32, int64, type Shape } from '../../tensor/tensor.js';
-import { type Attribute, float, type Graph, int, ints, text, type Value } from '../graph.js';
+import type { Graph } from '../graph.js';
+import { float, int, ints, text, type Value } from '../value.js';
+import { ExchangeKernels } from './exchanges.js';
+import { activationCode, type NormSpec } from './norm.js';
 
 /** Rows and columns of zeros added before a convolution: `[top, left, bottom, right]`. */
 export type Padding = readonly [number, number, number, number];
@@ -10,26 +13,23 @@ export type Activation = 'none' | 'silu' | 'gelu' | 'gelu_tanh' | 'quick_gelu';
 /** What Linear in native/ops calls them. */
 const linearActivations = { none: 0, geglu: 1 } as const;
 
-export interface NormSpec {
-  readonly groups: number;
-  readonly epsilon: number;
-  readonly activation: 'none' | 'silu';
-}
-
 export interface AttentionShape {
   readonly heads: number;
   readonly causal: boolean;
 }
 
 /**
- * The one place where each kind of computation becomes ONNX nodes. Strategies and models call these; another library's kernels
- * would take their place here. `name` names the node and its result.
+ * The one place where each kind of computation becomes nodes, but for what ranks exchange (exchanges.ts). Strategies and
+ * models call these; `name` names the node and its result.
  */
 export class Kernels {
   readonly graph: Graph;
+  /** What ranks exchange. */
+  readonly exchange: ExchangeKernels;
 
   constructor(graph: Graph) {
     this.graph = graph;
+    this.exchange = new ExchangeKernels(graph);
   }
 
   /** x `[batch, in, rows, columns]`, weight `[out, in, k, k]` -> `[batch, out, rows', columns']`. */
@@ -137,25 +137,6 @@ export class Kernels {
     const weights = this.softmax(`${name}/weights`, this.add(`${name}/biased`, scores, bias));
     const mixed = this.matmul(`${name}/mixed`, weights, inHeads(value, 'value', [0, 2, 1, 3]));
     return this.reshape(name, this.transpose(`${name}/tokens`, mixed, [0, 2, 1, 3]), query.shape);
-  }
-
-  /**
-   * Attention of a band's tokens `[batch, tokens, inner]` to those of all bands; `exchange` says where the others are (see PatchAttention in
-   * native/ops).
-   */
-  patchAttention(
-    name: string,
-    query: Value,
-    key: Value,
-    value: Value,
-    heads: number,
-    exchange: Readonly<Record<string, Attribute>>,
-  ): Value {
-    const attributes = { heads: int(heads), ...exchange };
-    return this.graph.node(
-      { op: 'PatchAttention', domain: 'distri', name, inputs: [query, key, value], attributes },
-      query.shape,
-    );
   }
 
   /** x `[batch, channels, rows, columns]`; statistics over each group of channels, biased variance. */
@@ -387,11 +368,6 @@ export class Kernels {
       x.shape,
     );
   }
-}
-
-/** The code of an activation in attributes of domain `distri`. */
-export function activationCode(activation: NormSpec['activation']): number {
-  return activation === 'silu' ? 1 : 0;
 }
 
 function lastDim(value: Value): number {

@@ -1,10 +1,6 @@
 import { sum } from '../../base/numbers.js';
-import { elementCount, type Shape } from '../../tensor/tensor.js';
-import type { NodeSpec, Operation, Value } from '../graph.js';
-
-/** The kinds of computation that multiply matrices, and everything else. */
-export const computeKinds = ['conv', 'linear', 'attention', 'other'] as const;
-export type ComputeKind = (typeof computeKinds)[number];
+import { type ComputeKind, findOperator } from '../operators.js';
+import { byteLength, type Operation } from '../value.js';
 
 /** What one operation takes. */
 export interface OperationCost {
@@ -17,22 +13,16 @@ export interface OperationCost {
   readonly weightBytes: number;
 }
 
-/** Bytes of a value's elements. */
-export function byteLength({ dtype, shape }: Value): number {
-  const itemBytes = dtype === 'int64' ? 8 : dtype === 'uint8' ? 1 : 4;
-  return itemBytes * elementCount(shape);
-}
-
 /**
  * Counts as profilers do (torchprofile, fvcore): products of convolutions, linear layers and both products of an
  * attention; no biases, norms, activations or sums.
  */
 export function operationCost(operation: Operation): OperationCost {
-  const kind = kindOfOperator(operation.spec.op);
+  const operator = findOperator(operation.spec.op);
   return {
-    kind,
-    macs: macs(kind, operation),
-    bytes: bytesMoved(operation),
+    kind: kindOfOperator(operation.spec.op),
+    macs: operator?.macs?.(operation) ?? 0,
+    bytes: operator?.view ? 0 : bytesMoved(operation),
     weightBytes: weightBytes(operation),
   };
 }
@@ -47,50 +37,12 @@ export function macsByKind(operations: readonly Operation[]): Record<ComputeKind
   return total;
 }
 
-const kinds: Readonly<Record<string, ComputeKind>> = {
-  Conv: 'conv',
-  Linear: 'linear',
-  MatMul: 'attention',
-  Attention: 'attention',
-  PatchAttention: 'attention',
-  SequenceAttention: 'attention',
-  CachedAttention: 'attention',
-  MultiHeadAttention: 'attention',
-};
-
-/** The kind of an ONNX operator. */
+/** The kind of the operator of this name. */
 export function kindOfOperator(operator: string): ComputeKind {
-  return kinds[operator] ?? 'other';
-}
-
-function macs(kind: ComputeKind, { spec, outputs }: Operation): number {
-  const [first, second] = spec.inputs.map((value) => value?.shape ?? []) as [Shape, Shape];
-  const results = elementCount(outputs[0]?.shape ?? []);
-  switch (kind) {
-    case 'conv':
-      // Weight [out, in, k, k]: each result is a sum over all but the first.
-      return results * elementCount(second.slice(1));
-    case 'linear':
-      // Weight [out, in] for every token of x [..., in].
-      return elementCount(first.slice(0, -1)) * elementCount(second);
-    case 'attention':
-      if (spec.op === 'MatMul') return results * (first.at(-1) as number);
-      // Query [batch, tokens, inner] against key [batch, others, inner], then the same against the values.
-      return 2 * elementCount(first) * attendedTokens(spec, second);
-    case 'other':
-      return 0;
-  }
-}
-
-/** Tokens that each query is compared with: those of the whole image where a band attends. */
-function attendedTokens({ attributes }: NodeSpec, keys: Shape): number {
-  const tokens = attributes?.tokens;
-  if (tokens?.type === 'int') return tokens.value;
-  return tokens?.type === 'ints' ? sum(tokens.value) : (keys[1] as number);
+  return findOperator(operator)?.kind ?? 'other';
 }
 
 function bytesMoved({ spec, outputs }: Operation): number {
-  if (spec.op === 'Reshape') return 0;
   const operands = spec.inputs.flatMap((value) => (value ? [value] : []));
   return sum([...operands, ...outputs].map(byteLength));
 }

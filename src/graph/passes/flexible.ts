@@ -1,5 +1,6 @@
 import { int64, type Shape, type Tensor } from '../../tensor/tensor.js';
-import type { CompiledProgram, Graph, Value } from '../graph.js';
+import type { Graph, Program } from '../graph.js';
+import type { Value } from '../value.js';
 
 /** What one of the graphs of a flexible program needs besides the program. */
 export interface FlexibleVariant {
@@ -11,7 +12,7 @@ export interface FlexibleVariant {
 
 /** One program in place of several: weights are loaded, and packed, once. */
 export interface FlexibleProgram {
-  readonly program: CompiledProgram;
+  readonly program: Program;
   /** In the order of the graphs. */
   readonly variants: readonly FlexibleVariant[];
 }
@@ -40,12 +41,34 @@ export function compileFlexible(graphs: readonly Graph[]): FlexibleProgram {
     else given.add(value.name);
   }
   return {
-    program: first.compile({ dims, replaced, given }),
+    program: openProgram(first, { dims, replaced, given }),
     variants: graphs.map((graph) => ({
       given: Object.fromEntries([...given].map((name) => [name, graph.constants.get(name) as Tensor])),
       results: graph.results.filter((value) => value.phase === 'step'),
     })),
   };
+}
+
+/** What differs between the graphs of a flexible program. */
+interface Differences {
+  /** Dimensions of values by name, with a word where sizes differ. Values that are not named are as they are. */
+  readonly dims: ReadonlyMap<string, readonly (number | string)[]>;
+  /** What takes the place of constants. */
+  readonly replaced: ReadonlyMap<string, Tensor>;
+  /** Constants that the caller of a step gives. */
+  readonly given: ReadonlySet<string>;
+}
+
+function openProgram(graph: Graph, { dims, replaced, given }: Differences): Program {
+  const { image, step } = graph.program();
+  const initializers = new Map(step.initializers);
+  for (const name of given) initializers.delete(name);
+  for (const [name, tensor] of replaced) {
+    const known = initializers.get(name);
+    if (known) initializers.set(name, { ...known, content: { kind: 'constant', tensor } });
+  }
+  const inputs = [...step.inputs, ...[...given].map((name) => graph.value(name) as Value)];
+  return { image, step: { ...step, inputs, initializers, openDims: dims } };
 }
 
 function checkSameStructure(first: Graph, other: Graph): void {

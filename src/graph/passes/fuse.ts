@@ -1,4 +1,4 @@
-import { int, type Operation, type Value } from '../graph.js';
+import { int, type Operation, type Value } from '../value.js';
 
 /**
  * Puts sums `linear(x) + y` into the layer itself (input `residual` of Linear in native/ops), where the product has no other reader: the

@@ -1,11 +1,11 @@
-import { sum } from '../../base/numbers.js';
-import type { Graph, Operation, Value } from '../graph.js';
-import { byteLength } from './cost.js';
+import type { Graph } from '../graph.js';
+import { findOperator } from '../operators.js';
+import { byteLength, type Operation, type Value } from '../value.js';
 
 /**
- * Bytes of activations at the fullest moment of a step: every result lives from its operation to its last reader, in the order in which
- * the graph was built; what the image's graph hands over stays for all steps. The caller's inputs do not count. An estimate: the engine may
- * order operations otherwise, reuse memory in place, and needs room to work in.
+ * Bytes of activations at the fullest moment of a step: every result lives from its operation to its last reader, in the
+ * order in which the graph was built; what the image's graph hands over stays for all steps. The caller's inputs do not
+ * count. An estimate: the engine may order operations otherwise, reuse memory in place, and needs room to work in.
  */
 export function peakActivationBytes(graph: Graph): number {
   const operations = graph.operations.filter(({ phase }) => phase === 'step');
@@ -61,9 +61,9 @@ function handedOverBytes(operations: readonly Operation[]): number {
 }
 
 function isView(op: string): boolean {
-  return op === 'Reshape';
+  return findOperator(op)?.view === true;
 }
 
 function bytes(values: readonly Value[]): number {
-  return sum(values.map(byteLength));
+  return values.reduce((sum, value) => sum + byteLength(value), 0);
 }

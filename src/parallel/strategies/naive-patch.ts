@@ -1,64 +1,97 @@
 import { DistriError } from '../../base/errors.js';
 import { splitRows } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
-import { gridBands } from '../bands.js';
+import type { Value } from '../../graph/value.js';
 import { type Area, gatherParts } from '../gather-parts.js';
-import type { ConvSpec, GridPositions, PatchEmbedSpec, PatchGrid } from '../layers/layers.js';
+import type { ConvSpec } from '../layers/image.js';
+import { SingleDevice } from '../layers/single-device.js';
+import type { GridPositions, PatchEmbedSpec, PatchGrid } from '../layers/tokens.js';
+import { gridBands } from '../plan-bands.js';
 import { SlotTable } from '../slots.js';
-import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
+import { describeRange, type LayerStrategy, plainRow, type StrategyContext, synchronousStep } from '../strategy.js';
 import type { RankRole } from '../topology.js';
-import { SingleDevice } from './single-device.js';
+
+export const splitSchemes = ['row', 'col', 'alternate'] as const;
+export type SplitScheme = (typeof splitSchemes)[number];
+
+const positions = ['part', 'whole'] as const;
+
+export interface NaiveOptions {
+  /** How the picture is cut. */
+  readonly splitScheme: SplitScheme;
+  /** Which positions the tokens of a transformer have: by default those of a picture of the part's size. */
+  readonly naivePositions?: (typeof positions)[number] | undefined;
+}
 
 /** Along what the picture is cut. */
 type Cut = 'row' | 'col';
 
-/**
- * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts are bands of rows,
- * of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
- * models/naive_patch_sdxl.py, with parts of any size. A transformer's tokens have the positions of a picture of the part's size, or where it is asked
- * for those that they have in the whole.
- */
-export function naivePatch(context: ParallelismContext): Parallelism {
-  const { splitScheme } = context.options;
-  const cuts: readonly Cut[] = splitScheme === 'alternate' ? ['row', 'col'] : [splitScheme];
-  const slots = new SlotTable(context.topology.worldSize);
-  for (const cut of cuts) checkParts(context, cut);
-  return {
-    variants: cuts.length,
-    layers: (variant, kernels, weights) =>
-      new NaivePatch(kernels, weights, context, slots, cuts[variant] as Cut),
-    variantOf: (call) => call % cuts.length,
-    step: synchronousStep,
-    describe: (role) => cuts.map((cut) => describePart(context, cut, role)).join(', in turn with '),
-    slots,
-  };
-}
+type NaiveContext = StrategyContext<NaiveOptions>;
 
-function checkParts({ topology, rows, columns, patchSize }: ParallelismContext, cut: Cut): void {
-  const length = (cut === 'row' ? rows : columns) / (patchSize ?? 1);
+/**
+ * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts
+ * are bands of rows, of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
+ * models/naive_patch_sdxl.py, with parts of any size. A transformer's tokens have the positions of a picture of the part's size,
+ * or where it is asked for those that they have in the whole.
+ */
+export const naivePatch: LayerStrategy<NaiveOptions> = {
+  ...plainRow,
+  kind: 'layers',
+  text: 'a part each, drawn as a picture of its own: seams show',
+  options: [
+    {
+      name: 'split_scheme',
+      text: 'how the picture is cut',
+      takes: { type: 'choice', values: splitSchemes },
+      default: 'alternate',
+    },
+    {
+      name: 'naive_positions',
+      text: "positions as in a picture of the part's size, or as in the whole",
+      takes: { type: 'choice', values: positions },
+      defaultText: 'part',
+    },
+  ],
+  isExact: () => false,
+  isRecommendable: (_options, ranksPerImage) => ranksPerImage === 1,
+  describeSteps: ({ splitScheme }) => `naive patches, split by ${splitScheme}`,
+  create: (context) => {
+    const { splitScheme } = context.options;
+    const cuts: readonly Cut[] = splitScheme === 'alternate' ? ['row', 'col'] : [splitScheme];
+    const slots = new SlotTable(context.topology.worldSize);
+    for (const cut of cuts) checkParts(context, cut);
+    return {
+      variants: cuts.length,
+      layers: (variant, kernels, weights) =>
+        new NaivePatch(kernels, weights, context, slots, cuts[variant] as Cut),
+      variantOf: (call) => call % cuts.length,
+      step: synchronousStep,
+      describe: (role) => cuts.map((cut) => describePart(context, cut, role)).join(', in turn with '),
+      slots,
+    };
+  },
+};
+
+function checkParts({ topology, model }: NaiveContext, cut: Cut): void {
+  const { latent, blocks } = model;
+  const length = (cut === 'row' ? latent.rows : latent.columns) / (blocks?.patchSize ?? 1);
   if (topology.patches <= length) return;
   const lines = cut === 'row' ? 'rows' : 'columns';
+  const what = blocks ? `${lines} of tokens` : `latent ${lines}`;
   throw new DistriError(
     'usage',
-    `${topology.patches} parts are too many for this image: it has ${length} ${patchSize === undefined ? `latent ${lines}` : `${lines} of tokens`}; ` +
+    `${topology.patches} parts are too many for this image: it has ${length} ${what}; ` +
       `at most ${length} ranks per image would work`,
   );
 }
 
 class NaivePatch extends SingleDevice {
-  readonly #context: ParallelismContext;
+  readonly #context: NaiveContext;
   readonly #slots: SlotTable;
   readonly #cut: Cut;
 
-  constructor(
-    kernels: Kernels,
-    weights: WeightSource,
-    context: ParallelismContext,
-    slots: SlotTable,
-    cut: Cut,
-  ) {
+  constructor(kernels: Kernels, weights: WeightSource, context: NaiveContext, slots: SlotTable, cut: Cut) {
     super(kernels, weights);
     this.#context = context;
     this.#slots = slots;
@@ -91,29 +124,25 @@ class NaivePatch extends SingleDevice {
   }
 
   override gatherOutput(x: Value, name: string): Value {
-    const { topology, role, rows, columns } = this.#context;
+    const { topology, role, model } = this.#context;
     if (topology.worldSize === 1) return x;
     return gatherParts(this.kernels, this.#slots, x, name, {
       topology,
       role,
-      participants: topology.roles,
+      participantsOf: () => topology.roles,
       areaOf: (other) => areaOf(this.#context, this.#cut, other),
-      size: { rows, columns },
+      size: model.latent,
     });
   }
 }
 
 /** The part of a rank when the picture is cut so. */
-function areaOf(
-  { topology, rows, columns, patchSize }: ParallelismContext,
-  cut: Cut,
-  { patch }: RankRole,
-): Area {
+function areaOf({ topology, model }: NaiveContext, cut: Cut, { patch }: RankRole): Area {
+  const { rows, columns } = model.latent;
   const total = cut === 'row' ? rows : columns;
-  const { cuts } =
-    patchSize === undefined
-      ? { cuts: splitRows(total, topology.patches) }
-      : gridBands(total, patchSize, topology.patches);
+  const cuts = model.blocks
+    ? gridBands(total, model.blocks.patchSize, topology.patches).cuts
+    : splitRows(total, topology.patches);
   const start = cuts[patch] as number;
   const length = (cuts[patch + 1] as number) - start;
   return cut === 'row'
@@ -121,9 +150,10 @@ function areaOf(
     : { row: 0, rows, column: start, columns: length };
 }
 
-function describePart(context: ParallelismContext, cut: Cut, role: RankRole): string {
+function describePart(context: NaiveContext, cut: Cut, role: RankRole): string {
   const { row, rows, column, columns } = areaOf(context, cut, role);
+  const { latent } = context.model;
   return cut === 'row'
-    ? describeRange('latent rows', row, rows, context.rows)
-    : describeRange('latent columns', column, columns, context.columns);
+    ? describeRange('latent rows', row, rows, latent.rows)
+    : describeRange('latent columns', column, columns, latent.columns);
 }

@@ -1,19 +1,90 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
-import { int, ints, type Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
+import type { Value } from '../../graph/value.js';
 import { float32 } from '../../tensor/tensor.js';
 import type { Area } from '../gather-parts.js';
-import type { AttentionSpec, BlocksSpec, PatchGrid } from '../layers/layers.js';
-import type { SlotTable } from '../slots.js';
-import { describeRange } from '../strategy.js';
+import { SingleDevice } from '../layers/single-device.js';
+import type { AttentionSpec, BlocksSpec, PatchGrid } from '../layers/tokens.js';
+import { readWhole, type SlotTable } from '../slots.js';
+import { describeRange, divisors, plainRow, type StageStrategy } from '../strategy.js';
 import type { RankRole, Topology } from '../topology.js';
-import { SingleDevice } from './single-device.js';
-import type { PatchRows, StagePart, StagePlan } from './stage-plan.js';
+import { type PatchRows, type StageOptions, type StagePart, StagePlan } from './stage-plan.js';
+
+export interface PipeFusionOptions extends StageOptions {
+  /** As in xDiT, exactly so many steps are synchronous. */
+  readonly warmupSteps: number;
+}
+
+/** PipeFusion (arXiv 2405.14430), with the names of xDiT's options where it has them. */
+export const pipefusion: StageStrategy<PipeFusionOptions> = {
+  ...plainRow,
+  kind: 'stages',
+  text: 'some of the layers each; patches of the picture go from stage to stage (PipeFusion)',
+  needs: 'blocks',
+  options: [
+    { name: 'warmup_steps', text: 'n steps are synchronous', takes: { type: 'integer', least: 0 }, default: 1 },
+    {
+      name: 'num_pipeline_patch',
+      text: 'patches that follow each other through the stages',
+      takes: { type: 'integer', least: 1 },
+      defaultText: 'as many as stages',
+    },
+    {
+      name: 'attn_layer_num_for_pp',
+      text: 'layers of each stage',
+      takes: { type: 'integers', least: 1 },
+      defaultText: 'as even as they go',
+    },
+    {
+      name: 'sequence_degree',
+      text: 'ranks of each stage, which share every patch',
+      takes: { type: 'integer', least: 1 },
+      defaultText: '1',
+    },
+  ],
+  isExact: ({ numPipelinePatch }) => numPipelinePatch === 1,
+  isRecommendable: ({ sequenceDegree = 1 }, ranksPerImage) => ranksPerImage / sequenceDegree > 1,
+  warmUp: ({ numPipelinePatch, warmupSteps }) => (numPipelinePatch === 1 ? undefined : warmupSteps),
+  describeSteps: (options, { patches: ranks }, steps) => {
+    const { numPipelinePatch: patches = 1, sequenceDegree: lanes = 1 } = options;
+    const stages = ranks / lanes;
+    const synchronous = Math.min(pipefusion.warmUp(options) ?? steps, steps);
+    return [
+      'pipefusion',
+      `${counted(stages, 'stage')}${lanes === 1 ? '' : ` of ${lanes} ranks`}`,
+      ...(patches === 1
+        ? ['whole pictures']
+        : [`${patches} patches`, `${counted(synchronous, 'synchronous step')}`]),
+      ...(synchronous < steps ? ['then stale'] : []),
+    ].join(', ');
+  },
+  ways: ({ numPipelinePatch }, ranks) =>
+    divisors(ranks)
+      .filter((stages) => stages > 1 || ranks === 1)
+      .map((stages) => ({
+        sequenceDegree: ranks / stages,
+        numPipelinePatch: numPipelinePatch ?? stages,
+      })),
+  describeWay: ({ sequenceDegree: lanes = 1, numPipelinePatch }, ranks) => {
+    const stages = ranks / lanes;
+    const shared = lanes === 1 ? '' : ` x ${lanes} ranks`;
+    return `${counted(stages, 'stage')}${shared}, ${counted(numPipelinePatch ?? stages, 'patch', 'patches')}`;
+  },
+  plan: ({ topology, options, model }) => {
+    const { latent, blocks } = model;
+    if (!blocks) throw new Error('pipefusion needs a model that is a row of blocks');
+    const patchRows = latent.rows / blocks.patchSize;
+    return StagePlan.make({ topology, options, layers: blocks.layers, patchRows });
+  },
+  describe: describeStage,
+};
+
+function counted(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
 
 /** The input of all stages but the first. */
 export const HIDDEN_STATES = 'hidden_states';
-
-const bytesPerFloat = 4;
 
 /** One rank's part in a pipeline. */
 export interface StageContext {
@@ -25,7 +96,7 @@ export interface StageContext {
 }
 
 /** A rank's layers, for people. */
-export function describeStage(plan: StagePlan, role: RankRole): string {
+function describeStage(plan: StagePlan, role: RankRole): string {
   const { stage, lane } = plan.place(role);
   const total = plan.cuts.at(-1) as number;
   const layers = describeRange('layers', plan.cuts[stage] as number, plan.layersOf(stage), total);
@@ -41,20 +112,26 @@ export class KeyValueSlots {
   readonly #heights: readonly StagePart[];
   readonly #first: readonly number[];
 
-  /** `floats`: of keys and values of one row of patches, guidance included. */
-  constructor(table: SlotTable, plan: StagePlan, topology: Topology, floats: number) {
+  /** `rowBytes`: of keys and values of one row of patches, guidance included. */
+  constructor(table: SlotTable, plan: StagePlan, topology: Topology, rowBytes: number) {
     const heights = new Map(plan.parts.map((part) => [part.rows, part]));
     this.#heights = plan.lanes === 1 ? [] : [...heights.values()];
     const longest = Math.max(...plan.cuts.slice(1).map((_, stage) => plan.layersOf(stage)));
+    const roleOf = (rank: number) => topology.roles[rank] as RankRole;
     this.#first = Array.from({ length: longest }, (_, layer) => {
-      const slots = this.#heights.map((part) =>
-        table.add(`layer ${layer} of a stage`, (rank) => {
-          const { stage, lane } = plan.place(topology.roles[rank] as RankRole);
-          return layer < plan.layersOf(stage)
-            ? bytesPerFloat * floats * (part.lanes[lane] as PatchRows).rows
-            : 0;
-        }),
-      );
+      const slots = this.#heights.map((part) => {
+        const bytes = (rank: number) => {
+          const { stage, lane } = plan.place(roleOf(rank));
+          return layer < plan.layersOf(stage) ? rowBytes * (part.lanes[lane] as PatchRows).rows : 0;
+        };
+        return table.add({
+          name: `layer ${layer} of a stage`,
+          kind: 'keys_values',
+          age: 'fresh',
+          bytes,
+          reads: readWhole((rank) => plan.ranksOfStage(roleOf(rank)), bytes),
+        });
+      });
       return slots[0] ?? 0;
     });
   }
@@ -106,26 +183,15 @@ export class PipeFusion extends SingleDevice {
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
     const { plan, role, patchColumns, slots } = this.#context;
     const [key, value] = this.keysAndValues(x, name, spec);
-    const { stage, lane } = plan.place(role);
-    const peers = Array.from({ length: plan.lanes }, (_, index) => plan.rankAt(role, { stage, lane: index }));
-    const attributes = {
-      heads: int(spec.heads),
-      tokens: int(plan.whole.rows * patchColumns),
-      slot: int(slots.first(this.#attentions++)),
-      peers: ints(peers),
-      index: int(lane),
+    const cache = {
+      heads: spec.heads,
+      tokens: plan.whole.rows * patchColumns,
+      slot: slots.first(this.#attentions++),
+      peers: plan.ranksOfStage(role),
+      index: plan.place(role).lane,
     };
     return this.attend(x, name, spec, (query, mixed) =>
-      this.kernels.graph.node(
-        {
-          op: 'CachedAttention',
-          domain: 'distri',
-          name: mixed,
-          inputs: [query, key, value, this.#tokensOfParts()],
-          attributes,
-        },
-        query.shape,
-      ),
+      this.kernels.exchange.cachedAttention(mixed, query, key, value, this.#tokensOfParts(), cache),
     );
   }
 

@@ -1,45 +1,80 @@
-import { DistriError, expected } from '../../base/errors.js';
+import { expected } from '../../base/errors.js';
 import { sum } from '../../base/numbers.js';
 import { splitEvenly } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import { int, ints, type Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
-import type { SequenceOptions } from '../../pipelines/request.js';
-import { evenGridBands, RowBands } from '../bands.js';
-import type { AttentionSpec } from '../layers/layers.js';
+import { type Bands, tokensOf } from '../../graph/region.js';
+import type { Value } from '../../graph/value.js';
+import { itemBytes } from '../../tensor/element-type.js';
+import { type BandContext, BandedLayers } from '../layers/banded.js';
+import type { AttentionSpec } from '../layers/tokens.js';
+import { evenGridBands } from '../plan-bands.js';
 import { SlotTable } from '../slots.js';
-import { describeRange, type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
+import { describeRange, divisors, type LayerStrategy, plainRow, synchronousStep } from '../strategy.js';
 import type { RankRole } from '../topology.js';
-import { DisplacedPatch } from './displaced-patch.js';
 
-/**
- * Sequence parallelism of a transformer: each rank has a band of rows of tokens, and self-attention is exact. As the public project xDiT's hybrid of
- * DeepSpeed-Ulysses and Ring Attention, with tokens and heads that do not divide evenly divided unevenly. The latents are whole on every rank before
- * and after each step, as the scheduler needs them.
- */
-export function sequenceParallel(context: ParallelismContext): Parallelism {
-  const { topology, options, rows, patchSize } = context;
-  if (patchSize === undefined) {
-    throw new DistriError(
-      'unsupported',
-      'sequence divides the tokens of a transformer, and this model is a UNet; patch would work',
-    );
-  }
-  const degrees = sequenceDegrees(topology.patches, options.sequence);
-  const bands = evenGridBands(rows, patchSize, topology.patches);
-  const slots = new SlotTable(topology.worldSize);
-  return {
-    variants: 1,
-    layers: (_variant, kernels, weights) =>
-      new SequenceParallel(kernels, weights, context, slots, bands, degrees.ulysses),
-    variantOf: () => 0,
-    step: synchronousStep,
-    describe: (role) => describeShare(role, bands, degrees),
-    slots,
-  };
+/** The product is the number of ranks of an image; what is left out follows, and by default is `ringDegree` 1. */
+export interface SequenceOptions {
+  /** Ranks that exchange tokens for heads around attention. */
+  readonly ulyssesDegree?: number | undefined;
+  /** Ranks whose keys and values are attended to one after another. */
+  readonly ringDegree?: number | undefined;
 }
 
-export interface SequenceDegrees {
+/**
+ * Sequence parallelism of a transformer: each rank has a band of rows of tokens, and self-attention is exact. As the public
+ * project xDiT's hybrid of DeepSpeed-Ulysses and Ring Attention, with tokens and heads that do not divide evenly divided
+ * unevenly. The latents are whole on every rank before and after each step, as the scheduler needs them.
+ */
+export const sequence: LayerStrategy<SequenceOptions> = {
+  ...plainRow,
+  kind: 'layers',
+  text: 'a band of tokens each, attention exact: Ulysses, ring, or both',
+  needs: 'blocks',
+  options: [
+    {
+      name: 'ulysses_degree',
+      text: 'ranks that exchange tokens for heads',
+      takes: { type: 'integer', least: 1 },
+      defaultText: 'all of an image',
+    },
+    {
+      name: 'ring_degree',
+      text: 'ranks that pass on keys and values',
+      takes: { type: 'integer', least: 1 },
+      defaultText: '1',
+    },
+  ],
+  describeSteps: (options, { patches }) => {
+    const { ulysses, ring } = sequenceDegrees(patches, options);
+    return `sequence parallelism, ulysses degree ${ulysses}, ring degree ${ring}`;
+  },
+  ways: (_options, ranks) =>
+    divisors(ranks).map((ulyssesDegree) => ({ ulyssesDegree, ringDegree: ranks / ulyssesDegree })),
+  describeWay: (options, ranks) => {
+    const { ulysses, ring } = sequenceDegrees(ranks, options);
+    return `ulysses ${ulysses} x ring ${ring}`;
+  },
+  create: ({ topology, role, options, model }) => {
+    const { blocks, latent } = model;
+    if (!blocks) throw new Error('sequence parallelism needs a model that is a row of blocks');
+    const degrees = sequenceDegrees(topology.patches, options);
+    const bands = evenGridBands(latent.rows, blocks.patchSize, topology.patches);
+    const slots = new SlotTable(topology.worldSize);
+    const banded = { topology, role, bands, slots };
+    return {
+      variants: 1,
+      layers: (_variant, kernels, weights) =>
+        new SequenceParallel(kernels, weights, banded, degrees.ulysses),
+      variantOf: () => 0,
+      step: synchronousStep,
+      describe: (other) => describeShare(other, bands, degrees),
+      slots,
+    };
+  },
+};
+
+interface SequenceDegrees {
   /** Ranks that exchange tokens for heads. */
   readonly ulysses: number;
   /** Ranks that pass on keys and values of the same heads. */
@@ -47,10 +82,7 @@ export interface SequenceDegrees {
 }
 
 /** The degrees whose product is `ranks`; by default all ranks exchange heads, which sends least. */
-export function sequenceDegrees(
-  ranks: number,
-  { ulyssesDegree, ringDegree }: SequenceOptions = {},
-): SequenceDegrees {
+function sequenceDegrees(ranks: number, { ulyssesDegree, ringDegree }: SequenceOptions): SequenceDegrees {
   const ulysses = ulyssesDegree ?? ranks / (ringDegree ?? 1);
   const ring = ringDegree ?? ranks / ulysses;
   if (Number.isInteger(ulysses) && Number.isInteger(ring) && ulysses * ring === ranks)
@@ -59,10 +91,10 @@ export function sequenceDegrees(
     ...(ulyssesDegree === undefined ? [] : [`--ulysses_degree ${ulyssesDegree}`]),
     ...(ringDegree === undefined ? [] : [`--ring_degree ${ringDegree}`]),
   ];
-  throw expected(`degrees whose product is the ${ranks} ranks of an image`, 'the degrees', given.join(' '));
+  throw expected(`a product of ${ranks}, the ranks of an image,`, 'the degrees', given.join(' '));
 }
 
-function describeShare({ patch }: RankRole, bands: RowBands, { ulysses, ring }: SequenceDegrees): string {
+function describeShare({ patch }: RankRole, bands: Bands, { ulysses, ring }: SequenceDegrees): string {
   const band = describeRange('latent rows', bands.start(patch), bands.rows(patch), bands.total);
   if (ulysses * ring === 1) return band;
   const heads = ulysses === 1 ? 'all heads' : `part ${(patch % ulysses) + 1} of ${ulysses} of the heads`;
@@ -70,83 +102,113 @@ function describeShare({ patch }: RankRole, bands: RowBands, { ulysses, ring }: 
   return `${band}, ${heads}${place}`;
 }
 
-const bytesPerFloat = 4;
-
-class SequenceParallel extends DisplacedPatch {
-  readonly #context: ParallelismContext;
-  readonly #slots: SlotTable;
+class SequenceParallel extends BandedLayers {
   readonly #ulysses: number;
 
-  constructor(
-    kernels: Kernels,
-    weights: WeightSource,
-    context: ParallelismContext,
-    slots: SlotTable,
-    bands: RowBands,
-    ulysses: number,
-  ) {
-    super(kernels, weights, context, slots, bands);
-    this.#context = context;
-    this.#slots = slots;
+  constructor(kernels: Kernels, weights: WeightSource, context: BandContext, ulysses: number) {
+    super(kernels, weights, context);
     this.#ulysses = ulysses;
   }
 
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
-    const { patchGroup, patch } = this.#context.role;
-    if (patchGroup.length === 1) return super.selfAttention(x, name, spec);
+    if (this.alone) return super.selfAttention(x, name, spec);
+    const { patchGroup, patch } = this.context.role;
     const [key, value] = this.keysAndValues(x, name, spec);
-    const attributes = {
-      heads: int(spec.heads),
-      peers: ints(patchGroup),
-      index: int(patch),
-      ulysses: int(this.#ulysses),
-      tokens: ints(this.#tokens(x)),
+    const exchange = {
+      heads: spec.heads,
+      peers: patchGroup,
+      index: patch,
+      ulysses: this.#ulysses,
+      tokens: tokensOf(this.regionOf(x)),
       ...this.#reserve(x, name, spec),
     };
     return this.attend(x, name, spec, (query, mixed) =>
-      this.kernels.graph.node(
-        {
-          op: 'SequenceAttention',
-          domain: 'distri',
-          name: mixed,
-          inputs: [query, key, value],
-          attributes,
-        },
-        query.shape,
-      ),
+      this.kernels.exchange.sequenceAttention(mixed, query, key, value, exchange),
     );
   }
 
-  /** Of each rank of the image. */
-  #tokens(x: Value): number[] {
-    const bands = x.region;
-    if (!(bands instanceof RowBands))
-      throw new Error(`${x.name} does not come from patchEmbed, so its rows are unknown`);
-    const columns = (x.shape[1] as number) / bands.rows(this.#context.role.patch);
-    return bands.counts.map((rows) => rows * columns);
+  /** A slot for queries, keys and values, and where heads are exchanged one for what becomes of them. */
+  #reserve(x: Value, name: string, spec: AttentionSpec): { slot: number; mixedSlot: number } {
+    const { slots } = this.context;
+    const share = new TokenShares(tokensOf(this.regionOf(x)), this.#ulysses, spec, x);
+    const patch = (rank: number) => this.roleOf(rank).patch;
+    const together = (a: number, b: number) => this.roleOf(a).patchGroup.includes(b);
+    const swapped = this.#ulysses > 1;
+    const slot = slots.add({
+      name,
+      kind: swapped ? 'heads' : 'keys_values',
+      age: 'fresh',
+      bytes: this.inGroup((member) => share.published(member)),
+      reads: (reader, publisher) =>
+        together(reader, publisher) ? share.readBy(patch(reader), patch(publisher)) : 0,
+      kindOfRead: (reader, publisher) =>
+        share.sameGroup(patch(reader), patch(publisher)) ? 'heads' : 'keys_values',
+    });
+    const mixedSlot = slots.add({
+      name: `${name}/mixed`,
+      kind: 'heads',
+      age: 'fresh',
+      bytes: this.inGroup((member) => (swapped ? share.mixed(member) : 0)),
+      reads: (reader, publisher) =>
+        swapped && together(reader, publisher) && share.sameGroup(patch(reader), patch(publisher))
+          ? share.mixedFor(patch(reader), patch(publisher))
+          : 0,
+    });
+    return { slot, mixedSlot };
+  }
+}
+
+/** How many bytes the ranks of an image, known by their place, leave for each other in one attention. */
+class TokenShares {
+  readonly #tokens: readonly number[];
+  readonly #ulysses: number;
+  /** First head of each member of a Ulysses group and, last, their number. */
+  readonly #heads: readonly number[];
+  /** Of one tensor, all heads. */
+  readonly #bytesPerToken: number;
+
+  constructor(tokens: readonly number[], ulysses: number, { heads, innerFeatures }: AttentionSpec, x: Value) {
+    this.#tokens = tokens;
+    this.#ulysses = ulysses;
+    this.#heads = splitEvenly(heads, ulysses);
+    this.#bytesPerToken = itemBytes[x.dtype] * (x.shape[0] as number) * innerFeatures;
   }
 
-  /** A slot for queries, keys and values, and where heads are exchanged one for what becomes of them. */
-  #reserve(x: Value, name: string, { heads, innerFeatures }: AttentionSpec) {
-    const { topology } = this.#context;
-    const ulysses = this.#ulysses;
-    const tokens = this.#tokens(x);
-    const perToken = bytesPerFloat * (x.shape[0] as number);
-    const cuts = splitEvenly(heads, ulysses);
-    const patch = (rank: number) => (topology.roles[rank] as RankRole).patch;
-    const tensors = ulysses > 1 ? 3 : 2;
-    const parts = (rank: number) => tensors * perToken * (tokens[patch(rank)] as number) * innerFeatures;
-    const mixed = (rank: number) => {
-      if (ulysses === 1) return 0;
-      const member = patch(rank) % ulysses;
-      const own = (cuts[member + 1] as number) - (cuts[member] as number);
-      const first = patch(rank) - member;
-      const group = sum(tokens.slice(first, first + ulysses));
-      return perToken * group * own * (innerFeatures / heads);
-    };
-    return {
-      slot: int(this.#slots.add(name, parts)),
-      mixed_slot: int(this.#slots.add(`${name}/mixed`, mixed)),
-    };
+  sameGroup(a: number, b: number): boolean {
+    return this.#groupOf(a) === this.#groupOf(b);
+  }
+
+  /** Queries, keys and values, or where no heads are exchanged keys and values alone. */
+  published(place: number): number {
+    return (this.#ulysses > 1 ? 3 : 2) * this.#bytesPerToken * (this.#tokens[place] as number);
+  }
+
+  /** Of its heads: all three tensors of its own group, keys and values of others. */
+  readBy(reader: number, publisher: number): number {
+    const tensors = this.#ulysses > 1 && this.sameGroup(reader, publisher) ? 3 : 2;
+    return tensors * this.#bytesPerToken * this.#shareOf(reader) * (this.#tokens[publisher] as number);
+  }
+
+  /** What becomes of the heads of a rank, for all tokens of its group. */
+  mixed(place: number): number {
+    const first = this.#groupOf(place) * this.#ulysses;
+    const tokens = sum(this.#tokens.slice(first, first + this.#ulysses));
+    return this.#bytesPerToken * this.#shareOf(place) * tokens;
+  }
+
+  /** Of these, those for the reader's tokens. */
+  mixedFor(reader: number, publisher: number): number {
+    return this.#bytesPerToken * this.#shareOf(publisher) * (this.#tokens[reader] as number);
+  }
+
+  #groupOf(place: number): number {
+    return Math.floor(place / this.#ulysses);
+  }
+
+  /** Of all heads, those of a rank. */
+  #shareOf(place: number): number {
+    const member = place % this.#ulysses;
+    const own = (this.#heads[member + 1] as number) - (this.#heads[member] as number);
+    return own / (this.#heads.at(-1) as number);
   }
 }

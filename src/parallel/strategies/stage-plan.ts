@@ -1,7 +1,6 @@
 import { DistriError, expected } from '../../base/errors.js';
 import { sum } from '../../base/numbers.js';
 import { splitEvenly } from '../../base/split.js';
-import type { StageOptions } from '../../pipelines/request.js';
 import type { RankRole, Topology } from '../topology.js';
 
 /** Rows of patches of the whole picture. */
@@ -14,6 +13,15 @@ export interface PatchRows {
 export interface StagePart extends PatchRows {
   /** One per rank of a stage, from top to bottom. */
   readonly lanes: readonly PatchRows[];
+}
+
+export interface StageOptions {
+  /** Bands that go through the stages one after another; by default as many as stages. */
+  readonly numPipelinePatch?: number | undefined;
+  /** Layers of each stage; by default as even as they go. */
+  readonly attnLayerNumForPp?: readonly number[] | undefined;
+  /** Ranks of a stage, each with a part of the band; by default 1. */
+  readonly sequenceDegree?: number | undefined;
 }
 
 export interface StageShape {
@@ -57,7 +65,7 @@ export class StagePlan {
   /** Refuses what the number of ranks, layers or rows does not allow. */
   static make({ topology, options, layers, patchRows }: StageShape): StagePlan {
     const ranks = topology.patches;
-    const lanes = options.sequence ?? 1;
+    const lanes = options.sequenceDegree ?? 1;
     if (ranks % lanes !== 0) {
       throw expected(`a divisor of the ${ranks} ranks of a pipeline`, 'the ranks of a stage', lanes);
     }
@@ -69,11 +77,11 @@ export class StagePlan {
     }
     const stages = ranks / lanes;
     const whole = partOf(0, patchRows, lanes);
-    const bands = cutBands(patchRows, options.patches ?? stages, lanes);
+    const bands = cutBands(patchRows, options.numPipelinePatch ?? stages, lanes);
     return new StagePlan({
       stages,
       lanes,
-      cuts: cutLayers(layers, stages, options.layers),
+      cuts: cutLayers(layers, stages, options.attnLayerNumForPp),
       whole,
       bands: bands.length === 1 ? [whole] : bands,
     });
@@ -86,6 +94,12 @@ export class StagePlan {
   /** The rank at a place of the pipeline that `role` belongs to. */
   rankAt({ patchGroup }: RankRole, { stage, lane }: StagePlace): number {
     return patchGroup[stage * this.lanes + lane] as number;
+  }
+
+  /** The ranks of the stage of `role`, by lane. */
+  ranksOfStage(role: RankRole): number[] {
+    const { stage } = this.place(role);
+    return Array.from({ length: this.lanes }, (_, lane) => this.rankAt(role, { stage, lane }));
   }
 
   layersOf(stage: number): number {

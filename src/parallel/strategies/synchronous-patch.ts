@@ -1,14 +1,15 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Step } from '../../engine/addon.js';
-import { int, type Value } from '../../graph/graph.js';
 import type { Kernels, Padding } from '../../graph/kernels/kernels.js';
-import { planBands, smallestRows } from '../bands.js';
-import type { ConvSpec, GroupNormSpec, Layers } from '../layers/layers.js';
+import type { Value } from '../../graph/value.js';
+import type { ConvSpec, GroupNormSpec } from '../layers/image.js';
+import type { Layers } from '../layers/layers.js';
+import { SingleDevice } from '../layers/single-device.js';
+import { planBands, smallestRows } from '../plan-bands.js';
 import type { SlotTable } from '../slots.js';
 import { synchronousStep } from '../strategy.js';
 import { planTopology, type RankRole } from '../topology.js';
 import { DisplacedPatch } from './displaced-patch.js';
-import { SingleDevice } from './single-device.js';
 
 /** A rank among others. */
 export interface RankPlace {
@@ -17,9 +18,9 @@ export interface RankPlace {
 }
 
 /**
- * Patch parallelism for a model that runs once per picture, such as a VAE: each rank has a band of rows, and all that is exchanged is of this
- * run. The layers are those of displaced patches in their synchronous mode. Where there are more ranks than rows at the model's smallest
- * level, the first ranks do the work.
+ * Patch parallelism for a model that runs once per picture, such as a VAE: each rank has a band of rows, and all that is
+ * exchanged is of this run. The layers are those of displaced patches in their synchronous mode. Where there are more ranks than
+ * rows at the model's smallest level, the first ranks do the work.
  */
 export class SynchronousPatch {
   /** How many ranks take part: ranks 0 to `ranks - 1`. */
@@ -40,12 +41,11 @@ export class SynchronousPatch {
     const topology = planTopology({ worldSize: this.ranks, guided: false, splitBatch: false });
     const role = topology.roles[Math.min(rank, this.ranks - 1)] as RankRole;
     const bands = planBands(rows, halvings, this.ranks);
-    const context = { topology, role, options: { syncMode: 'full_sync' } } as const;
-    const reserver = slots.amongFirst(this.ranks);
+    const context = { topology, role, bands, slots: slots.amongFirst(this.ranks) };
     this.#layers = (kernels, weights) =>
       this.ranks === 1
         ? new SingleDevice(kernels, weights)
-        : new SynchronousBands(kernels, weights, context, reserver, bands);
+        : new SynchronousBands(kernels, weights, context, 'full_sync');
   }
 
   layers(kernels: Kernels, weights: WeightSource): Layers {
@@ -59,25 +59,22 @@ export class SynchronousPatch {
 }
 
 /**
- * Layers whose results take no more than a band, where displaced patches put every band between rows of its neighbours: a 3x3 convolution takes
- * the band as if the image ended there, and the first and last row of its result are then computed from three rows each.
+ * Layers whose results take no more than a band, where displaced patches put every band between rows of its neighbours: a 3x3
+ * convolution takes the band as if the image ended there, and the first and last row of its result are then computed from three
+ * rows each.
  */
 class SynchronousBands extends DisplacedPatch {
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {
     const after = spec.zeros === 'after';
     if (spec.kernel === 1 || (spec.stride === 2 && !after)) return super.conv2d(x, name, spec);
-    const { graph } = this.kernels;
     const before = after ? 0 : 1;
     const band = this.#convolve(`${name}/band`, x, name, spec, [before, before, 1, 1]);
-    const strips = this.#strips(x, name);
+    const strips = this.kernels.exchange.haloStrips(`${name}.halo`, x, this.reserveHalo(x, name));
     const own = after ? this.kernels.slice(`${name}.halo/below`, strips, 2, 3, 6) : strips;
     const rows = this.#convolve(`${name}/rows`, own, name, spec, [0, before, 0, 1]);
-    const attributes = { first: int(after ? -1 : 0), last: int((rows.shape[2] as number) - 1) };
-    const result = graph.node(
-      { op: 'ReplaceRows', domain: 'distri', name, inputs: [band, rows], attributes },
-      band.shape,
-    );
-    return after ? graph.withRegion(result, this.bandsOf(x).halved()) : result;
+    const last = (rows.shape[2] as number) - 1;
+    const result = this.kernels.exchange.replaceRows(name, band, rows, after ? -1 : 0, last);
+    return after ? this.inRegion(result, this.regionOf(x).bands.halved()) : result;
   }
 
   /** The norm may write over its input. */
@@ -89,15 +86,6 @@ class SynchronousBands extends DisplacedPatch {
     conv: ConvSpec,
   ): Value {
     return this.conv2d(this.groupNorm(x, normName, norm), convName, conv);
-  }
-
-  /** Three rows around the first row of a band and three around its last. */
-  #strips(x: Value, name: string): Value {
-    const attributes = this.haloAttributes(x, name);
-    return this.kernels.graph.node(
-      { op: 'HaloStrips', domain: 'distri', name: `${name}.halo`, inputs: [x], attributes },
-      x.shape.with(2, 6),
-    );
   }
 
   #convolve(node: string, x: Value, name: string, spec: ConvSpec, padding: Padding): Value {

@@ -1,43 +1,52 @@
 import { splitEvenly } from '../../base/split.js';
 import type { Range } from '../../checkpoint/formats/slices.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import { int, ints, type Value } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
+import type { Value } from '../../graph/value.js';
+import { itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { gatherParts } from '../gather-parts.js';
-import type { AttentionSpec, ConvSpec, FeedForwardSpec, ResnetSpec } from '../layers/layers.js';
-import { SlotTable } from '../slots.js';
-import { type Parallelism, type ParallelismContext, synchronousStep } from '../strategy.js';
+import type { FeedForwardSpec } from '../layers/common.js';
+import type { ConvSpec, ResnetSpec } from '../layers/image.js';
+import { SingleDevice } from '../layers/single-device.js';
+import type { AttentionSpec } from '../layers/tokens.js';
+import { readWhole, SlotTable } from '../slots.js';
+import { type LayerStrategy, plainRow, type StrategyContext, synchronousStep } from '../strategy.js';
 import type { RankRole } from '../topology.js';
-import { SingleDevice } from './single-device.js';
+
+type TensorContext = StrategyContext<object>;
 
 /**
- * Tensor parallelism: every rank has the whole image and a part of the weights. Attention is divided by heads, feed-forward layers by
- * their inner features, residual blocks by the groups of their second norm, other 3x3 convolutions by input channels; the partial
- * results are added. As distrifuser's modules/tp, except that what does not divide evenly is divided unevenly.
+ * Tensor parallelism: every rank has the whole image and a part of the weights. Attention is divided by heads, feed-forward
+ * layers by their inner features, residual blocks by the groups of their second norm, other 3x3 convolutions by input channels;
+ * the partial results are added. As distrifuser's modules/tp, except that what does not divide evenly is divided unevenly.
  */
-export function tensorParallel(context: ParallelismContext): Parallelism {
-  const slots = new SlotTable(context.topology.worldSize);
-  return {
-    variants: 1,
-    layers: (_variant, kernels, weights) => new TensorParallel(kernels, weights, context, slots),
-    variantOf: () => 0,
-    step: synchronousStep,
-    describe: ({ patchGroup, patch }) =>
-      patchGroup.length === 1
-        ? 'all heads and channels'
-        : `part ${patch + 1} of ${patchGroup.length} of heads and channels`,
-    slots,
-  };
-}
-
-const bytesPerFloat = 4;
+export const tensor: LayerStrategy<object> = {
+  ...plainRow,
+  kind: 'layers',
+  text: 'a part of the heads and channels of every layer each',
+  describeSteps: () => 'tensor parallelism',
+  create: (context) => {
+    const slots = new SlotTable(context.topology.worldSize);
+    return {
+      variants: 1,
+      layers: (_variant, kernels, weights) => new TensorParallel(kernels, weights, context, slots),
+      variantOf: () => 0,
+      step: synchronousStep,
+      describe: ({ patchGroup, patch }) =>
+        patchGroup.length === 1
+          ? 'all heads and channels'
+          : `part ${patch + 1} of ${patchGroup.length} of heads and channels`,
+      slots,
+    };
+  },
+};
 
 class TensorParallel extends SingleDevice {
-  readonly #context: ParallelismContext;
+  readonly #context: TensorContext;
   readonly #slots: SlotTable;
 
-  constructor(kernels: Kernels, weights: WeightSource, context: ParallelismContext, slots: SlotTable) {
+  constructor(kernels: Kernels, weights: WeightSource, context: TensorContext, slots: SlotTable) {
     super(kernels, weights);
     this.#context = context;
     this.#slots = slots;
@@ -116,14 +125,14 @@ class TensorParallel extends SingleDevice {
 
   /** With a split batch the two halves of the ranks swap their images; otherwise every rank has the whole already. */
   override gatherOutput(x: Value, name: string): Value {
-    const { topology, role, rows, columns } = this.#context;
+    const { topology, role, model } = this.#context;
     if (!topology.splitBatch) return x;
     return gatherParts(this.kernels, this.#slots, x, name, {
       topology,
       role,
-      participants: topology.roles.filter(({ patch }) => patch === role.patch),
-      areaOf: () => ({ row: 0, rows, column: 0, columns }),
-      size: { rows, columns },
+      participantsOf: (member) => topology.roles.filter(({ patch }) => patch === member.patch),
+      areaOf: () => ({ row: 0, column: 0, ...model.latent }),
+      size: model.latent,
     });
   }
 
@@ -240,30 +249,51 @@ class TensorParallel extends SingleDevice {
     const { patchGroup, patch } = this.#context.role;
     const own = ranges[patch] as Range;
     const partial = hasShare(own) ? compute(own, `${name}/partial`) : x;
-    const attributes = {
-      ...this.#reduceSlots(name, elementCount(shape), ranges),
-      peers: ints(patchGroup),
-      index: int(patch),
-      sources: ints(patchGroup.filter((_, index) => hasShare(ranges[index] as Range))),
-      shape: ints(shape),
-    };
-    return this.kernels.graph.node(
-      { op: 'AllReduceSum', domain: 'distri', name, inputs: [partial], attributes },
-      shape,
-    );
+    return this.kernels.exchange.allReduceSum(name, partial, shape, {
+      ...this.#reserve(name, itemBytes[x.dtype], elementCount(shape), ranges),
+      peers: patchGroup,
+      index: patch,
+      sources: patchGroup.filter((_, index) => hasShare(ranges[index] as Range)),
+    });
   }
 
   /** One slot for the parts; with more than two ranks one more, in which each leaves its share of the sum. */
-  #reduceSlots(name: string, count: number, ranges: readonly Range[]) {
-    const { topology, role } = this.#context;
-    const parts = role.patchGroup.length;
-    const patch = (rank: number) => (topology.roles[rank] as RankRole).patch;
-    const cut = (part: number) => Math.floor((count * part) / parts);
-    const part = (rank: number) => (hasShare(ranges[patch(rank)] as Range) ? count : 0);
-    const share = (rank: number) => (parts > 2 ? cut(patch(rank) + 1) - cut(patch(rank)) : 0);
+  #reserve(
+    name: string,
+    itemSize: number,
+    count: number,
+    ranges: readonly Range[],
+  ): { slot: number; shareSlot: number } {
+    const { topology } = this.#context;
+    const { patches } = topology;
+    const place = (rank: number) => (topology.roles[rank] as RankRole).patch;
+    const group = (rank: number) => (topology.roles[rank] as RankRole).patchGroup;
+    const cut = (part: number) => Math.floor((count * part) / patches);
+    const share = (rank: number) =>
+      patches > 2 ? itemSize * (cut(place(rank) + 1) - cut(place(rank))) : 0;
+    const part = (rank: number) => (hasShare(ranges[place(rank)] as Range) ? itemSize * count : 0);
+    const kind = 'partial_sums' as const;
     return {
-      slot: int(this.#slots.add(name, (rank) => bytesPerFloat * part(rank))),
-      share_slot: int(this.#slots.add(`${name}/share`, (rank) => bytesPerFloat * share(rank))),
+      slot: this.#slots.add({
+        name,
+        kind,
+        age: 'fresh',
+        bytes: part,
+        // Among more than two ranks each reads and adds its share of the parts.
+        reads: (reader, publisher) =>
+          !group(reader).includes(publisher) || part(publisher) === 0
+            ? 0
+            : patches > 2
+              ? share(reader)
+              : part(publisher),
+      }),
+      shareSlot: this.#slots.add({
+        name: `${name}/share`,
+        kind,
+        age: 'fresh',
+        bytes: share,
+        reads: readWhole(group, share),
+      }),
     };
   }
 }

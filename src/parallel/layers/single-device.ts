@@ -1,31 +1,20 @@
 import { type Range, sliceTensor } from '../../checkpoint/formats/slices.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Value } from '../../graph/graph.js';
 import type { Activation, Kernels, Padding } from '../../graph/kernels/kernels.js';
+import type { Value } from '../../graph/value.js';
 import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import type { Area } from '../gather-parts.js';
-import type {
-  AttentionSpec,
-  BlocksSpec,
-  ConvSpec,
-  FeedForwardSpec,
-  GridPositions,
-  GroupNormSpec,
-  LayerNormSpec,
-  Layers,
-  LinearSpec,
-  Modulation,
-  PatchEmbedSpec,
-  PatchGrid,
-  ResnetSpec,
-} from '../layers/layers.js';
+import type { FeedForwardSpec, LayerNormSpec, LinearSpec, Modulation } from './common.js';
+import type { ConvSpec, GroupNormSpec, ResnetSpec } from './image.js';
+import type { Layers } from './layers.js';
+import type { AttentionSpec, BlocksSpec, GridPositions, PatchEmbedSpec, PatchGrid } from './tokens.js';
 
 /**
  * The whole image on one rank: what diffusers computes. Strategies extend it and replace the layers that look beyond
  * a rank's own part.
  */
 export class SingleDevice implements Layers {
-  protected readonly kernels: Kernels;
+  readonly kernels: Kernels;
   readonly #weights: WeightSource;
 
   constructor(kernels: Kernels, weights: WeightSource) {

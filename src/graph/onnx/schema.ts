@@ -1,4 +1,5 @@
 import protobuf from 'protobufjs/light.js';
+import type { ElementType } from '../../tensor/element-type.js';
 
 /**
  * The messages of onnx.proto3 (the public project onnx/onnx) that a graph needs, as a protobufjs descriptor:
@@ -81,8 +82,14 @@ const root = protobuf.Root.fromJSON({
 
 const modelProto = root.lookupType('ModelProto');
 
-/** TensorProto.DataType of the element types that distri computes with. */
-export const elementType = { float32: 1, uint8: 2, int64: 7 } as const;
+/** TensorProto.DataType of the element types of values. */
+export const elementType: Readonly<Record<ElementType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int64: 7,
+  float16: 10,
+  bfloat16: 16,
+};
 
 /** AttributeProto.AttributeType. */
 export const attributeType = { float: 1, int: 2, string: 3, floats: 6, ints: 7 } as const;

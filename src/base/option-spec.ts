@@ -1,0 +1,107 @@
+import { DistriError, expected } from './errors.js';
+
+/** What values an option takes. */
+export type OptionType =
+  | { readonly type: 'flag' }
+  | { readonly type: 'integer'; readonly least: number }
+  /** One or more. */
+  | { readonly type: 'integers'; readonly least: number }
+  | { readonly type: 'number'; readonly least: number; readonly most: number }
+  | { readonly type: 'choice'; readonly values: readonly string[] };
+
+export type OptionValue = boolean | number | string | readonly number[];
+
+/**
+ * An option of a strategy or a family, described once: the command line makes an option of it, programs write its name in camel
+ * case.
+ */
+export interface OptionSpec {
+  /** In snake case, as on the command line. */
+  readonly name: string;
+  readonly text: string;
+  readonly takes: OptionType;
+  readonly default?: OptionValue;
+  /** How the default is told where it depends on something else. */
+  readonly defaultText?: string;
+}
+
+/** `num_pipeline_patch` -> `numPipelinePatch`. */
+export function camelCase(name: string): string {
+  return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+/** Refuses values that an option does not take; `undefined` is an option that was not given. */
+export function checkOption({ name, takes }: OptionSpec, value: unknown): void {
+  if (value === undefined) return;
+  const wrong = describeWrong(takes, value);
+  if (wrong !== undefined) throw expected(wrong, `--${name}`, value);
+}
+
+/** What was wanted instead; undefined where the value is right. */
+function describeWrong(takes: OptionType, value: unknown): string | undefined {
+  switch (takes.type) {
+    case 'flag':
+      return typeof value === 'boolean' ? undefined : 'true or false';
+    case 'integer':
+      return isInteger(value, takes.least) ? undefined : `an integer of at least ${takes.least}`;
+    case 'integers': {
+      const right =
+        Array.isArray(value) && value.length > 0 && value.every((item) => isInteger(item, takes.least));
+      return right ? undefined : `integers of at least ${takes.least}`;
+    }
+    case 'number': {
+      const right = typeof value === 'number' && value >= takes.least && value <= takes.most;
+      return right ? undefined : `a number from ${takes.least} to ${takes.most}`;
+    }
+    case 'choice': {
+      const right = typeof value === 'string' && takes.values.includes(value);
+      return right ? undefined : `one of ${takes.values.join(', ')}`;
+    }
+  }
+}
+
+function isInteger(value: unknown, least: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least;
+}
+
+/** Specs that all take an option of this name, and who owns them. */
+export interface OwnedOption {
+  readonly spec: OptionSpec;
+  /** Names of the strategies or families that look at it. */
+  readonly owners: readonly string[];
+}
+
+/** The options of several owners, those of the same name as one, in order of first appearance. */
+export function gatherOptions(
+  owners: Readonly<Record<string, { readonly options: readonly OptionSpec[] }>>,
+): readonly OwnedOption[] {
+  const found = new Map<string, { specs: OptionSpec[]; owners: string[] }>();
+  for (const [owner, { options }] of Object.entries(owners)) {
+    for (const spec of options) {
+      const known = found.get(spec.name) ?? { specs: [], owners: [] };
+      known.specs.push(spec);
+      known.owners.push(owner);
+      found.set(spec.name, known);
+    }
+  }
+  return [...found.values()].map((option) => ({ spec: joinSpecs(option.specs, option.owners), owners: option.owners }));
+}
+
+/** The texts of all, each after its owner's name. */
+function joinSpecs(specs: readonly OptionSpec[], owners: readonly string[]): OptionSpec {
+  const [first] = specs as [OptionSpec];
+  const parts = specs.map((spec, index) => `${owners[index]}: ${spec.text}${defaultText(spec)}`);
+  const { default: _, defaultText: __, ...rest } = first;
+  return { ...rest, text: parts.join('; ') };
+}
+
+/** Such as " (default: 4)", empty where there is none. */
+export function defaultText({ default: value, defaultText: text }: OptionSpec): string {
+  if (text !== undefined) return ` (default: ${text})`;
+  return value === undefined || value === false ? '' : ` (default: ${String(value)})`;
+}
+
+/** Refuses an option that somebody else owns. */
+export function ownedByOthers({ spec, owners }: OwnedOption, kind: string): DistriError {
+  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}`);
+}

@@ -1,0 +1,67 @@
+import { readSlice } from '../../checkpoint/formats/slices.js';
+import type { GraphPart } from '../../graph/graph.js';
+import { serializePart } from '../../graph/onnx/serialize.js';
+import { fuseResiduals } from '../../graph/passes/fuse.js';
+import type { Value } from '../../graph/value.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { Session, Step } from '../addon.js';
+import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
+import { loadAddon } from '../load.js';
+
+/** A part of a program in a native session of ONNX Runtime. */
+export class SessionExecutable implements Executable {
+  readonly #session: Session;
+  readonly #results: Readonly<Record<string, Tensor>>;
+  readonly #inputs: readonly Value[];
+  /** The session's memory, which must not be collected before it. */
+  protected readonly slices: Readonly<Record<string, Tensor<'float32'>>>;
+
+  private constructor(
+    session: Session,
+    part: GraphPart,
+    slices: Readonly<Record<string, Tensor<'float32'>>>,
+  ) {
+    this.#session = session;
+    this.slices = slices;
+    this.#inputs = part.inputs;
+    this.#results = emptyTensors(part.outputs);
+  }
+
+  static async load(part: GraphPart, options: ExecutableOptions): Promise<SessionExecutable> {
+    const { threads, weights, rank, communicator, memory, profile } = options;
+    const operations =
+      part.name === 'step' ? fuseResiduals(part.operations, part.outputs) : part.operations;
+    const slices: Record<string, Tensor<'float32'>> = {};
+    for (const [name, { content }] of part.initializers) {
+      if (content.kind === 'slice') slices[name] = readSlice(content.slice);
+    }
+    const session = await loadAddon().Session.create(serializePart(part, operations), {
+      threads,
+      weights,
+      rank,
+      initializers: slices,
+      ...(communicator ? { communicator } : {}),
+      ...(memory === undefined ? {} : { memory }),
+      ...(profile === undefined ? {} : { profile }),
+    });
+    return new SessionExecutable(session, part, slices);
+  }
+
+  zeroInputs(): Readonly<Record<string, Tensor>> {
+    return emptyTensors(this.#inputs);
+  }
+
+  async run(
+    inputs: Readonly<Record<string, Tensor>>,
+    step?: Step,
+    results: Readonly<Record<string, Tensor>> = this.#results,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const given = Object.fromEntries(this.#inputs.map(({ name }) => [name, inputs[name] as Tensor]));
+    await this.#session.run(given, results, step);
+    return results;
+  }
+
+  release(): void {
+    this.#session.release();
+  }
+}
