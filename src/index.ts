@@ -16,8 +16,9 @@ export type {
 } from './pipelines/request.js';
 export { type LaunchOptions, RankGroup } from './ranks/group/rank-group.js';
 export type { RankContext } from './ranks/rank-context.js';
-export { createScheduler } from './schedulers/create.js';
+export { createScheduler } from './schedulers/registry.js';
 export type { Scheduler } from './schedulers/scheduler.js';
-export { createGenerator, type Generator } from './tensor/random.js';
+export type { Generator } from './tensor/generator.js';
+export { createGenerator } from './tensor/random.js';
 export type { DType, Shape, Tensor } from './tensor/tensor.js';
 export { CLIPTokenizer } from './tokenizers/clip.js';

@@ -8,8 +8,9 @@ import { Terminal } from '../../src/commands/output/terminal.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { EMBEDDED_DATASET, openCaptionDataset } from '../../src/datasets/open.js';
 import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
-import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import type { SchedulerName } from '../../src/schedulers/registry.js';
 import { alone, parallelOptions, type Setting, settingName } from './grid.js';
 
 /** A checkpoint in diffusers' layout. */

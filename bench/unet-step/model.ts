@@ -14,7 +14,7 @@ import {
 } from '../../src/models/unet-2d-condition.js';
 import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
 import type { ParallelOptions } from '../../src/pipelines/request.js';
-import { TorchGenerator } from '../../src/tensor/random.js';
+import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 
 /** An architecture with random weights, in a folder laid out as a checkpoint's. */

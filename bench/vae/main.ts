@@ -23,7 +23,7 @@ import {
 import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
 import { planVae } from '../../src/pipelines/vae/plan.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
-import { TorchGenerator } from '../../src/tensor/random.js';
+import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { uint8 } from '../../src/tensor/tensor.js';
 
 const sdxlVae = {

@@ -1,7 +1,7 @@
 import { DistriError } from './errors.js';
 import { quote } from './quote.js';
 
-/** A component's config.json as it was read. */
+/** A component's configuration as it was read. */
 export type RawConfig = Readonly<Record<string, unknown>>;
 
 /**
@@ -16,16 +16,25 @@ export const limits = {
   levels: 16,
 } as const;
 
+/** What a number may be. */
+export interface Bounds {
+  readonly least?: number;
+  readonly most?: number;
+  /** All are less. */
+  readonly below?: number;
+}
+
 /**
- * Reads typed values out of a diffusers or transformers config. Each failure names component, key and value; a missing key
+ * Reads typed values out of a diffusers or transformers config. Each failure names file, key and value; a missing key
  * takes the default of the class, as `from_config` does.
  */
 export class ConfigReader {
-  readonly #component: string;
+  readonly #source: string;
   readonly #config: RawConfig;
 
-  constructor(component: string, config: RawConfig) {
-    this.#component = component;
+  /** `source` is the file within its checkpoint, such as "unet/config.json". */
+  constructor(source: string, config: RawConfig) {
+    this.#source = source;
     this.#config = config;
   }
 
@@ -33,17 +42,16 @@ export class ConfigReader {
     return this.#config[key] !== undefined && this.#config[key] !== null;
   }
 
-  /** From 1 to `most`. */
-  integer(key: string, fallback?: number, most: number = limits.width): number {
+  integer(key: string, fallback?: number, { least = 1, most = limits.width }: Bounds = {}): number {
     const value = this.#get(key, fallback);
-    if (!isPositiveInteger(value, most)) throw this.#wrong(key, `a positive integer up to ${most}`, value);
-    return value;
+    if (isInteger(value, least, most)) return value;
+    throw this.#wrong(key, `a whole number from ${least} to ${most}`, value);
   }
 
-  number(key: string, fallback?: number): number {
+  number(key: string, fallback?: number, bounds: Bounds = {}): number {
     const value = this.#get(key, fallback);
-    if (typeof value !== 'number' || !Number.isFinite(value)) throw this.#wrong(key, 'a number', value);
-    return value;
+    if (isNumber(value, bounds)) return value;
+    throw this.#wrong(key, `a number${boundsText(bounds)}`, value);
   }
 
   /** A number to divide by. */
@@ -53,7 +61,23 @@ export class ConfigReader {
     return value;
   }
 
+  /** A number that may be absent or null. */
+  optionalNumber(key: string, bounds: Bounds = {}): number | undefined {
+    return this.has(key) ? this.number(key, undefined, bounds) : undefined;
+  }
+
+  /** A number that may be infinite: as such, or as a string that stands for it where JSON has no word for it. */
+  extendedNumber(key: string, fallback: number): number {
+    const value = this.#get(key, fallback);
+    const infinite = typeof value === 'string' && /^-?inf(inity)?$/i.test(value);
+    const number = infinite ? Infinity * (value.startsWith('-') ? -1 : 1) : value;
+    if (typeof number === 'number' && !Number.isNaN(number)) return number;
+    throw this.#wrong(key, 'a number or "-Infinity"', value);
+  }
+
+  /** `null` counts as false, as in Python. */
   boolean(key: string, fallback: boolean): boolean {
+    if (this.#config[key] === null) return false;
     const value = this.#get(key, fallback);
     if (typeof value !== 'boolean') throw this.#wrong(key, 'true or false', value);
     return value;
@@ -62,47 +86,48 @@ export class ConfigReader {
   /** One per level, each up to `limits.width`. */
   integers(key: string, fallback?: readonly number[]): readonly number[] {
     const value = this.#get(key, fallback);
-    const { width } = limits;
-    if (
-      isList(value, limits.levels) &&
-      value.every((item): item is number => isPositiveInteger(item, width))
-    ) {
-      return value;
-    }
-    throw this.#wrong(key, `a list of at most ${limits.levels} positive integers up to ${width}`, value);
+    const { width, levels } = limits;
+    const isOne = (item: unknown): item is number => isInteger(item, 1, width);
+    if (isList(value, levels) && value.every(isOne)) return value;
+    throw this.#wrong(key, `a list of at most ${levels} whole numbers from 1 to ${width}`, value);
   }
 
-  /** `count` finite numbers; undefined where absent or null. */
-  numbers(key: string, count: number): readonly number[] | undefined {
+  /** `count` numbers; undefined where absent or null. */
+  numbers(key: string, count: number, bounds: Bounds = {}): readonly number[] | undefined {
     if (!this.has(key)) return undefined;
     const value = this.#config[key];
-    if (Array.isArray(value) && value.length === count && value.every(Number.isFinite)) return value;
-    throw this.#wrong(key, `a list of ${count} numbers`, value);
+    const isOne = (item: unknown): item is number => isNumber(item, bounds);
+    if (Array.isArray(value) && value.length === count && value.every(isOne)) return value;
+    throw this.#wrong(key, `a list of ${count} numbers${boundsText(bounds)}`, value);
   }
 
   /** One number for all of `count` blocks, or a list with one each; from 1 to `most`. */
   perBlock(key: string, count: number, fallback?: number, most: number = limits.width): readonly number[] {
     const value = this.#get(key, fallback);
-    if (isPositiveInteger(value, most)) return Array.from({ length: count }, () => value);
-    const isOne = (item: unknown): item is number => isPositiveInteger(item, most);
+    const isOne = (item: unknown): item is number => isInteger(item, 1, most);
+    if (isOne(value)) return Array.from({ length: count }, () => value);
     if (Array.isArray(value) && value.length === count && value.every(isOne)) return value;
-    throw this.#wrong(key, `a positive integer up to ${most} or a list of ${count}`, value);
+    throw this.#wrong(key, `a whole number from 1 to ${most} or a list of ${count}`, value);
   }
 
   /** Refuses `width`, which `key` says, when it can't be cut into equal `parts`, which `partsKey` says. */
   checkDivides(key: string, width: number, partsKey: string, parts: number): void {
     if (width % parts === 0) return;
-    throw new DistriError(
-      'checkpoint',
-      `${this.#component}/config.json: ${key} = ${width} is not a multiple of ${partsKey} = ${parts}`,
-    );
+    throw this.invalid(`${key} = ${width} is not a multiple of ${partsKey} = ${parts}`);
   }
 
-  /** A string that must be one of `known`; anything else is not implemented, not malformed. */
-  choice<T extends string>(key: string, known: readonly T[], fallback?: T): T {
+  /**
+   * One of the words in `known`, or one that `aliases` takes for it; any other word is not implemented, not malformed.
+   */
+  choice<T extends string>(
+    key: string,
+    known: readonly T[],
+    fallback?: T,
+    aliases: Readonly<Record<string, T>> = {},
+  ): T {
     const value = this.#get(key, fallback);
-    if (typeof value !== 'string') throw this.#wrong(key, 'a string', value);
-    return this.#known(key, value, known);
+    if (typeof value !== 'string') throw this.#wrong(key, `one of ${known.join(', ')}`, value);
+    return this.#known(key, Object.hasOwn(aliases, value) ? aliases[value] : value, known, value);
   }
 
   choices<T extends string>(key: string, known: readonly T[]): readonly T[] {
@@ -114,8 +139,8 @@ export class ConfigReader {
   }
 
   /**
-   * Refuses keys whose value would change the result but is not implemented: `supported` lists, per key, the values that are
-   * (null and absence always are).
+   * Refuses keys whose value would change the result but is not implemented: `supported` lists, per key, the values
+   * that are (null and absence always are).
    */
   refuseUnsupported(supported: Readonly<Record<string, readonly unknown[]>>): void {
     for (const [key, values] of Object.entries(supported)) {
@@ -129,13 +154,23 @@ export class ConfigReader {
     const works = supported.length > 0 ? supported.map(quote).join(' or ') : 'null';
     return new DistriError(
       'unsupported',
-      `${this.#component}/config.json: ${key} = ${quote(value)} is not implemented; ${works} would work`,
+      `${this.#source}: ${key} = ${quote(value)} is not implemented; ${works} would work`,
     );
   }
 
-  #known<T extends string>(key: string, value: unknown, known: readonly T[]): T {
+  invalid(problem: string): DistriError {
+    return new DistriError('checkpoint', `${this.#source}: ${problem}`);
+  }
+
+  /** The error for values that exclude one another. */
+  contradiction(values: RawConfig): DistriError {
+    const list = Object.entries(values).map(([key, value]) => `${key} = ${quote(value)}`);
+    return this.invalid(`${list.join(' and ')} exclude each other`);
+  }
+
+  #known<T extends string>(key: string, value: unknown, known: readonly T[], written = value): T {
     const found = known.find((item) => item === value);
-    if (found === undefined) throw this.unsupported(key, value, known);
+    if (found === undefined) throw this.unsupported(key, written, known);
     return found;
   }
 
@@ -144,18 +179,37 @@ export class ConfigReader {
   }
 
   #wrong(key: string, what: string, value: unknown): DistriError {
-    const shown = value === undefined ? 'nothing' : quote(value);
-    return new DistriError(
-      'checkpoint',
-      `${this.#component}/config.json: expected ${what} for ${key} but found ${shown}`,
-    );
+    const shown = value === undefined ? 'nothing' : describe(value);
+    return this.invalid(`expected ${what} for ${key} but found ${shown}`);
   }
 }
 
-function isPositiveInteger(value: unknown, most: number): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= most;
+/** JSON writes NaN and infinite numbers as null. */
+function describe(value: unknown): string {
+  return typeof value === 'number' ? String(value) : quote(value);
+}
+
+function isInteger(value: unknown, least: number, most: number): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most;
+}
+
+function isNumber(
+  value: unknown,
+  { least = -Infinity, most = Infinity, below = Infinity }: Bounds,
+): value is number {
+  return (
+    typeof value === 'number' && Number.isFinite(value) && value >= least && value <= most && value < below
+  );
 }
 
 function isList(value: unknown, most: number): value is unknown[] {
   return Array.isArray(value) && value.length > 0 && value.length <= most;
+}
+
+function boundsText({ least, most, below }: Bounds): string {
+  return [
+    least === undefined ? '' : ` from ${least}`,
+    most === undefined ? '' : ` to ${most}`,
+    below === undefined ? '' : ` below ${below}`,
+  ].join('');
 }

@@ -9,7 +9,7 @@ import { Staging } from '../base/staging.js';
 import { writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import { readPicture } from '../images/read.js';
 import { vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { type RngName, rngNames } from '../pipelines/request.js';
+import { type RngName, rngNames } from '../tensor/random.js';
 import { oneOf, seed, text } from './options/parsers.js';
 import { addVaeOptions, type VaeOptions } from './options/vae.js';
 import { Terminal } from './output/terminal.js';

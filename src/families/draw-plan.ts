@@ -15,7 +15,7 @@ import type { Parallelism } from '../parallel/strategy.js';
 import { planTopology, type RankRole, type Topology } from '../parallel/topology.js';
 import { firstStep } from '../pipelines/denoise/first-step.js';
 import type { GenerationRequest, ParallelOptions } from '../pipelines/request.js';
-import { createScheduler, schedulerOf } from '../schedulers/create.js';
+import { createScheduler, schedulerOf } from '../schedulers/registry.js';
 import type { ModelFamily } from './family.js';
 
 const EMBEDDED_PROMPT = 'a yellow star on a night sky';

@@ -1,11 +1,7 @@
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import { integer, type Parser, side } from '../commands/options/parsers.js';
-import {
-  type ParallelismName,
-  parallelismNames,
-  type SchedulerName,
-  transformerParallelismNames,
-} from '../pipelines/request.js';
+import { type ParallelismName, parallelismNames, transformerParallelismNames } from '../pipelines/request.js';
+import type { SchedulerName } from '../schedulers/registry.js';
 import type { ArchitectureClass } from './architectures.js';
 
 /** What the commands that draw have to know of a kind of model. */

@@ -12,7 +12,7 @@ import type {
   ProgressListener,
 } from '../pipelines/request.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import { TorchGenerator } from '../tensor/random.js';
+import { TorchGenerator } from '../tensor/random-torch.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 import { CAPTION_TOKENS, type PixArtGeometry, pixArtInputs, readGeometry } from './pixart-alpha.js';
 import { openRandomModel } from './random-model.js';

@@ -14,7 +14,7 @@ import type {
 } from '../pipelines/request.js';
 import type { PromptEmbeds } from '../pipelines/text/prompt-embeds.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import { TorchGenerator } from '../tensor/random.js';
+import { TorchGenerator } from '../tensor/random-torch.js';
 import { openRandomModel } from './random-model.js';
 
 /** Of CLIP's texts. */

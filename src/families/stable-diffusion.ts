@@ -28,7 +28,7 @@ import { LatentDecoder, toPixels } from '../pipelines/vae/decoder.js';
 import { fromPixels, LatentEncoder, sampleLatents, scaleLatents } from '../pipelines/vae/encoder.js';
 import { onlyRankPlacement, placeVae, type VaePlacement } from '../pipelines/vae/placement.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import type { Generator } from '../tensor/random.js';
+import type { Generator } from '../tensor/generator.js';
 import { float32, type Tensor, uint8 } from '../tensor/tensor.js';
 
 /** Parts that only the first rank loads: it encodes the text for all. */

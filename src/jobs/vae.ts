@@ -9,7 +9,7 @@ import { writePng } from '../images/png.js';
 import { PeakMeter } from '../machine/memory-use.js';
 import { type AutoencoderKLConfig, readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import { SlotTable } from '../parallel/slots.js';
-import type { LoadOptions, ProgressListener, RngName, VaeSpread } from '../pipelines/request.js';
+import type { LoadOptions, ProgressListener, VaeSpread } from '../pipelines/request.js';
 import { LatentDecoder, toPixels } from '../pipelines/vae/decoder.js';
 import {
   fromPixels,
@@ -20,7 +20,7 @@ import {
 } from '../pipelines/vae/encoder.js';
 import { placeVae, type VaePlacement } from '../pipelines/vae/placement.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import { createGenerator } from '../tensor/random.js';
+import { createGenerator, type RngName } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { PhaseClock, type Timings } from './observe/phase-clock.js';
 

@@ -25,7 +25,7 @@ export interface AutoencoderKLConfig {
 
 /** Reads a VAE's config.json as diffusers' AutoencoderKL does. */
 export function readAutoencoderKLConfig(raw: RawConfig): AutoencoderKLConfig {
-  const reader = new ConfigReader('vae', raw);
+  const reader = new ConfigReader('vae/config.json', raw);
   reader.refuseUnsupported({ act_fn: ['silu'] });
   reader.choices('up_block_types', ['UpDecoderBlock2D']);
   if (reader.has('down_block_types')) reader.choices('down_block_types', ['DownEncoderBlock2D']);
@@ -41,7 +41,7 @@ export function readAutoencoderKLConfig(raw: RawConfig): AutoencoderKLConfig {
     inChannels: reader.integer('in_channels', 3),
     outChannels: reader.integer('out_channels', 3),
     blockOutChannels,
-    layersPerBlock: reader.integer('layers_per_block', 1, limits.layers),
+    layersPerBlock: reader.integer('layers_per_block', 1, { most: limits.layers }),
     groups,
     scalingFactor: reader.nonZero('scaling_factor', 0.18215),
     shiftFactor: reader.number('shift_factor', 0),

@@ -21,7 +21,7 @@ export interface CLIPTextConfig {
 
 /** Reads a text encoder's config.json with the defaults of transformers' CLIPTextConfig. */
 export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextConfig {
-  const reader = new ConfigReader(component, raw);
+  const reader = new ConfigReader(`${component}/config.json`, raw);
   const architectures = Array.isArray(raw.architectures) ? raw.architectures : [];
   const hiddenSize = reader.integer('hidden_size', 512);
   const heads = reader.integer('num_attention_heads', 8);
@@ -29,10 +29,10 @@ export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextC
   return {
     hiddenSize,
     intermediateSize: reader.integer('intermediate_size', 2048),
-    layers: reader.integer('num_hidden_layers', 12, limits.layers),
+    layers: reader.integer('num_hidden_layers', 12, { most: limits.layers }),
     heads,
     activation: reader.choice('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu'),
-    epsilon: reader.number('layer_norm_eps', 1e-5),
+    epsilon: reader.number('layer_norm_eps', 1e-5, { least: 0 }),
     vocabSize: reader.integer('vocab_size', 49408),
     maxPositions: reader.integer('max_position_embeddings', 77),
     eosTokenId: reader.integer('eos_token_id', 49407),

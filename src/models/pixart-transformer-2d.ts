@@ -42,7 +42,7 @@ const supportedValues: Readonly<Record<string, readonly unknown[]>> = {
  * As diffusers, which derives from sample_size what the older name does not say.
  */
 export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer2DConfig {
-  const reader = new ConfigReader('transformer', raw);
+  const reader = new ConfigReader('transformer/config.json', raw);
   const names = ['PixArtTransformer2DModel', 'Transformer2DModel'] as const;
   const name = reader.choice('_class_name', names, 'PixArtTransformer2DModel');
   const normType = name === 'Transformer2DModel' ? undefined : 'ada_norm_single';
@@ -53,7 +53,10 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
   const heads = reader.integer('num_attention_heads', 16);
   const features = heads * reader.integer('attention_head_dim', 72);
   const sampleSize = reader.integer('sample_size', 128);
-  const sizeConditions = reader.boolean('use_additional_conditions', sampleSize === 128);
+  // Null, as in published configs, means what absence means here.
+  const sizeConditions = reader.has('use_additional_conditions')
+    ? reader.boolean('use_additional_conditions', false)
+    : sampleSize === 128;
   const where = 'num_attention_heads * attention_head_dim';
   reader.checkDivides(where, features, 'the parts of a position', 4);
   if (sizeConditions) reader.checkDivides(where, features, 'the size conditions', 3);
@@ -66,12 +69,12 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
     outChannels: reader.integer('out_channels', 8),
     sampleSize,
     patchSize,
-    layers: reader.integer('num_layers', 28, limits.layers),
+    layers: reader.integer('num_layers', 28, { most: limits.layers }),
     heads,
     features,
     captionChannels: reader.integer('caption_channels'),
     attentionBias: reader.boolean('attention_bias', true),
-    epsilon: reader.number('norm_eps', 1e-6),
+    epsilon: reader.number('norm_eps', 1e-6, { least: 0 }),
     interpolationScale: reader.number('interpolation_scale', Math.max(Math.floor(sampleSize / 64), 1)),
     sizeConditions,
   };

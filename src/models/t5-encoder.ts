@@ -19,7 +19,7 @@ export interface T5EncoderConfig {
 
 /** Reads a T5 encoder's config.json with the defaults of transformers' T5Config. */
 export function readT5EncoderConfig(component: string, raw: RawConfig): T5EncoderConfig {
-  const reader = new ConfigReader(component, raw);
+  const reader = new ConfigReader(`${component}/config.json`, raw);
   reader.choice('feed_forward_proj', ['gated-gelu']);
   const buckets = reader.integer('relative_attention_num_buckets', 32);
   reader.checkDivides('relative_attention_num_buckets', buckets, 'directions and kinds of distances', 4);
@@ -28,8 +28,8 @@ export function readT5EncoderConfig(component: string, raw: RawConfig): T5Encode
     innerFeatures: reader.integer('d_ff', 2048),
     heads: reader.integer('num_heads', 8),
     headFeatures: reader.integer('d_kv', 64),
-    layers: reader.integer('num_layers', 6, limits.layers),
-    epsilon: reader.number('layer_norm_epsilon', 1e-6),
+    layers: reader.integer('num_layers', 6, { most: limits.layers }),
+    epsilon: reader.number('layer_norm_epsilon', 1e-6, { least: 0 }),
     vocabSize: reader.integer('vocab_size', 32128),
     buckets,
     maxDistance: reader.integer('relative_attention_max_distance', 128),

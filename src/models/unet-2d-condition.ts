@@ -72,7 +72,7 @@ const supportedValues: Readonly<Record<string, readonly unknown[]>> = {
 
 /** Reads a UNet's config.json as diffusers' UNet2DConditionModel does (0.24 to 0.42). */
 export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig {
-  const reader = new ConfigReader('unet', raw);
+  const reader = new ConfigReader('unet/config.json', raw);
   reader.refuseUnsupported(supportedValues);
   const downTypes = reader.choices('down_block_types', downBlockTypes);
   const upTypes = reader.choices('up_block_types', upBlockTypes);
@@ -117,7 +117,7 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
     midTransformerLayers: transformers.at(-1) as number,
     midHeads: heads.at(-1) as number,
     groups,
-    epsilon: reader.number('norm_eps', 1e-5),
+    epsilon: reader.number('norm_eps', 1e-5, { least: 0 }),
     crossAttentionDim: reader.integer('cross_attention_dim', 1280),
     useLinearProjection: reader.boolean('use_linear_projection', false),
     flipSinToCos: reader.boolean('flip_sin_to_cos', true),

@@ -1,5 +1,7 @@
 import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
+import type { SchedulerName } from '../schedulers/registry.js';
+import type { RngName } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export const syncModes = [
@@ -22,12 +24,6 @@ export type SplitScheme = (typeof splitSchemes)[number];
 
 export const naivePositionNames = ['part', 'whole'] as const;
 export type NaivePositions = (typeof naivePositionNames)[number];
-
-export const schedulerNames = ['ddim', 'euler', 'dpm-solver', 'pndm'] as const;
-export type SchedulerName = (typeof schedulerNames)[number];
-
-export const rngNames = ['cpu', 'philox'] as const;
-export type RngName = (typeof rngNames)[number];
 
 /** How the ranks share a picture; see docs/modes.md. */
 export interface ParallelOptions {

@@ -1,5 +1,6 @@
+import type { ConfigReader, RawConfig } from '../base/config-reader.js';
 import { linearCombination, remainder, type Term } from './arithmetic.js';
-import { SchedulerConfig } from './config.js';
+import { schedulerConfig } from './config.js';
 import {
   type AlgorithmType,
   algorithmTypes,
@@ -10,6 +11,7 @@ import {
 } from './dpm-solver-weights.js';
 import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
 import { interpolate, linspace, round } from './numpy.js';
+import { type PredictionType, predictEpsilon, predictionTypes, predictOriginal } from './predictions.js';
 import type { Scheduler, StepOptions } from './scheduler.js';
 import {
   type FinalSigmasType,
@@ -23,16 +25,8 @@ import {
 } from './sigmas.js';
 import { StepPosition } from './step-position.js';
 import { readThresholding, type Thresholding, thresholdSample } from './thresholding.js';
-import {
-  checkInferenceSteps,
-  leadingTimesteps,
-  linspaceTimesteps,
-  type TimestepSpacing,
-  timestepSpacings,
-  trailingTimesteps,
-} from './timesteps.js';
+import { checkInferenceSteps, readSpacing, type Spacing, spacedTimesteps } from './timesteps.js';
 
-const predictionTypes = ['epsilon', 'sample', 'v_prediction'] as const;
 const solverTypes = ['midpoint', 'heun'] as const;
 
 /** Names that configurations of related schedulers have, and what diffusers takes them for. */
@@ -50,11 +44,11 @@ const MANY_STEPS = 15;
 export class DPMSolverMultistepScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #values: RawConfig;
   readonly #schedule: NoiseSchedule;
   readonly #trainingSigmas: Float32Array;
   readonly #solverOrder: number;
-  readonly #predictionType: (typeof predictionTypes)[number];
+  readonly #predictionType: PredictionType;
   readonly #thresholding: Thresholding | undefined;
   readonly #algorithmType: AlgorithmType;
   readonly #solverType: (typeof solverTypes)[number];
@@ -62,8 +56,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
   readonly #eulerAtFinal: boolean;
   readonly #spread: SigmaSpread | 'lu';
   readonly #finalSigmasType: FinalSigmasType;
-  readonly #spacing: TimestepSpacing;
-  readonly #stepsOffset: number;
+  readonly #spacing: Spacing;
   /** One more than the last timestep that is used: those with a lambda below `lambda_min_clipped` are not. */
   readonly #end: number;
   #timesteps: readonly number[] = [];
@@ -73,13 +66,13 @@ export class DPMSolverMultistepScheduler implements Scheduler {
   #outputs: readonly Float32Array[] = [];
 
   /** `values` is a scheduler_config.json, of this class or another. */
-  constructor(values: Readonly<Record<string, unknown>>) {
+  constructor(values: RawConfig) {
     this.#values = values;
-    const config = new SchedulerConfig(values);
-    config.refuse(['use_flow_sigmas', 'variance_type']);
+    const config = schedulerConfig(values);
+    config.refuseUnsupported({ use_flow_sigmas: [false], variance_type: [false] });
     this.#schedule = readNoiseSchedule(config);
     this.#trainingSigmas = trainingSigmas(this.#schedule);
-    this.#solverOrder = config.integer('solver_order', 2, 1, 3);
+    this.#solverOrder = config.integer('solver_order', 2, { most: 3 });
     this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon');
     this.#thresholding = readThresholding(config);
     this.#algorithmType = config.choice('algorithm_type', algorithmTypes, 'dpmsolver++', algorithmAliases);
@@ -88,8 +81,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     this.#eulerAtFinal = config.boolean('euler_at_final', false);
     this.#spread = readDpmSigmaSpread(config);
     this.#finalSigmasType = config.choice('final_sigmas_type', finalSigmasTypes, 'zero');
-    this.#spacing = config.choice('timestep_spacing', timestepSpacings, 'linspace');
-    this.#stepsOffset = config.stepsOffset();
+    this.#spacing = readSpacing(config, 'linspace');
     this.#end = clippedEnd(this.#schedule, config.extendedNumber('lambda_min_clipped', -Infinity));
     this.#sigmas = this.#trainingSigmas;
     this.#checkAlgorithm(config);
@@ -156,7 +148,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
   }
 
   /** What diffusers refuses too, or has no formula for. */
-  #checkAlgorithm(config: SchedulerConfig): void {
+  #checkAlgorithm(config: ConfigReader): void {
     const predictsData = this.#algorithmType.endsWith('++');
     if (!predictsData && this.#finalSigmasType === 'zero') {
       throw config.contradiction({ algorithm_type: this.#algorithmType, final_sigmas_type: 'zero' });
@@ -170,17 +162,15 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     return noiseLevel(this.#sigmas[index] as number);
   }
 
+  /** Below the last one that is used, the lowest one of `linspace` and `leading` left out. */
   #spacedTimesteps(count: number): number[] {
-    switch (this.#spacing) {
-      case 'linspace':
-        return linspaceTimesteps(this.#end - 1, count + 1)
-          .map(round)
-          .slice(0, -1);
-      case 'leading':
-        return leadingTimesteps(this.#end, count + 1, this.#stepsOffset).slice(0, -1);
-      case 'trailing':
-        return trailingTimesteps(this.#end, this.#schedule.numTrainTimesteps, count);
+    const { numTrainTimesteps } = this.#schedule;
+    if (this.#spacing.name === 'trailing') {
+      return spacedTimesteps(this.#spacing, numTrainTimesteps, count, this.#end);
     }
+    return spacedTimesteps(this.#spacing, numTrainTimesteps, count + 1, this.#end)
+      .map(round)
+      .slice(0, -1);
   }
 
   /** Descending noise levels that do not go by timesteps; undefined where they do. */
@@ -210,41 +200,13 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     batch: number,
   ): Float32Array {
     if (this.#algorithmType.endsWith('++')) {
-      const original = this.#predictOriginal(modelOutput, sample, level);
+      const original = predictOriginal(this.#predictionType, modelOutput, sample, level);
       return this.#thresholding ? thresholdSample(original, batch, this.#thresholding) : original;
     }
-    const epsilon = this.#predictEpsilon(modelOutput, sample, level);
+    const epsilon = predictEpsilon(this.#predictionType, modelOutput, sample, level);
     if (!this.#thresholding) return epsilon;
     const original = remainder(sample, level.sigma, epsilon, level.alpha);
     return remainder(sample, level.alpha, thresholdSample(original, batch, this.#thresholding), level.sigma);
-  }
-
-  #predictOriginal(modelOutput: Float32Array, sample: Float32Array, level: NoiseLevel): Float32Array {
-    switch (this.#predictionType) {
-      case 'epsilon':
-        return remainder(sample, level.sigma, modelOutput, level.alpha);
-      case 'sample':
-        return modelOutput;
-      case 'v_prediction':
-        return linearCombination([
-          [level.alpha, sample],
-          [-level.sigma, modelOutput],
-        ]);
-    }
-  }
-
-  #predictEpsilon(modelOutput: Float32Array, sample: Float32Array, level: NoiseLevel): Float32Array {
-    switch (this.#predictionType) {
-      case 'epsilon':
-        return modelOutput;
-      case 'sample':
-        return remainder(sample, level.alpha, modelOutput, level.sigma);
-      case 'v_prediction':
-        return linearCombination([
-          [level.alpha, modelOutput],
-          [level.sigma, sample],
-        ]);
-    }
   }
 
   /** The order of the update at a step: no higher than there are outputs, and lower towards the end of a short run. */
@@ -292,7 +254,7 @@ export class DPMSolverMultistepScheduler implements Scheduler {
   }
 }
 
-function readDpmSigmaSpread(config: SchedulerConfig): SigmaSpread | 'lu' {
+function readDpmSigmaSpread(config: ConfigReader): SigmaSpread | 'lu' {
   const spread = readSigmaSpread(config);
   const lu = config.boolean('use_lu_lambdas', false);
   // Karras sigmas win over Lu's lambdas, and those over the others, as in diffusers.

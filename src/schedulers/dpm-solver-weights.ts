@@ -1,10 +1,11 @@
+import type { Level } from './predictions.js';
+import { deviationAt } from './sigmas.js';
+
 export const algorithmTypes = ['dpmsolver++', 'dpmsolver', 'sde-dpmsolver++', 'sde-dpmsolver'] as const;
 export type AlgorithmType = (typeof algorithmTypes)[number];
 
-/** Scales of image (alpha) and noise (sigma) in a sample, and half the logarithm of their ratio squared. */
-export interface NoiseLevel {
-  readonly alpha: number;
-  readonly sigma: number;
+export interface NoiseLevel extends Level {
+  /** Half the logarithm of the ratio of the scales squared. */
   readonly lambda: number;
 }
 
@@ -26,7 +27,7 @@ const f = Math.fround;
 
 /** In float32, as torch has these numbers: alpha and sigma of a sample with variance 1 for a noise level over 1. */
 export function noiseLevel(sigma: number): NoiseLevel {
-  const alpha = f(1 / f(Math.sqrt(f(f(sigma ** 2) + 1))));
+  const alpha = f(1 / deviationAt(sigma));
   const scaled = f(sigma * alpha);
   return { alpha, sigma: scaled, lambda: f(f(Math.log(alpha)) - f(Math.log(scaled))) };
 }

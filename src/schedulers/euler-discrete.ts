@@ -1,9 +1,12 @@
+import type { RawConfig } from '../base/config-reader.js';
 import { linearCombination, quotient } from './arithmetic.js';
-import { SchedulerConfig } from './config.js';
+import { schedulerConfig } from './config.js';
 import { linspaceFloat32, type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
 import { interpolate } from './numpy.js';
+import { type PredictionType, predictionTypes } from './predictions.js';
 import type { Scheduler } from './scheduler.js';
 import {
+  deviationAt,
   type FinalSigmasType,
   finalSigmasTypes,
   readSigmaSpread,
@@ -11,33 +14,25 @@ import {
   sigmaSpreads,
   timestepOfSigma,
   trainingSigmas,
+  varianceAt,
 } from './sigmas.js';
 import { StepPosition } from './step-position.js';
-import {
-  checkInferenceSteps,
-  leadingTimesteps,
-  linspaceTimesteps,
-  type TimestepSpacing,
-  timestepSpacings,
-  trailingTimesteps,
-} from './timesteps.js';
+import { checkInferenceSteps, readSpacing, type Spacing, spacedTimesteps } from './timesteps.js';
 
-const predictionTypes = ['epsilon', 'sample', 'original_sample', 'v_prediction'] as const;
 const interpolationTypes = ['linear', 'log_linear'] as const;
 const timestepTypes = ['discrete', 'continuous'] as const;
 
 /** Euler's method, algorithm 2 of Karras et al. (2022) without churn, as diffusers' EulerDiscreteScheduler. */
 export class EulerDiscreteScheduler implements Scheduler {
   readonly timestepsDtype = 'float32';
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #values: RawConfig;
   readonly #schedule: NoiseSchedule;
   readonly #trainingSigmas: Float32Array;
-  readonly #predictionType: (typeof predictionTypes)[number];
+  readonly #predictionType: PredictionType;
   readonly #interpolationType: (typeof interpolationTypes)[number];
   readonly #timestepType: (typeof timestepTypes)[number];
   readonly #finalSigmasType: FinalSigmasType;
-  readonly #spacing: TimestepSpacing;
-  readonly #stepsOffset: number;
+  readonly #spacing: Spacing;
   readonly #spread: SigmaSpread;
   readonly #sigmaMin: number | undefined;
   readonly #sigmaMax: number | undefined;
@@ -46,20 +41,21 @@ export class EulerDiscreteScheduler implements Scheduler {
   #position = new StepPosition([]);
 
   /** `values` is a scheduler_config.json, of this class or another. */
-  constructor(values: Readonly<Record<string, unknown>>) {
+  constructor(values: RawConfig) {
     this.#values = values;
-    const config = new SchedulerConfig(values);
+    const config = schedulerConfig(values);
     this.#schedule = readNoiseSchedule(config);
     this.#trainingSigmas = trainingSigmas(this.#schedule);
-    this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon');
+    this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon', {
+      original_sample: 'sample',
+    });
     this.#interpolationType = config.choice('interpolation_type', interpolationTypes, 'linear');
     this.#timestepType = config.choice('timestep_type', timestepTypes, 'discrete');
     this.#finalSigmasType = config.choice('final_sigmas_type', finalSigmasTypes, 'zero');
-    this.#spacing = config.choice('timestep_spacing', timestepSpacings, 'linspace');
-    this.#stepsOffset = config.stepsOffset();
+    this.#spacing = readSpacing(config, 'linspace');
     this.#spread = readSigmaSpread(config);
-    this.#sigmaMin = config.optionalNumber('sigma_min', 0);
-    this.#sigmaMax = config.optionalNumber('sigma_max', 0);
+    this.#sigmaMin = config.optionalNumber('sigma_min', { least: 0 });
+    this.#sigmaMax = config.optionalNumber('sigma_max', { least: 0 });
     this.#sigmas = this.#trainingSigmas;
   }
 
@@ -73,12 +69,13 @@ export class EulerDiscreteScheduler implements Scheduler {
 
   get initNoiseSigma(): number {
     const largest = this.#sigmas.reduce((a, b) => Math.max(a, b));
-    return this.#spacing === 'leading' ? deviationAt(largest) : largest;
+    return this.#spacing.name === 'leading' ? deviationAt(largest) : largest;
   }
 
   setTimesteps(numInferenceSteps: number): void {
-    checkInferenceSteps(numInferenceSteps, this.#schedule.numTrainTimesteps);
-    const spaced = Float32Array.from(this.#spacedTimesteps(numInferenceSteps));
+    const { numTrainTimesteps } = this.#schedule;
+    checkInferenceSteps(numInferenceSteps, numTrainTimesteps);
+    const spaced = Float32Array.from(spacedTimesteps(this.#spacing, numTrainTimesteps, numInferenceSteps));
     const levels = this.#interpolatedSigmas(spaced);
     const sigmas = this.#spread === 'timesteps' ? levels : this.#spreadSigmas(levels, numInferenceSteps);
     const last = this.#finalSigmasType === 'zero' ? 0 : (this.#trainingSigmas[0] as number);
@@ -122,18 +119,6 @@ export class EulerDiscreteScheduler implements Scheduler {
     ]);
   }
 
-  #spacedTimesteps(count: number): number[] {
-    const { numTrainTimesteps } = this.#schedule;
-    switch (this.#spacing) {
-      case 'linspace':
-        return linspaceTimesteps(numTrainTimesteps - 1, count);
-      case 'leading':
-        return leadingTimesteps(numTrainTimesteps, count, this.#stepsOffset);
-      case 'trailing':
-        return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
-    }
-  }
-
   /** Descending. As in diffusers, `log_linear` goes by no timestep and has one level more than there are steps. */
   #interpolatedSigmas(timesteps: Float32Array): number[] {
     const levels = this.#trainingSigmas;
@@ -169,7 +154,6 @@ export class EulerDiscreteScheduler implements Scheduler {
           [-sigma, modelOutput],
         ]);
       case 'sample':
-      case 'original_sample':
         return modelOutput;
       case 'v_prediction':
         return linearCombination([
@@ -178,13 +162,4 @@ export class EulerDiscreteScheduler implements Scheduler {
         ]);
     }
   }
-}
-
-/** The variance of an image with noise of level `sigma`. */
-function varianceAt(sigma: number): number {
-  return Math.fround(Math.fround(sigma ** 2) + 1);
-}
-
-function deviationAt(sigma: number): number {
-  return Math.fround(Math.sqrt(varianceAt(sigma)));
 }

@@ -1,4 +1,6 @@
-import type { SchedulerConfig } from './config.js';
+import type { ConfigReader } from '../base/config-reader.js';
+import { squareRoot } from './arithmetic.js';
+import type { Level } from './predictions.js';
 
 const betaSchedules = ['linear', 'scaled_linear', 'squaredcos_cap_v2'] as const;
 type BetaSchedule = (typeof betaSchedules)[number];
@@ -16,25 +18,40 @@ export interface NoiseSchedule {
   readonly zeroTerminalSnr: boolean;
 }
 
-/** The keys that all of diffusers' discrete schedulers share: betas and what makes them. */
-export function readNoiseSchedule(config: SchedulerConfig): NoiseSchedule {
-  const numTrainTimesteps = config.integer('num_train_timesteps', 1000, 2, MAX_TRAIN_TIMESTEPS);
-  const betaSchedule = config.choice('beta_schedule', betaSchedules, 'linear');
-  const zeroTerminalSnr = config.boolean('rescale_betas_zero_snr', false);
-  const betas = readBetas(config, betaSchedule, numTrainTimesteps);
-  return {
-    numTrainTimesteps,
-    betaSchedule,
-    zeroTerminalSnr,
-    alphasCumprod: cumulativeAlphas(zeroTerminalSnr ? rescaleZeroTerminalSnr(betas) : betas),
-  };
+/** What a class takes for keys of betas that a configuration lacks. */
+export interface BetaDefaults {
+  readonly schedule: BetaSchedule;
+  readonly start: number;
+  readonly end: number;
 }
 
-function readBetas(config: SchedulerConfig, schedule: BetaSchedule, count: number): Float32Array {
-  const trained = config.fractions('trained_betas', count);
+const usualBetas: BetaDefaults = { schedule: 'linear', start: 0.0001, end: 0.02 };
+
+/** The keys that all of diffusers' discrete schedulers share: betas and what makes them. */
+export function readNoiseSchedule(config: ConfigReader, defaults: BetaDefaults = usualBetas): NoiseSchedule {
+  const numTrainTimesteps = config.integer('num_train_timesteps', 1000, {
+    least: 2,
+    most: MAX_TRAIN_TIMESTEPS,
+  });
+  const betaSchedule = config.choice('beta_schedule', betaSchedules, defaults.schedule);
+  const zeroTerminalSnr = config.boolean('rescale_betas_zero_snr', false);
+  const betas = readBetas(config, betaSchedule, numTrainTimesteps, defaults);
+  const alphasCumprod = cumulativeAlphas(zeroTerminalSnr ? rescaleZeroTerminalSnr(betas) : betas);
+  checkAlphas(config, zeroTerminalSnr ? alphasCumprod.subarray(0, -1) : alphasCumprod);
+  return { numTrainTimesteps, betaSchedule, zeroTerminalSnr, alphasCumprod };
+}
+
+function readBetas(
+  config: ConfigReader,
+  schedule: BetaSchedule,
+  count: number,
+  defaults: BetaDefaults,
+): Float32Array {
+  const share = { least: 0, below: 1 };
+  const trained = config.numbers('trained_betas', count, share);
   if (trained) return Float32Array.from(trained);
-  const start = config.number('beta_start', 0.0001, 0, 1);
-  const end = config.number('beta_end', 0.02, 0, 1);
+  const start = config.number('beta_start', defaults.start, share);
+  const end = config.number('beta_end', defaults.end, share);
   switch (schedule) {
     case 'linear':
       return linspaceFloat32(start, end, count);
@@ -43,6 +60,41 @@ function readBetas(config: SchedulerConfig, schedule: BetaSchedule, count: numbe
     case 'squaredcos_cap_v2':
       return cosineBetas(count);
   }
+}
+
+/** The share of the image at a timestep. After the last step there is none, and the image is as clean as the configuration says. */
+export type AlphaAt = (timestep: number) => number;
+
+/** `cleanEnd` is the class's own value of `set_alpha_to_one`. */
+export function readAlphas(
+  config: ConfigReader,
+  { alphasCumprod }: NoiseSchedule,
+  cleanEnd: boolean,
+): AlphaAt {
+  const final = config.boolean('set_alpha_to_one', cleanEnd) ? 1 : (alphasCumprod[0] as number);
+  return (timestep) => (timestep < 0 ? final : (alphasCumprod[timestep] as number));
+}
+
+/** Of the noise that a whole stochastic step adds: formula 16 of Song et al. (2020) for eta = 1. */
+export function stepVariance(alpha: number, previousAlpha: number): number {
+  const betas = Math.fround(Math.fround(1 - previousAlpha) / Math.fround(1 - alpha));
+  return betas * Math.fround(1 - Math.fround(alpha / previousAlpha));
+}
+
+/** Of image and noise in a sample, their squares together 1. */
+export function levelOfAlpha(alpha: number): Level {
+  return { alpha: squareRoot(alpha), sigma: squareRoot(1 - alpha) };
+}
+
+/** The smallest normal float32: with less of the image the noise level over 1 is infinite. */
+const LEAST_ALPHA = 2 ** -126;
+
+function checkAlphas(config: ConfigReader, alphas: Float32Array): void {
+  const lost = alphas.findIndex((alpha) => !(alpha >= LEAST_ALPHA));
+  if (lost < 0) return;
+  throw config.invalid(
+    `its betas leave nothing of a picture at timestep ${lost}, so no step would be finite`,
+  );
 }
 
 /** `torch.linspace` in float32: the first half is counted from the start, the second from the end. */

@@ -1,9 +1,18 @@
+import type { RawConfig } from '../base/config-reader.js';
 import { expected } from '../base/errors.js';
 import { linearCombination, noisySample, quotient, squareRoot, type Term } from './arithmetic.js';
-import { SchedulerConfig } from './config.js';
-import { type NoiseSchedule, readNoiseSchedule } from './noise-schedule.js';
+import { schedulerConfig } from './config.js';
+import {
+  type AlphaAt,
+  levelOfAlpha,
+  type NoiseSchedule,
+  readAlphas,
+  readNoiseSchedule,
+} from './noise-schedule.js';
+import { round } from './numpy.js';
+import { predictEpsilon } from './predictions.js';
 import type { Scheduler } from './scheduler.js';
-import { checkInferenceSteps, type TimestepSpacing, timestepSpacings, wholeTimesteps } from './timesteps.js';
+import { checkInferenceSteps, readSpacing, type Spacing, spacedTimesteps } from './timesteps.js';
 
 const predictionTypes = ['epsilon', 'v_prediction'] as const;
 
@@ -23,13 +32,12 @@ const multistep: readonly { readonly weights: readonly number[]; readonly diviso
 export class PNDMScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #values: RawConfig;
   readonly #schedule: NoiseSchedule;
+  readonly #alphaAt: AlphaAt;
   readonly #predictionType: (typeof predictionTypes)[number];
-  readonly #spacing: TimestepSpacing;
-  readonly #stepsOffset: number;
+  readonly #spacing: Spacing;
   readonly #skipRungeKutta: boolean;
-  readonly #finalAlpha: number;
   #rungeKutta: readonly number[] = [];
   #timesteps: readonly number[] = [];
   #stride = 0;
@@ -41,17 +49,14 @@ export class PNDMScheduler implements Scheduler {
   #mean: Float32Array | undefined;
 
   /** `values` is a scheduler_config.json, of this class or another. */
-  constructor(values: Readonly<Record<string, unknown>>) {
+  constructor(values: RawConfig) {
     this.#values = values;
-    const config = new SchedulerConfig(values);
+    const config = schedulerConfig(values);
     this.#schedule = readNoiseSchedule(config);
+    this.#alphaAt = readAlphas(config, this.#schedule, false);
     this.#predictionType = config.choice('prediction_type', predictionTypes, 'epsilon');
-    this.#spacing = config.choice('timestep_spacing', timestepSpacings, 'leading');
-    this.#stepsOffset = config.stepsOffset();
+    this.#spacing = readSpacing(config, 'leading');
     this.#skipRungeKutta = config.boolean('skip_prk_steps', false);
-    this.#finalAlpha = config.boolean('set_alpha_to_one', false)
-      ? 1
-      : (this.#schedule.alphasCumprod[0] as number);
   }
 
   /** More than there are steps: some steps ask the model several times. */
@@ -65,7 +70,7 @@ export class PNDMScheduler implements Scheduler {
     if (!this.#skipRungeKutta && numInferenceSteps < ORDER) {
       throw expected(`at least ${ORDER} steps, or skip_prk_steps,`, 'num_inference_steps', numInferenceSteps);
     }
-    const spaced = wholeTimesteps(this.#spacing, numTrainTimesteps, numInferenceSteps, this.#stepsOffset);
+    const spaced = spacedTimesteps(this.#spacing, numTrainTimesteps, numInferenceSteps).map(round);
     this.#stride = Math.floor(numTrainTimesteps / numInferenceSteps);
     this.#rungeKutta = this.#skipRungeKutta ? [] : rungeKuttaTimesteps(spaced, this.#stride);
     this.#timesteps = this.#skipRungeKutta
@@ -151,13 +156,7 @@ export class PNDMScheduler implements Scheduler {
     const alpha = this.#alphaAt(from);
     const target = this.#alphaAt(to);
     const beta = Math.fround(1 - alpha);
-    const epsilon =
-      this.#predictionType === 'epsilon'
-        ? modelOutput
-        : linearCombination([
-            [squareRoot(alpha), modelOutput],
-            [squareRoot(beta), sample],
-          ]);
+    const epsilon = predictEpsilon(this.#predictionType, modelOutput, sample, levelOfAlpha(alpha));
     const root = squareRoot(Math.fround(Math.fround(alpha * beta) * target));
     const denominator = Math.fround(Math.fround(alpha * squareRoot(1 - target)) + root);
     const difference = Math.fround(target - alpha);
@@ -165,11 +164,6 @@ export class PNDMScheduler implements Scheduler {
       [squareRoot(target / alpha), sample],
       [-1, quotient(linearCombination([[difference, epsilon]]), denominator)],
     ]);
-  }
-
-  /** After the last step there is no timestep, and the image is as clean as the configuration says. */
-  #alphaAt(timestep: number): number {
-    return timestep < 0 ? this.#finalAlpha : (this.#schedule.alphasCumprod[timestep] as number);
   }
 }
 

@@ -1,5 +1,5 @@
+import type { ConfigReader } from '../base/config-reader.js';
 import { inverseBeta } from './beta-distribution.js';
-import type { SchedulerConfig } from './config.js';
 import type { NoiseSchedule } from './noise-schedule.js';
 import { linspace } from './numpy.js';
 
@@ -28,13 +28,22 @@ export function finiteAlphas({ alphasCumprod, zeroTerminalSnr }: NoiseSchedule):
   return alphas;
 }
 
-export function readSigmaSpread(config: SchedulerConfig): SigmaSpread {
+export function readSigmaSpread(config: ConfigReader): SigmaSpread {
   const asked = (['karras', 'exponential', 'beta'] as const).filter((spread) =>
     config.boolean(`use_${spread}_sigmas`, false),
   );
   const [spread = 'timesteps', other] = asked;
   if (other) throw config.contradiction({ [`use_${spread}_sigmas`]: true, [`use_${other}_sigmas`]: true });
   return spread;
+}
+
+/** The variance of an image of scale 1 with noise of level `sigma`. */
+export function varianceAt(sigma: number): number {
+  return Math.fround(Math.fround(sigma ** 2) + 1);
+}
+
+export function deviationAt(sigma: number): number {
+  return Math.fround(Math.sqrt(varianceAt(sigma)));
 }
 
 /** `count` noise levels descending from `largest` to `smallest`. */

@@ -1,5 +1,5 @@
+import type { ConfigReader } from '../base/config-reader.js';
 import { clamped, quotient } from './arithmetic.js';
-import type { SchedulerConfig } from './config.js';
 
 /** Dynamic thresholding of Saharia et al. (2022), section 2.3. */
 export interface Thresholding {
@@ -8,12 +8,24 @@ export interface Thresholding {
   readonly maximum: number;
 }
 
-export function readThresholding(config: SchedulerConfig): Thresholding | undefined {
+export function readThresholding(config: ConfigReader): Thresholding | undefined {
   if (!config.boolean('thresholding', false)) return undefined;
   return {
-    ratio: config.number('dynamic_thresholding_ratio', 0.995, 0, 1),
-    maximum: config.number('sample_max_value', 1, 0),
+    ratio: config.number('dynamic_thresholding_ratio', 0.995, { least: 0, most: 1 }),
+    maximum: config.number('sample_max_value', 1, { least: 0 }),
   };
+}
+
+/** Keeps `batch` predicted images within bounds. */
+export type LimitSample = (samples: Float32Array, batch: number) => Float32Array;
+
+/** By dynamic thresholding, or by clipping: `clips` is the class's own value of `clip_sample`. */
+export function readSampleLimit(config: ConfigReader, clips: boolean): LimitSample {
+  const thresholding = readThresholding(config);
+  const range = config.number('clip_sample_range', 1, { least: 0 });
+  const clipped = config.boolean('clip_sample', clips);
+  if (thresholding) return (samples, batch) => thresholdSample(samples, batch, thresholding);
+  return clipped ? (samples) => clamped(samples, range) : (samples) => samples;
 }
 
 /** Clips each of `batch` samples to its own threshold and scales it back to [-1, 1], as diffusers' `_threshold_sample`. */

@@ -1,8 +1,25 @@
+import type { ConfigReader } from '../base/config-reader.js';
 import { DistriError, expected } from '../base/errors.js';
 import { arange, linspace, round } from './numpy.js';
 
-export const timestepSpacings = ['linspace', 'leading', 'trailing'] as const;
-export type TimestepSpacing = (typeof timestepSpacings)[number];
+const timestepSpacings = ['linspace', 'leading', 'trailing'] as const;
+
+/** How the timesteps of a run are spread over those of the training; table 2 of Lin et al. (2023). */
+export interface Spacing {
+  readonly name: (typeof timestepSpacings)[number];
+  /** Added to the timesteps of `leading`. */
+  readonly offset: number;
+}
+
+const MAX_OFFSET = 1_000_000;
+
+/** `fallback` is the class's own. */
+export function readSpacing(config: ConfigReader, fallback: Spacing['name']): Spacing {
+  return {
+    name: config.choice('timestep_spacing', timestepSpacings, fallback),
+    offset: config.integer('steps_offset', 0, { least: 0, most: MAX_OFFSET }),
+  };
+}
 
 /** A model knows no more steps than it was trained with. */
 export function checkInferenceSteps(numInferenceSteps: number, numTrainTimesteps: number): void {
@@ -13,13 +30,28 @@ export function checkInferenceSteps(numInferenceSteps: number, numTrainTimesteps
   throw expected(what, 'num_inference_steps', numInferenceSteps);
 }
 
-/** Descending from `last` to 0 at equal distances, which need not be whole; table 2 of Lin et al. (2023). */
-export function linspaceTimesteps(last: number, count: number): number[] {
-  return linspace(0, last, count).reverse();
+/**
+ * `count` descending timesteps below `end`, at first all that the model was trained with. Those of `linspace` need not
+ * be whole.
+ */
+export function spacedTimesteps(
+  { name, offset }: Spacing,
+  numTrainTimesteps: number,
+  count: number,
+  end = numTrainTimesteps,
+): number[] {
+  switch (name) {
+    case 'linspace':
+      return linspace(0, end - 1, count).reverse();
+    case 'leading':
+      return leadingTimesteps(end, count, offset);
+    case 'trailing':
+      return trailingTimesteps(end, numTrainTimesteps, count);
+  }
 }
 
 /** Descending to `offset` at the largest whole distance with which `count` of them stay below `end + offset`. */
-export function leadingTimesteps(end: number, count: number, offset: number): number[] {
+function leadingTimesteps(end: number, count: number, offset: number): number[] {
   const distance = Math.floor(end / count);
   if (distance === 0) {
     throw new DistriError(
@@ -34,25 +66,8 @@ export function leadingTimesteps(end: number, count: number, offset: number): nu
  * Descending from `start - 1` at the distance `numTrainTimesteps / count`, rounded. Where that distance is rounded
  * down, numpy's arange gives diffusers one timestep more, -1, which no model knows; it is left out here.
  */
-export function trailingTimesteps(start: number, numTrainTimesteps: number, count: number): number[] {
+function trailingTimesteps(start: number, numTrainTimesteps: number, count: number): number[] {
   return arange(start, 0, -numTrainTimesteps / count)
     .map((end) => round(end) - 1)
     .filter((timestep) => timestep >= 0);
-}
-
-/** Descending whole timesteps, as schedulers have them that look alphas up by timestep. */
-export function wholeTimesteps(
-  spacing: TimestepSpacing,
-  numTrainTimesteps: number,
-  count: number,
-  stepsOffset: number,
-): number[] {
-  switch (spacing) {
-    case 'linspace':
-      return linspaceTimesteps(numTrainTimesteps - 1, count).map(round);
-    case 'leading':
-      return leadingTimesteps(numTrainTimesteps, count, stepsOffset);
-    case 'trailing':
-      return trailingTimesteps(numTrainTimesteps, numTrainTimesteps, count);
-  }
 }

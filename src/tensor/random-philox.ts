@@ -1,5 +1,5 @@
+import type { Generator } from './generator.js';
 import { philox4x32 } from './philox.js';
-import type { Generator } from './random.js';
 import { float32, type Shape, type Tensor } from './tensor.js';
 
 /** cuRAND's conversions of 32-bit numbers, in its float32 constants: to (0, 1] and to (0, 2 pi]. */

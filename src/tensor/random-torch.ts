@@ -1,6 +1,6 @@
 import { log, type SinCos, sinCos } from './cephes.js';
+import type { Generator } from './generator.js';
 import { Mt19937 } from './mt19937.js';
-import type { Generator } from './random.js';
 import { float32, type Shape, type Tensor } from './tensor.js';
 
 /** From this many numbers on, torch draws normal numbers with its vectorised kernel. */

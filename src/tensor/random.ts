@@ -1,19 +1,16 @@
-import type { RngName } from '../pipelines/request.js';
+import type { Generator } from './generator.js';
 import { PhiloxGenerator } from './random-philox.js';
 import { TorchGenerator } from './random-torch.js';
-import type { Shape, Tensor } from './tensor.js';
-
-/** A source of random tensors. Successive calls continue one sequence, as with a `torch.Generator`. */
-export interface Generator {
-  /** Uniform in [0, 1). */
-  rand(shape: Shape): Tensor<'float32'>;
-  /** Normal with mean 0 and variance 1. */
-  randn(shape: Shape): Tensor<'float32'>;
-}
-
-export { PhiloxGenerator, TorchGenerator };
 
 /** `cpu`: the numbers of `torch.Generator('cpu')`; `philox`: those of `torch.Generator('cuda')`. */
+const generators = { cpu: TorchGenerator, philox: PhiloxGenerator } as const satisfies Readonly<
+  Record<string, new (seed: bigint) => Generator>
+>;
+
+export type RngName = keyof typeof generators;
+
+export const rngNames = Object.keys(generators) as readonly RngName[];
+
 export function createGenerator(name: RngName, seed: bigint): Generator {
-  return name === 'cpu' ? new TorchGenerator(seed) : new PhiloxGenerator(seed);
+  return new generators[name](seed);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { TorchGenerator } from '../../src/tensor/random.js';
+import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { elementCount, float32, type Tensor, uint8 } from '../../src/tensor/tensor.js';
 import { assertClose, difference, tinySdxl } from '../support/golden.js';
 import { VaeRanks } from '../support/vae-ranks.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
-import { TorchGenerator } from '../../src/tensor/random.js';
+import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { Cli, inNewFolder } from './cli.js';
 
 async function distri(folder: string, ...argv: string[]): Promise<{ stdout: string; stderr: string }> {

@@ -12,8 +12,7 @@ import { AutoencoderKLDecoder, readAutoencoderKLConfig } from '../../src/models/
 import { CLIPTextModel, readCLIPTextConfig } from '../../src/models/clip-text.js';
 import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
 import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
-import { schedulerNames } from '../../src/pipelines/request.js';
-import { createScheduler } from '../../src/schedulers/create.js';
+import { createScheduler, schedulerNames } from '../../src/schedulers/registry.js';
 import { CLIPTokenizer } from '../../src/tokenizers/clip.js';
 import { limitAllocations } from '../support/allocations.js';
 import { tinySdxl } from '../support/golden.js';

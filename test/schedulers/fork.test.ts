@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { schedulerNames } from '../../src/pipelines/request.js';
-import { createScheduler } from '../../src/schedulers/create.js';
+import { createScheduler, type SchedulerName, schedulerNames } from '../../src/schedulers/registry.js';
 import type { Scheduler } from '../../src/schedulers/scheduler.js';
 import { createGenerator } from '../../src/tensor/random.js';
 
@@ -13,12 +12,17 @@ const config = {
   prediction_type: 'v_prediction',
   clip_sample: false,
 };
+const ETA = 0.5;
 
 function randn(seed: number, size: number): Float32Array {
   return createGenerator('cpu', BigInt(seed)).randn([size]).data;
 }
 
-function planned(name: (typeof schedulerNames)[number]): Scheduler {
+function noiseOf(step: number): Float32Array {
+  return randn(200 + step, 48);
+}
+
+function planned(name: SchedulerName): Scheduler {
   const scheduler = createScheduler(name, config);
   scheduler.setTimesteps(STEPS);
   return scheduler;
@@ -33,8 +37,9 @@ for (const name of schedulerNames) {
       let sample = randn(1, 48);
       const { timesteps } = whole;
       for (let step = 0; step < common; step++) {
-        const next = whole.step(output(step), timesteps[step] as number, sample);
-        divided.step(output(step), timesteps[step] as number, sample);
+        const options = { eta: ETA, noise: () => noiseOf(step) };
+        const next = whole.step(output(step), timesteps[step] as number, sample, options);
+        divided.step(output(step), timesteps[step] as number, sample, options);
         sample = next;
       }
       const ranges = [
@@ -46,11 +51,15 @@ for (const name of schedulerNames) {
       let parts: Float32Array[] = ranges.map(([start, end]) => sample.slice(start, end));
       for (let step = common; step < timesteps.length; step++) {
         const timestep = timesteps[step] as number;
-        sample = whole.step(output(step), timestep, sample);
+        sample = whole.step(output(step), timestep, sample, { eta: ETA, noise: () => noiseOf(step) });
         // One part after another: none moves the others on.
         parts = parts.map((part, index) => {
           const [start, end] = ranges[index] as (typeof ranges)[number];
-          return (forks[index] as Scheduler).step(output(step).slice(start, end), timestep, part);
+          const noise = () => noiseOf(step).slice(start, end);
+          return (forks[index] as Scheduler).step(output(step).slice(start, end), timestep, part, {
+            eta: ETA,
+            noise,
+          });
         });
       }
       assert.deepEqual(
@@ -68,7 +77,7 @@ for (const name of schedulerNames) {
     for (const [step, timestep] of stepped.timesteps.entries()) {
       const scaled = stepped.scaleModelInput(sample, timestep);
       assert.deepEqual(other.scaleModelInput(sample, timestep, step), scaled);
-      stepped.step(sample, timestep, sample);
+      stepped.step(sample, timestep, sample, { noise: () => randn(3, 16) });
     }
   });
 }

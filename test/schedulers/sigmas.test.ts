@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { inverseBeta } from '../../src/schedulers/beta-distribution.js';
-import { createScheduler } from '../../src/schedulers/create.js';
+import { createScheduler } from '../../src/schedulers/registry.js';
 import { relativeDifference } from '../support/differences.js';
 
 const sdxl = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' };

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { schedulerNames } from '../../src/pipelines/request.js';
-import { createScheduler } from '../../src/schedulers/create.js';
 import { algorithmTypes, noiseLevel, updateWeights } from '../../src/schedulers/dpm-solver-weights.js';
+import {
+  createScheduler,
+  type SchedulerName,
+  schedulerNames,
+  schedulers,
+} from '../../src/schedulers/registry.js';
 import { thresholdSample } from '../../src/schedulers/thresholding.js';
 import { createGenerator } from '../../src/tensor/random.js';
 import { relativeDifference } from '../support/differences.js';
@@ -20,7 +24,8 @@ test('a model that always sees the same image and noise leads to that image', ()
     const scheduler = createScheduler(name, { ...sdxl, clip_sample: false, set_alpha_to_one: true });
     scheduler.setTimesteps(12);
     let sample = scheduler.addNoise(image, noise, scheduler.timesteps[0] as number);
-    for (const timestep of scheduler.timesteps) sample = scheduler.step(noise, timestep, sample);
+    for (const timestep of scheduler.timesteps)
+      sample = scheduler.step(noise, timestep, sample, { noise: () => noise });
     assert.ok(relativeDifference(sample, image) < 1e-4, name);
   }
 });
@@ -28,13 +33,12 @@ test('a model that always sees the same image and noise leads to that image', ()
 test('a run may begin at any of its timesteps', () => {
   const image = randn(1n, 64);
   const noise = randn(2n, 64);
-  // PNDM, as diffusers', takes any first step twice, which its later timesteps do not reckon with.
-  for (const name of schedulerNames.filter((item) => item !== 'pndm')) {
+  for (const name of schedulerNames.filter((item) => schedulers[item].startsAnywhere)) {
     const scheduler = createScheduler(name, { ...sdxl, clip_sample: false, set_alpha_to_one: true });
     scheduler.setTimesteps(12);
     const rest = scheduler.timesteps.slice(7);
     let sample = scheduler.addNoise(image, noise, rest[0] as number);
-    for (const timestep of rest) sample = scheduler.step(noise, timestep, sample);
+    for (const timestep of rest) sample = scheduler.step(noise, timestep, sample, { noise: () => noise });
     assert.ok(relativeDifference(sample, image) < 1e-4, name);
   }
 });
@@ -47,7 +51,7 @@ test('a new plan forgets the run before', () => {
       scheduler.setTimesteps(5);
       let sample = randn(3n, 32);
       for (const t of scheduler.timesteps)
-        sample = scheduler.step(randn(BigInt(Math.round(t)), 32), t, sample);
+        sample = scheduler.step(randn(BigInt(Math.round(t)), 32), t, sample, { noise: () => randn(4n, 32) });
       return sample;
     };
     run(used);
@@ -59,31 +63,40 @@ test('steps leave their inputs as they are', () => {
   for (const name of schedulerNames) {
     const scheduler = createScheduler(name, sdxl);
     scheduler.setTimesteps(5);
-    const [output, sample] = [randn(1n, 32), randn(2n, 32)];
+    const [output, sample, noise] = [randn(1n, 32), randn(2n, 32), randn(3n, 32)];
     const timestep = scheduler.timesteps[0] as number;
     scheduler.scaleModelInput(sample, timestep);
-    scheduler.step(output, timestep, sample);
-    assert.deepEqual([output, sample], [randn(1n, 32), randn(2n, 32)], name);
+    scheduler.step(output, timestep, sample, { eta: 0.5, noise: () => noise });
+    assert.deepEqual([output, sample, noise], [randn(1n, 32), randn(2n, 32), randn(3n, 32)], name);
   }
 });
 
-test('noise is drawn once in a step that uses it, and never in others', () => {
-  const draws = (name: 'ddim' | 'dpm-solver', config: object, eta: number) => {
-    const scheduler = createScheduler(name, { ...sdxl, ...config });
-    scheduler.setTimesteps(3);
+/** How many steps of three draw noise. */
+function drawingSteps(name: SchedulerName, config: object, eta: number): number {
+  const scheduler = createScheduler(name, { ...sdxl, skip_prk_steps: true, ...config });
+  scheduler.setTimesteps(3);
+  let sample = randn(1n, 16);
+  let drawing = 0;
+  for (const t of scheduler.timesteps) {
     let count = 0;
     const noise = () => {
       count++;
       return randn(9n, 16);
     };
-    let sample = randn(1n, 16);
-    for (const t of scheduler.timesteps) sample = scheduler.step(randn(2n, 16), t, sample, { eta, noise });
-    return count;
-  };
-  assert.equal(draws('ddim', {}, 0), 0);
-  assert.equal(draws('ddim', {}, 0.5), 3);
-  assert.equal(draws('dpm-solver', {}, 1), 0);
-  assert.equal(draws('dpm-solver', { algorithm_type: 'sde-dpmsolver++' }, 0), 3);
+    sample = scheduler.step(randn(2n, 16), t, sample, { eta, noise });
+    assert.ok(count <= 1, `${name} draws noise ${count} times in a step`);
+    drawing += count;
+  }
+  return drawing;
+}
+
+test('noise is drawn once in a step that uses it, and never in others', () => {
+  for (const name of schedulerNames) {
+    const byEta = schedulers[name].noise === 'eta' ? 3 : 0;
+    if (schedulers[name].noise !== 'always') assert.equal(drawingSteps(name, {}, 0), 0, name);
+    if (schedulers[name].noise !== 'always') assert.equal(drawingSteps(name, {}, 0.5), byEta, name);
+  }
+  assert.equal(drawingSteps('dpm-solver', { algorithm_type: 'sde-dpmsolver++' }, 0), 3);
 });
 
 test('an update keeps the scales of image and noise', () => {

@@ -8,11 +8,11 @@ import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type {
   GenerationRequest,
   ParallelOptions,
-  SchedulerName,
   SplitScheme,
   SyncMode,
 } from '../../src/pipelines/request.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import type { SchedulerName } from '../../src/schedulers/registry.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import type { DenoisingJob, DenoisingReport } from './denoising-rank.js';
 import { tinyPixArt } from './golden-dit.js';

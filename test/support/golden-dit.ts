@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import type { GenerationRequest, SchedulerName } from '../../src/pipelines/request.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
+import type { SchedulerName } from '../../src/schedulers/registry.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url));

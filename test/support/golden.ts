@@ -8,10 +8,10 @@ import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type {
   GenerationRequest,
   ParallelOptions,
-  SchedulerName,
   SplitScheme,
   SyncMode,
 } from '../../src/pipelines/request.js';
+import type { SchedulerName } from '../../src/schedulers/registry.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 

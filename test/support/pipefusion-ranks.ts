@@ -4,13 +4,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import type {
-  GenerationRequest,
-  ParallelOptions,
-  SchedulerName,
-  StageOptions,
-} from '../../src/pipelines/request.js';
+import type { GenerationRequest, ParallelOptions, StageOptions } from '../../src/pipelines/request.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import type { SchedulerName } from '../../src/schedulers/registry.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { tinyPixArt } from './golden-dit.js';
 import type { DenoisingJob, DenoisingReport, StepBytes } from './pipefusion-rank.js';

@@ -6,16 +6,14 @@ import type { WeightsMode } from '../../machine/memory.js';
 import {
   type NaivePositions,
   type ParallelismName,
-  type RngName,
-  rngNames,
-  type SchedulerName,
   type SplitScheme,
   type SyncMode,
-  schedulerNames,
   splitSchemes,
   syncModes,
 } from '../../pipelines/request.js';
 import type { VaeMode } from '../../pipelines/vae/plan.js';
+import { type SchedulerName, schedulerNames } from '../../schedulers/registry.js';
+import { type RngName, rngNames } from '../../tensor/random.js';
 import { integer, number, oneOf, repeated, seed, text } from './parsers.js';
 import type { PipeFusionOptions } from './pipefusion.js';
 import { vaeOption } from './vae.js';

@@ -1,5 +1,5 @@
 import type { Scheduler } from '../../schedulers/scheduler.js';
-import type { Generator } from '../../tensor/random.js';
+import type { Generator } from '../../tensor/generator.js';
 import { float32, int64, type Shape, type Tensor } from '../../tensor/tensor.js';
 import type { Recorder } from './step-loop.js';
 

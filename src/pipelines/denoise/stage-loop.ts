@@ -3,7 +3,7 @@ import type { Communicator } from '../../engine/addon.js';
 import { readNoiseModel } from '../../models/noise-model.js';
 import { StagePlan } from '../../parallel/strategies/stage-plan.js';
 import { planTopology, type RankRole, type Topology } from '../../parallel/topology.js';
-import { createScheduler } from '../../schedulers/create.js';
+import { createScheduler } from '../../schedulers/registry.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { batchSize } from '../conditioning.js';
 import type { GenerationRequest, ProgressListener } from '../request.js';

@@ -10,7 +10,7 @@ import {
   sampleLatents,
   scaleLatents,
 } from '../../../src/pipelines/vae/encoder.js';
-import { TorchGenerator } from '../../../src/tensor/random.js';
+import { TorchGenerator } from '../../../src/tensor/random-torch.js';
 import { float32, type Tensor } from '../../../src/tensor/tensor.js';
 import { assertClose, openDiffusers, tinySdxl } from '../../support/golden.js';
 import { withVae } from '../../support/vae-checkpoint.js';

@@ -7,7 +7,7 @@ import {
   joinTiles,
   tileAreas,
 } from '../../../src/pipelines/vae/tiling.js';
-import { TorchGenerator } from '../../../src/tensor/random.js';
+import { TorchGenerator } from '../../../src/tensor/random-torch.js';
 import { float32, type Tensor } from '../../../src/tensor/tensor.js';
 import { assertClose, tinySdxl } from '../../support/golden.js';
 import { VaeRanks } from '../../support/vae-ranks.js';

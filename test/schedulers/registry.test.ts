@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import type { RawConfig } from '../../src/base/config-reader.js';
 import { DistriError, type ErrorCode } from '../../src/base/errors.js';
-import { schedulerNames } from '../../src/pipelines/request.js';
-import { createScheduler, schedulerOf } from '../../src/schedulers/create.js';
+import {
+  createScheduler,
+  type SchedulerName,
+  schedulerNames,
+  schedulerOf,
+  schedulers,
+} from '../../src/schedulers/registry.js';
 
 /** The scheduler_config.json of the public SDXL checkpoint. */
 const sdxl = {
@@ -32,23 +39,40 @@ test('the configuration of one class serves the others', () => {
   for (const name of schedulerNames) {
     const scheduler = createScheduler(name, sdxl);
     scheduler.setTimesteps(4);
-    const spacing = name === 'dpm-solver' ? 200 : 250;
-    const last = name === 'dpm-solver' ? 201 : 1;
-    const places = name === 'pndm' ? [3, 2, 2, 1, 0] : [3, 2, 1, 0];
+    const distinct = [...new Set(scheduler.timesteps)];
     assert.deepEqual(
-      scheduler.timesteps,
-      places.map((step) => step * spacing + last),
+      distinct,
+      distinct.toSorted((a, b) => b - a),
+      `${name} descends`,
+    );
+    const distance = (distinct[0] as number) - (distinct[1] as number);
+    const expected = distinct.map((_, step) => (distinct.at(-1) as number) + (3 - step) * distance);
+    assert.deepEqual(distinct, expected, `${name} spaces four timesteps evenly`);
+    assert.ok(
+      distinct.every((timestep) => timestep % distance === sdxl.steps_offset),
+      `${name} adds the offset`,
     );
   }
 });
 
 test('missing keys have the defaults of the class', () => {
-  const first = schedulerNames.map((name) => {
-    const scheduler = createScheduler(name, {});
+  const spaced = (name: SchedulerName, config: RawConfig) => {
+    const scheduler = createScheduler(name, config);
     scheduler.setTimesteps(10);
-    return scheduler.timesteps[0];
-  });
-  assert.deepEqual(first, [900, 999, 999, 900], 'ddim and pndm space leading, the others linspace');
+    return scheduler.timesteps;
+  };
+  const defaults = [
+    ['ddim', 'leading'],
+    ['euler', 'linspace'],
+    ['dpm-solver', 'linspace'],
+    ['pndm', 'leading'],
+  ] as const;
+  for (const [name, own] of defaults) {
+    for (const timestep_spacing of ['leading', 'linspace', 'trailing']) {
+      const same = isDeepStrictEqual(spaced(name, {}), spaced(name, { timestep_spacing }));
+      assert.equal(same, timestep_spacing === own, `${name}, ${timestep_spacing}`);
+    }
+  }
 });
 
 test('keys that only held the defaults of another class are dropped', () => {
@@ -95,7 +119,7 @@ test('names of related schedulers are taken for those that diffusers takes them 
 
 test('what distri does not have is named, with what it has', () => {
   const cases = [
-    ['euler', { beta_schedule: 'sigmoid' }, /beta_schedule = "sigmoid": distri knows linear, scaled_linear/],
+    ['euler', { beta_schedule: 'sigmoid' }, /"sigmoid" is not implemented; "linear" or "scaled_linear" or/],
     ['ddim', { prediction_type: 'flow_prediction' }, /prediction_type = "flow_prediction"/],
     ['dpm-solver', { use_flow_sigmas: true }, /use_flow_sigmas = true/],
     ['dpm-solver', { variance_type: 'learned_range' }, /variance_type = "learned_range"/],
@@ -108,8 +132,12 @@ test('what distri does not have is named, with what it has', () => {
 
 test('malformed and contradictory values are named', () => {
   const cases = [
-    ['ddim', { beta_start: '0.1' }, /number from 0 to 1 for beta_start .* received "0.1" of type string/],
+    ['ddim', { beta_start: '0.1' }, /number from 0 below 1 for beta_start but found "0.1"/],
     ['ddim', { beta_end: Number.NaN }, /beta_end .* NaN/],
+    ['euler', { beta_end: 1 }, /beta_end/],
+    ['euler', { beta_end: 0.5 }, /its betas leave nothing of a picture at timestep \d+/],
+    ['ddim', { trained_betas: Array(1000).fill(0.9) }, /nothing of a picture at timestep 37,/],
+    ['ddim', { rescale_betas_zero_snr: true, beta_start: 0, beta_end: 0 }, /nothing of a picture/],
     ['ddim', { num_train_timesteps: 1e12 }, /num_train_timesteps/],
     ['ddim', { num_train_timesteps: 0.5 }, /num_train_timesteps/],
     ['ddim', { trained_betas: [0.1] }, /list of 1000 numbers .* trained_betas/],
@@ -142,24 +170,24 @@ test('a number of steps that the model cannot take is refused', () => {
   assert.throws(() => ddim.setTimesteps(1000), rejects('usage', /begin at timestep 1000/));
 });
 
-test('trailing spacing gives as many steps as asked for', () => {
+test('trailing spacing gives as many different timesteps as asked for, from the last one of the training', () => {
   for (const name of schedulerNames) {
     const scheduler = createScheduler(name, { ...sdxl, timestep_spacing: 'trailing' });
     for (let steps = 1; steps <= 1000; steps += 1) {
       scheduler.setTimesteps(steps);
-      const repeated = name === 'pndm' && steps > 1 ? 1 : 0;
-      assert.equal(scheduler.timesteps.length, steps + repeated);
-      assert.equal(scheduler.timesteps[0], 999);
+      assert.equal(new Set(scheduler.timesteps).size, steps, name);
+      assert.equal(scheduler.timesteps[0], 999, name);
     }
   }
 });
 
 test("the checkpoint's own scheduler is found by its class", () => {
-  assert.equal(schedulerOf(sdxl), 'euler');
-  assert.equal(schedulerOf({ _class_name: 'PNDMScheduler' }), 'pndm');
+  for (const name of schedulerNames) {
+    assert.equal(schedulerOf({ ...sdxl, _class_name: schedulers[name].className }), name);
+  }
   assert.throws(
     () => schedulerOf({ _class_name: 'HeunDiscreteScheduler' }),
-    rejects('unsupported', /"HeunDiscreteScheduler".*--scheduler ddim, euler, dpm-solver, pndm/),
+    rejects('unsupported', /"HeunDiscreteScheduler".*--scheduler ddim, euler, /),
   );
 });
 
