@@ -1,113 +1,84 @@
-import { DistriError } from '../base/errors.js';
-import { type DrawOptions, drawsPromptsSingly } from '../commands/options/draw.js';
-import { choiceText } from '../commands/output/plan.js';
-import type { Terminal } from '../commands/output/terminal.js';
-import { type PlanSubject, plannedImage } from '../families/plan-subject.js';
-import { resolutionBin } from '../families/resolution-bins.js';
+import { refuseForeignOptions, type StrategyName, strategiesFor } from '../parallel/registry.js';
+import type { Device } from '../engine/device.js';
 import { availableCpus } from '../machine/cpus.js';
-import type { ParallelismName } from '../pipelines/request.js';
-import { makePlan, type PlannedChoice } from '../planning/plan.js';
+import type { Geometry } from '../pipelines/geometry.js';
+import type { GenerationRequest } from '../pipelines/request.js';
+import { choiceText } from '../planning/choices.js';
+import { makePlan } from '../planning/plan.js';
 import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
-import { machineProfiler } from './plan-profiler.js';
-import type { RunContext } from './prepare.js';
+import { machineProfiles } from './machine-profiles.js';
+import type { OpenModel } from './model.js';
+import type { SetupOptions } from './options.js';
+import { defaultRanks, type PlanContext, ranksPerGroup } from './plan-drawing.js';
 
-/** Options whose parallelism is one that there is. */
-export type SettledOptions = DrawOptions & { readonly parallelism: ParallelismName };
+/** A setup whose strategy is one that there is. */
+export type SettledSetup = SetupOptions & { readonly parallelism: StrategyName };
 
-/** Replaces `--parallelism auto` by what `distri plan` recommends for these ranks, and says so. */
-export async function settleParallelism(
-  options: DrawOptions,
-  model: () => Promise<PlanSubject>,
-  { terminal, interruption, family }: Pick<RunContext, 'terminal' | 'interruption' | 'family'>,
-): Promise<SettledOptions> {
-  const { parallelism, nproc_per_node, data_parallel = 1 } = options;
-  if (parallelism !== 'auto') return { ...options, parallelism };
-  refuseDetails(options);
-  const ranks = nproc_per_node / data_parallel;
-  if (ranks === 1) return { ...options, parallelism: 'patch' };
+/** Replaces `parallelism: 'auto'` by what a plan recommends for these ranks, and says so. */
+export async function settleStrategy(
+  model: OpenModel,
+  setup: SetupOptions,
+  request: GenerationRequest,
+  image: DrawnImage,
+  context: PlanContext,
+): Promise<SettledSetup> {
+  const { parallelism = 'patch' } = setup;
+  if (parallelism !== 'auto') return { ...setup, parallelism };
+  // What says how a strategy is to be set up needs that strategy.
+  refuseForeignOptions(undefined, setup);
+  const ranks = ranksPerGroup(setup);
+  if (ranks === 1) return { ...setup, parallelism: 'patch' };
+  const { observer, signal } = context;
   const { choices } = await makePlan(
     {
-      image: drawnImage(await model(), options),
+      image: plannedImage(model, image),
       rankCounts: [ranks],
       options: {
-        guided: options.guidance_scale > 1,
-        allowSplit: options.no_split_batch !== true,
-        parallelisms: family.parallelisms,
-        syncMode: options.sync_mode,
-        warmupSteps: options.warmup_steps,
-        splitScheme: options.split_scheme,
-        pipefusionWarmupSteps: options.pipefusion_warmup_steps,
+        guided: request.guidanceScale > 1,
+        allowSplit: setup.splitBatch ?? true,
+        parallelisms: strategiesFor(model.outline.model),
+        given: setup,
       },
-      steps: options.num_inference_steps,
-      threads: () => options.threads ?? Math.max(1, Math.floor(availableCpus().count / nproc_per_node)),
-      weights: options.weights,
+      steps: request.numInferenceSteps,
+      threads: () =>
+        setup.threads ?? Math.max(1, Math.floor(availableCpus().count / (setup.ranks ?? defaultRanks()))),
+      weights: setup.weights ?? 'auto',
     },
-    await machineProfiler(false, terminal, interruption),
+    await machineProfiles(false, observer, signal),
   );
-  const allowed = options.use_cfg_parallel ? choices.filter(({ splitBatch }) => splitBatch) : choices;
-  return applied(options, recommend(allowed, options.sync_mode), terminal);
-}
-
-/** What says how a strategy is to be set up needs that strategy. */
-function refuseDetails(options: DrawOptions): void {
-  const owners = {
-    ulysses_degree: 'sequence',
-    ring_degree: 'sequence',
-    naive_positions: 'naive_patch',
-    num_pipeline_patch: 'pipefusion',
-    attn_layer_num_for_pp: 'pipefusion',
-    sequence_degree: 'pipefusion',
-  } as const;
-  for (const [name, owner] of Object.entries(owners) as [keyof typeof owners, string][]) {
-    if (options[name] !== undefined) {
-      throw new DistriError('usage', `--${name} needs --parallelism ${owner}, not auto`);
-    }
-  }
-}
-
-/** The size that is drawn is one that PixArt was trained at, unless that is not wanted. */
-function drawnImage(subject: PlanSubject, options: DrawOptions): PlannedImage {
-  const { model, sampleSize } = subject;
-  const [height, width = height] = options.image_size ?? [];
-  const binned = model.blocks !== undefined && options.no_resolution_binning !== true;
-  if (!binned || sampleSize === undefined || height === undefined || width === undefined) {
-    return plannedImage(subject, options.image_size, imageCount(options));
-  }
-  const size = resolutionBin(sampleSize, { height, width });
-  return plannedImage(subject, [size.height, size.width], imageCount(options));
-}
-
-/** Pictures of one call of the pipeline. */
-function imageCount(options: DrawOptions): number {
-  const { prompt = [''], num_images_per_prompt } = options;
-  return (drawsPromptsSingly(options) ? 1 : prompt.length) * num_images_per_prompt;
-}
-
-function applied(
-  options: DrawOptions,
-  recommendation: ReturnType<typeof recommend>,
-  terminal: Terminal,
-): SettledOptions {
+  const allowed = setup.useCfgParallel ? choices.filter(({ splitBatch }) => splitBatch) : choices;
+  const recommendation = recommend(allowed);
   // Tensor parallelism is possible for every picture.
-  if (recommendation === undefined) return { ...options, parallelism: 'tensor' };
+  if (recommendation === undefined) return { ...setup, parallelism: 'tensor' };
   const { choice, reason } = recommendation;
-  terminal.note(`--parallelism auto: ${choiceText(choice)}: ${reason}`);
-  const { no_split_batch: _, ...others } = options;
-  const split = choice.splitBatch ? {} : ({ no_split_batch: true } as const);
-  return { ...others, ...split, ...detailsOf(choice, options), parallelism: choice.parallelism };
+  const measured = choice.measured ? `; ${measuredText(choice.measured)}` : '';
+  observer.note(`--parallelism auto: ${choiceText(choice)}: ${reason}${measured}`);
+  return {
+    ...setup,
+    ...choice.settings,
+    parallelism: choice.parallelism,
+    splitBatch: choice.splitBatch,
+  };
 }
 
-/** The options that a choice stands for, besides its strategy. */
-function detailsOf(
-  { sequence, pipefusion }: PlannedChoice,
-  { warmup_steps, pipefusion_warmup_steps }: DrawOptions,
-): Partial<DrawOptions> {
-  if (sequence) return { ulysses_degree: sequence.ulyssesDegree, ring_degree: sequence.ringDegree };
-  if (!pipefusion) return {};
-  return {
-    num_pipeline_patch: pipefusion.patches,
-    sequence_degree: pipefusion.sequence,
-    warmup_steps: pipefusion_warmup_steps ?? warmup_steps,
-  };
+/** When a prediction's figures were taken: "measured 2026-01-31 at load 0.4". */
+export function measuredText({ time, load }: { readonly time: string; readonly load: number }): string {
+  return `measured ${time.slice(0, 10)} at load ${load.toFixed(1)}`;
+}
+
+/** Pictures of a call on a device. */
+export interface DrawnImage {
+  readonly device: Device;
+  readonly geometry: Geometry;
+  readonly images: number;
+}
+
+/** Pictures as plans look at them. */
+export function plannedImage(
+  { outline, scheduler }: OpenModel,
+  { device, geometry, images }: DrawnImage,
+): PlannedImage {
+  const { model, textTokens } = outline;
+  return { device, model, ...geometry.latent, textTokens, images, scheduler };
 }

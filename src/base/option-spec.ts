@@ -21,6 +21,8 @@ export interface OptionSpec {
   readonly text: string;
   readonly takes: OptionType;
   readonly default?: OptionValue;
+  /** Accepted without effect where its owner is not used, because command lines of the public scripts have it. */
+  readonly tolerated?: true;
   /** How the default is told where it depends on something else. */
   readonly defaultText?: string;
 }

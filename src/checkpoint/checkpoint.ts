@@ -7,18 +7,14 @@ import { quote } from '../base/quote.js';
 import type { HubOptions } from './hub/hub.js';
 import { isHubId } from './hub/id.js';
 import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
+import type { ComponentSource } from './component-source.js';
 import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
 
 /** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */
-export interface Checkpoint {
-  readonly directory: string;
+export interface Checkpoint extends ComponentSource {
   readonly pipelineClass: PipelineClass;
-  readonly modelIndex: Readonly<JsonObject>;
   /** True for components that model_index.json names and does not set to null. */
   has(component: string): boolean;
-  /** The component's config.json, scheduler_config.json or tokenizer_config.json. */
-  config(component: string): Promise<JsonObject>;
-  weights(component: string, options?: WeightOptions): Promise<WeightSource>;
 }
 
 const INDEX_NAME = 'model_index.json';

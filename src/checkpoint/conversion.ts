@@ -22,10 +22,18 @@ import {
 } from './formats/safetensors.js';
 
 export interface ConversionOptions {
+  /** Types of floats that are kept as they are; by default float32 alone. All others become float32. */
+  readonly types?: readonly StoredType[] | undefined;
   /** Where converted weights are kept; by default `defaultCacheDir()`. */
   readonly conversionDir?: string | undefined;
   /** Called while converting; the numbers are bytes of the source. */
   readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+}
+
+/** Where conversions lie, and what they keep. */
+interface Place {
+  readonly folder: string;
+  readonly types: readonly StoredType[];
 }
 
 /** Raised when the bytes that a conversion writes change, so that older caches are not used. */
@@ -44,33 +52,34 @@ const decoders: { readonly [type in StoredType]?: Decode } = {
 };
 
 /**
- * The same weights with every F16, BF16 and F64 tensor as F32. Files without such tensors are returned as they are,
- * the others are converted once into files of the cache. Tensors of other types are kept.
+ * The same weights with every tensor of floats that are not of `types` as F32. Files without such tensors are returned as they
+ * are, the others are converted once into files of the cache. Tensors of other types are kept.
  *
  * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its name.
  */
-export async function inFloat32(
+export async function convertFloats(
   files: readonly SafetensorsFile[],
-  { conversionDir = defaultCacheDir(), onProgress }: ConversionOptions = {},
+  { conversionDir = defaultCacheDir(), onProgress, types = ['F32'] }: ConversionOptions = {},
 ): Promise<SafetensorsFile[]> {
-  const cached = await Promise.all(files.map((file) => findConverted(file, conversionDir)));
+  const place = { folder: conversionDir, types };
+  const cached = await Promise.all(files.map((file) => findConverted(file, place)));
   const total = sum(files.filter((_, i) => cached[i] === undefined).map(dataBytes));
   let before = 0;
   const result: SafetensorsFile[] = [];
   for (const [i, file] of files.entries()) {
     const found = cached[i];
-    result.push(found ?? (await convert(file, conversionDir, (done) => onProgress?.(before + done, total))));
+    result.push(found ?? (await convert(file, place, (done) => onProgress?.(before + done, total))));
     if (found === undefined) before += dataBytes(file);
   }
   return result;
 }
 
 /** `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is none. */
-async function findConverted(source: SafetensorsFile, folder: string): Promise<SafetensorsFile | undefined> {
-  if (![...source.tensors.values()].some(needsConversion)) return source;
+async function findConverted(source: SafetensorsFile, place: Place): Promise<SafetensorsFile | undefined> {
+  if (![...source.tensors.values()].some(({ dtype }) => needsConversion(dtype, place))) return source;
   const identity = await identify(source);
   try {
-    const converted = await SafetensorsFile.open(targetPath(source, folder));
+    const converted = await SafetensorsFile.open(targetPath(source, place));
     return converted.metadata.converted_from === identity ? converted : undefined;
   } catch {
     // Absent, cut short or something else altogether: whatever it is, it is written anew.
@@ -80,12 +89,13 @@ async function findConverted(source: SafetensorsFile, folder: string): Promise<S
 
 async function convert(
   source: SafetensorsFile,
-  folder: string,
+  place: Place,
   onProgress: (bytesDone: number) => void,
 ): Promise<SafetensorsFile> {
-  const target = targetPath(source, folder);
+  const { folder } = place;
+  const target = targetPath(source, place);
   const entries = [...source.tensors.values()].sort((a, b) => a.offset - b.offset);
-  const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype) }));
+  const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype, place) }));
   const header = encodeHeader(layout, { ...source.metadata, converted_from: await identify(source) });
   try {
     await mkdir(folder, { recursive: true });
@@ -103,7 +113,7 @@ async function convert(
           // Here, because `withFile` would put the blame on the source.
           throw fileError(error, target, 'output');
         });
-      await withFile(source.path, (input) => convertData(input, entries, write, onProgress));
+      await withFile(source.path, (input) => convertData(input, entries, place, write, onProgress));
     });
   } catch (error) {
     throw fileError(error, target, 'output');
@@ -118,6 +128,7 @@ type Write = (bytes: Uint8Array, position: number) => Promise<void>;
 async function convertData(
   input: FileHandle,
   entries: readonly TensorEntry[],
+  place: Place,
   write: Write,
   onProgress: (bytesDone: number) => void,
 ): Promise<void> {
@@ -130,7 +141,7 @@ async function convertData(
     for (let read = 0; read < length; read += chunk) {
       const part = stored.subarray(0, Math.min(chunk, length - read));
       await readExactly(input, part, offset + read);
-      const bytes = convertChunk(dtype, part, floats);
+      const bytes = needsConversion(dtype, place) ? convertChunk(dtype, part, floats) : part;
       await write(bytes, position);
       position += bytes.length;
       done += part.length;
@@ -139,10 +150,9 @@ async function convertData(
   }
 }
 
-/** `part` as float32 in `floats`, or as it is where its type is kept. */
+/** `part` as float32 in `floats`. */
 function convertChunk(dtype: StoredType, part: Uint8Array, floats: Float32Array): Uint8Array {
-  const decode = decoders[dtype];
-  if (decode === undefined) return part;
+  const decode = decoders[dtype] as Decode;
   const target = floats.subarray(0, part.length / itemSize(dtype));
   decode(part, target);
   return new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
@@ -158,8 +168,11 @@ async function identify(source: SafetensorsFile): Promise<string> {
 }
 
 /** One place for each source, so that the conversion of a changed source replaces that of its older state. */
-function targetPath(source: SafetensorsFile, folder: string): string {
-  const hash = createHash('sha256').update(source.path).digest('hex').slice(0, 32);
+function targetPath(source: SafetensorsFile, { folder, types }: Place): string {
+  // What is kept in other types is another conversion.
+  const kept = types.filter((type) => type !== 'F32');
+  const key = [source.path, ...kept].join('\n');
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 32);
   return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
 }
 
@@ -173,12 +186,12 @@ export async function removeAbandoned(folder: string, name: string): Promise<voi
   }
 }
 
-function needsConversion({ dtype }: TensorEntry): boolean {
-  return decoders[dtype] !== undefined;
+function needsConversion(dtype: StoredType, { types }: Place): boolean {
+  return decoders[dtype] !== undefined && !types.includes(dtype);
 }
 
-function convertedType(dtype: StoredType): StoredType {
-  return decoders[dtype] === undefined ? dtype : 'F32';
+function convertedType(dtype: StoredType, place: Place): StoredType {
+  return needsConversion(dtype, place) ? 'F32' : dtype;
 }
 
 function byteLength({ dtype, shape }: Pick<TensorEntry, 'dtype' | 'shape'>): number {

@@ -3,19 +3,21 @@ import { DistriError } from '../base/errors.js';
 import { nearNames } from '../base/near-names.js';
 import { abbreviate, quote } from '../base/quote.js';
 import type { Shape } from '../tensor/tensor.js';
-import { type ConversionOptions, inFloat32 } from './conversion.js';
-import { SafetensorsFile, type TensorEntry } from './formats/safetensors.js';
+import { type ConversionOptions, convertFloats } from './conversion.js';
+import { SafetensorsFile, type StoredType, type TensorEntry } from './formats/safetensors.js';
 import { findWeightFiles, type WeightFiles } from './weight-files.js';
 
 /** One component's weights, by the names diffusers and transformers give them. */
 export interface WeightSource {
   /**
-   * The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A linear layer may be stored as
-   * a 1x1 convolution.
+   * The tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A linear layer may be
+   * stored as a 1x1 convolution.
    */
   get(name: string, shape: Shape): TensorEntry;
   has(name: string): boolean;
   names(): Iterable<string>;
+  /** All tensors. */
+  readonly entries: Iterable<TensorEntry>;
   /** Of all tensors together. */
   readonly bytes: number;
 }
@@ -26,8 +28,8 @@ export interface WeightOptions extends ConversionOptions {
 }
 
 /**
- * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its shards, in
- * float32 as they are, in other floating-point types through the conversion cache.
+ * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its shards, in the
+ * wanted types as they are, in other floating-point types through the conversion cache.
  */
 export async function loadWeights(
   checkpointDir: string,
@@ -37,8 +39,8 @@ export async function loadWeights(
   const files = await findWeightFiles(join(checkpointDir, component), options.variant);
   const originals = await Promise.all(files.paths.map((path) => SafetensorsFile.open(path)));
   checkIndex(files, originals);
-  const converted = await inFloat32(originals, options);
-  return new FileWeights(files.source, collect(files, converted));
+  const converted = await convertFloats(originals, options);
+  return new FileWeights(files.source, collect(files, converted), options.types ?? ['F32']);
 }
 
 /** Every tensor of an index must be in the shard that the index says. */
@@ -70,18 +72,19 @@ function collect(
 class FileWeights implements WeightSource {
   constructor(
     private readonly source: string,
-    private readonly entries: ReadonlyMap<string, TensorEntry>,
+    private readonly byName: ReadonlyMap<string, TensorEntry>,
+    private readonly types: readonly StoredType[],
   ) {}
 
   get(name: string, shape: Shape): TensorEntry {
-    const entry = this.entries.get(name);
+    const entry = this.byName.get(name);
     if (entry === undefined) throw this.error(`has no tensor ${quote(name)}${this.suggestions(name)}`);
     if (!equal(withoutOnes(entry.shape, shape.length), shape)) {
       throw this.error(
         `tensor ${quote(name)} has shape ${format(entry.shape)}, but the model needs ${format(shape)}`,
       );
     }
-    if (entry.dtype !== 'F32') {
+    if (!this.types.includes(entry.dtype)) {
       throw this.error(
         `tensor ${quote(name)} has type ${entry.dtype}, but weights are F32, F16, BF16 or F64`,
       );
@@ -90,15 +93,19 @@ class FileWeights implements WeightSource {
   }
 
   has(name: string): boolean {
-    return this.entries.has(name);
+    return this.byName.has(name);
   }
 
   names(): Iterable<string> {
-    return this.entries.keys();
+    return this.byName.keys();
+  }
+
+  get entries(): Iterable<TensorEntry> {
+    return this.byName.values();
   }
 
   get bytes(): number {
-    return weightBytes(this.entries.values());
+    return weightBytes(this.byName.values());
   }
 
   private error(problem: string): DistriError {
@@ -106,7 +113,7 @@ class FileWeights implements WeightSource {
   }
 
   private suggestions(name: string): string {
-    const near = nearNames(name, this.entries.keys());
+    const near = nearNames(name, this.byName.keys());
     return near.length === 0 ? '' : `; near names: ${near.join(', ')}`;
   }
 }

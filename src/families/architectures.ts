@@ -3,38 +3,45 @@ import { join } from 'node:path';
 import { expected } from '../base/errors.js';
 import { type JsonObject, readJsonObject } from '../base/json.js';
 import { configsFolder } from '../base/package.js';
-
-/** Models that predict noise. */
-export type ArchitectureClass = 'UNet2DConditionModel' | 'PixArtTransformer2DModel';
+import type { ConfigSource, Family } from './family.js';
+import { families } from './registry.js';
 
 const EXTENSION = '.json';
 
-/** The config called `name` of those models of a class that come with the package. */
-export async function readArchitecture(
-  name: string,
-  className: ArchitectureClass = 'UNet2DConditionModel',
-): Promise<JsonObject> {
-  const configs = new Map<string, JsonObject>();
-  for (const known of await architectureNames()) {
-    const config = await readJsonObject(join(configsFolder, `${known}${EXTENSION}`));
-    if (config._class_name === className) configs.set(known, config);
+/** A noise model that comes as a config, without weights. */
+export interface Architecture {
+  readonly name: string;
+  readonly family: Family;
+  readonly config: JsonObject;
+}
+
+/** The architecture called `name`, of one family or of any. */
+export async function readArchitecture(name: string, family?: Family): Promise<Architecture> {
+  const known = await architectures(family === undefined ? families : [family]);
+  const found = known.find((architecture) => architecture.name === name);
+  if (found !== undefined) return found;
+  const names = known.map((architecture) => architecture.name);
+  throw expected(`one of ${names.join(', ')}`, '--random_weights', name);
+}
+
+async function architectures(of: readonly Family[]): Promise<Architecture[]> {
+  const found: Architecture[] = [];
+  for (const file of (await readdir(configsFolder)).sort()) {
+    if (!file.endsWith(EXTENSION)) continue;
+    const config = await readJsonObject(join(configsFolder, file));
+    const family = of.find(({ synthetic }) => synthetic.isArchitecture(config));
+    if (family) found.push({ name: file.slice(0, -EXTENSION.length), family, config });
   }
-  const config = configs.get(name);
-  if (config === undefined)
-    throw expected(`one of ${[...configs.keys()].join(', ')}`, '--random_weights', name);
-  return config;
+  return found;
 }
 
-/** The class of the config called `name`; undefined where there is none. */
-export async function architectureClass(name: string): Promise<unknown> {
-  if (!(await architectureNames()).includes(name)) return undefined;
-  return (await readJsonObject(join(configsFolder, `${name}${EXTENSION}`)))._class_name;
-}
-
-async function architectureNames(): Promise<string[]> {
-  const files = await readdir(configsFolder);
-  return files
-    .filter((file) => file.endsWith(EXTENSION))
-    .map((file) => file.slice(0, -EXTENSION.length))
-    .sort();
+/** The configs of a pipeline around an architecture. */
+export function architectureConfigs({ family, config }: Pick<Architecture, 'family' | 'config'>): ConfigSource {
+  return {
+    config: async (component) => {
+      const found = component === family.component ? config : family.synthetic.configs[component];
+      if (found === undefined) throw new Error(`an architecture has no ${component}`);
+      return found;
+    },
+  };
 }

@@ -1,80 +1,85 @@
-import type { PipelineClass } from '../checkpoint/pipeline-classes.js';
-import { integer, type Parser, side } from '../commands/options/parsers.js';
-import { type ParallelismName, parallelismNames, transformerParallelismNames } from '../pipelines/request.js';
+import type { OptionSpec, OptionValue } from '../base/option-spec.js';
+import type { JsonObject } from '../base/json.js';
+import type { PictureSize } from '../base/sizes.js';
+import type { ComponentSource } from '../checkpoint/component-source.js';
+import type { Device } from '../engine/device.js';
+import type { ExecutableOptions } from '../engine/executable.js';
+import type { AutoencoderKLConfig } from '../models/autoencoder-kl.js';
+import type { NoiseModel } from '../models/noise-model.js';
+import type { Conditioner } from '../pipelines/conditioning.js';
+import type { Geometry } from '../pipelines/geometry.js';
 import type { SchedulerName } from '../schedulers/registry.js';
-import type { ArchitectureClass } from './architectures.js';
 
-/** What the commands that draw have to know of a kind of model. */
-export interface ModelFamily {
-  readonly pipelineClass: PipelineClass;
-  /** The component that predicts noise. */
-  readonly denoiser: 'unet' | 'transformer';
-  /** The class of those that `--random_weights` names. */
-  readonly architecture: ArchitectureClass;
-  readonly textEncoders: readonly string[];
-  /** The checkpoint that comes with distri, if one does. */
-  readonly embedded: boolean;
-  /** How ranks can share a picture. */
-  readonly parallelisms: readonly ParallelismName[];
-  /** Whether `distri plan` knows it, and so `--parallelism auto`. */
-  readonly planned: boolean;
-  /** Defaults of options, as the public scripts and pipelines have them. */
-  readonly steps: number;
-  readonly guidanceScale: number;
-  /** Undefined for the one that the checkpoint names. */
-  readonly scheduler: SchedulerName | undefined;
-  /** What sizes there can be. */
-  readonly sizes: string;
-  /** One of those that `--random_weights` may name. */
-  readonly example: string;
-  readonly parseSide: (option: string) => Parser<number>;
+/** What of a checkpoint or an architecture decides what its pictures are and how they can be shared. */
+export interface Outline {
+  readonly model: NoiseModel;
+  /** Size of the pictures that it was made for. */
+  readonly native: PictureSize;
+  /** Pixels per latent. */
+  readonly factor: number;
+  readonly textTokens: number;
+  /** Undefined for architectures without one. */
+  readonly vae?: AutoencoderKLConfig;
 }
 
-export const sdxlFamily: ModelFamily = {
-  pipelineClass: 'StableDiffusionXLPipeline',
-  denoiser: 'unet',
-  architecture: 'UNet2DConditionModel',
-  textEncoders: ['text_encoder', 'text_encoder_2'],
-  embedded: true,
-  parallelisms: parallelismNames,
-  planned: true,
-  steps: 50,
-  guidanceScale: 5,
-  scheduler: 'ddim',
-  sizes: 'multiples of 8',
-  example: 'sdxl-base-1.0',
-  parseSide: side,
-};
+/** A source of configs alone: a checkpoint, or an architecture without weights. */
+export type ConfigSource = Pick<ComponentSource, 'config'>;
 
-/** Stable Diffusion 1.x and 2.x. */
-export const sdFamily: ModelFamily = {
-  pipelineClass: 'StableDiffusionPipeline',
-  denoiser: 'unet',
-  architecture: 'UNet2DConditionModel',
-  textEncoders: ['text_encoder'],
-  embedded: false,
-  parallelisms: parallelismNames,
-  planned: true,
-  steps: 50,
-  guidanceScale: 7.5,
-  scheduler: undefined,
-  sizes: 'multiples of 8',
-  example: 'sd-1.5',
-  parseSide: side,
-};
+/** A family as it is drawn without a checkpoint, to measure denoising: random weights, random conditions, no VAE. */
+export interface Synthetic {
+  /** One of its architectures, for help texts. */
+  readonly example: string;
+  /** Whether a config in configs/ is of a noise model of the family. */
+  isArchitecture(config: JsonObject): boolean;
+  /** Configs of the components that have no weights, of the checkpoint that the architecture belongs to. */
+  configs: Readonly<Record<string, JsonObject>>;
+  conditioner(source: ConfigSource): Promise<Conditioner>;
+}
 
-export const pixArtFamily: ModelFamily = {
-  pipelineClass: 'PixArtAlphaPipeline',
-  denoiser: 'transformer',
-  architecture: 'PixArtTransformer2DModel',
-  textEncoders: ['text_encoder'],
-  embedded: false,
-  parallelisms: transformerParallelismNames,
-  planned: true,
-  steps: 20,
-  guidanceScale: 4.5,
-  scheduler: 'dpm-solver',
-  sizes: 'multiples of 16 without resolution binning',
-  example: 'pixart-xl-2',
-  parseSide: (option) => integer(option, 1),
-};
+/** A kind of model: all that commands, planner and ranks have to know of it. A file each, and a row in registry.ts. */
+export interface Family {
+  /** As in `run-sdxl`. */
+  readonly name: string;
+  /** As people call its checkpoints. */
+  readonly title: string;
+  /** In model_index.json. */
+  readonly pipelineClass: string;
+  /** Of the component that predicts noise. */
+  readonly component: string;
+  readonly textEncoders: readonly string[];
+  /** The checkpoint that comes with the package and is drawn with where none is named, and what is drawn then. */
+  readonly embedded?: { readonly model: string; readonly prompt: string };
+  /** Whether its picture can begin with another. */
+  readonly imageToImage: boolean;
+  /** As the public scripts and pipelines have them. */
+  readonly defaults: {
+    readonly numInferenceSteps: number;
+    readonly guidanceScale: number;
+    /** Undefined for the one that the checkpoint names. */
+    readonly scheduler: SchedulerName | undefined;
+    /** Where users give no prompt. */
+    readonly prompt: string;
+  };
+  /** Sides have to be multiples of this many pixels, whatever the checkpoint says. */
+  readonly sideUnit: number;
+  /** What sizes there can be, for help texts. */
+  readonly sizes: string;
+  /** Options of its requests that other families do not have. */
+  readonly options: readonly OptionSpec[];
+  readonly synthetic: Synthetic;
+  /** Reads configs; what is not implemented is refused. */
+  outline(source: ConfigSource): Promise<Outline>;
+  /** Refuses sizes that the model can't do. */
+  geometry(
+    outline: Outline,
+    size: PictureSize,
+    options: Readonly<Record<string, OptionValue>>,
+  ): Geometry;
+  /** Texts to the model's inputs. `encodes`: this rank loads the text encoders. */
+  conditioner(
+    device: Device,
+    source: ComponentSource,
+    encodes: boolean,
+    options: ExecutableOptions,
+  ): Promise<Conditioner>;
+}

@@ -2,6 +2,7 @@ import type { TensorEntry } from '../checkpoint/formats/safetensors.js';
 import type { TensorSlice } from '../checkpoint/formats/slices.js';
 import type { ElementType } from '../tensor/element-type.js';
 import type { Shape, Tensor } from '../tensor/tensor.js';
+import { findOperator } from './operators.js';
 import { commonRegion, type Region } from './region.js';
 import { type NodeSpec, type Operation, operandNames, storedElementTypes, type Value } from './value.js';
 
@@ -168,8 +169,9 @@ export class Graph {
 
   /** The graph as two, of which one runs once per image. */
   program(): Program {
-    const stepOperations = this.#operations.filter(({ phase }) => phase === 'step');
-    const imageOperations = this.#operations.filter(({ phase }) => phase !== 'step');
+    const needed = this.#neededOperations();
+    const stepOperations = needed.filter(({ phase }) => phase === 'step');
+    const imageOperations = needed.filter(({ phase }) => phase !== 'step');
     const consumed = new Set(stepOperations.flatMap(operandNames));
     const handedOver = imageOperations
       .flatMap(({ outputs }) => outputs)
@@ -190,6 +192,19 @@ export class Graph {
         this.#outputs.filter(({ phase }) => phase === 'step'),
       ),
     };
+  }
+
+  /** Those that lead to a result, and those that exchange, in which others count on this rank. */
+  #neededOperations(): Operation[] {
+    const wanted = new Set(this.#outputs.map(({ name }) => name));
+    const needed: Operation[] = [];
+    for (const operation of this.#operations.toReversed()) {
+      const exchanges = findOperator(operation.spec.op)?.slots !== undefined;
+      if (!exchanges && !operation.outputs.some(({ name }) => wanted.has(name))) continue;
+      needed.push(operation);
+      for (const name of operandNames(operation)) wanted.add(name);
+    }
+    return needed.reverse();
   }
 
   #part(

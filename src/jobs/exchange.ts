@@ -1,4 +1,3 @@
-/** The program of a rank that measures what exchanging takes. */
 import { mean } from '../base/numbers.js';
 import type { Communicator, ExchangeMeasurement } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
@@ -7,8 +6,9 @@ import {
   type Latency,
   partBytes,
   type RankExchangeTimes,
-} from '../planning/exchange-figures.js';
-import { serveJobs } from '../ranks/serve.js';
+} from '../machine/exchange-figures.js';
+import { SlotTable } from '../parallel/slots.js';
+import type { RankContext } from '../ranks/rank-context.js';
 
 const ROUND_TRIP_BYTES = 64;
 const LATENCY_ITERATIONS = 4000;
@@ -19,18 +19,26 @@ const MAX_ITERATIONS = 2000;
 /** Share of the times that is left out: pages are touched and caches are filled. */
 const WARM_UP = 0.2;
 
-serveJobs<ExchangeJob, RankExchangeTimes>(async ({ gatherBytes }, ranks) => {
+/** Measures what exchanging takes, together with the other ranks. */
+export async function runExchange({ gatherBytes }: ExchangeJob, ranks: RankContext): Promise<RankExchangeTimes> {
   const { worldSize } = ranks;
-  const parts = [ROUND_TRIP_BYTES, ...gatherBytes.map((bytes) => partBytes(bytes, worldSize))];
-  const communicator = await ranks.connect(
-    parts.map((bytes) => Array.from({ length: worldSize }, () => bytes)),
-  );
+  const slots = new SlotTable(worldSize);
+  for (const bytes of [ROUND_TRIP_BYTES, ...gatherBytes.map((total) => partBytes(total, worldSize))]) {
+    slots.add({
+      name: `${bytes} bytes`,
+      kind: 'output',
+      age: 'fresh',
+      bytes: () => bytes,
+      reads: () => bytes,
+    });
+  }
+  const communicator = await ranks.connect('denoiser', slots.specs);
   try {
     return await measure(communicator, gatherBytes);
   } finally {
     communicator.close();
   }
-});
+}
 
 async function measure(
   communicator: Communicator,

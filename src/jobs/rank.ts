@@ -1,8 +1,5 @@
-/** The program of a rank process. */
-
+/** The program of a rank: it does the jobs that its parent names. */
 import { serveJobs } from '../ranks/serve.js';
-import { JobRunner } from './draw.js';
+import { JobRunner } from './jobs.js';
 
-const runner = new JobRunner();
-
-serveJobs(runner.run.bind(runner));
+serveJobs(new JobRunner().run);

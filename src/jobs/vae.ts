@@ -3,13 +3,12 @@ import { dirname } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { SafetensorsFile, writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
-import { loadAddon } from '../engine/load.js';
-import type { ExecutableOptions } from '../engine/onnxruntime/executable.js';
+import { type Device, openDevice } from '../engine/device.js';
 import { writePng } from '../images/png.js';
 import { PeakMeter } from '../machine/memory-use.js';
 import { type AutoencoderKLConfig, readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import { SlotTable } from '../parallel/slots.js';
-import type { LoadOptions, ProgressListener, VaeSpread } from '../pipelines/request.js';
+import { executableOptions, type LoadOptions } from '../pipelines/load-options.js';
 import { LatentDecoder, toPixels } from '../pipelines/vae/decoder.js';
 import {
   fromPixels,
@@ -19,6 +18,7 @@ import {
   scaleLatents,
 } from '../pipelines/vae/encoder.js';
 import { placeVae, type VaePlacement } from '../pipelines/vae/placement.js';
+import type { ProgressListener } from '../ranks/progress.js';
 import type { RankContext } from '../ranks/rank-context.js';
 import { createGenerator, type RngName } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -49,7 +49,7 @@ export interface EncodeTask {
 
 /** What the ranks of a `VaeJob` do alone, without a pipeline around it. */
 export interface VaeJob {
-  readonly load: Omit<LoadOptions, 'vae'> & { readonly vae: VaeSpread };
+  readonly load: Pick<LoadOptions, 'directory' | 'variant' | 'device' | 'weights' | 'threads' | 'vae'>;
   readonly task: DecodeTask | EncodeTask;
 }
 
@@ -76,7 +76,8 @@ export async function runVaeJob(
   clock.phase('load', 'start');
   const checkpoint = await openCheckpoint(load.directory, { variant: load.variant });
   const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
-  const work = { checkpoint, config, placement, ranks, load, clock };
+  const device = openDevice(load.device);
+  const work = { device, checkpoint, config, placement, ranks, load, clock };
   const measured = task.kind === 'decode' ? await decodeFile(task, work) : await encodeFile(task, work);
   return { timings: clock.timings, ...measured, published: slots.total(ranks.rank) };
 }
@@ -84,6 +85,7 @@ export async function runVaeJob(
 type Measured = Pick<VaeReport, 'statistics' | 'peak'>;
 
 interface Work {
+  readonly device: Device;
   readonly checkpoint: Checkpoint;
   readonly config: AutoencoderKLConfig;
   readonly placement: VaePlacement;
@@ -93,10 +95,10 @@ interface Work {
 }
 
 async function decodeFile(task: DecodeTask, work: Work): Promise<Measured> {
-  const { checkpoint, config, placement, clock } = work;
+  const { device, checkpoint, config, placement, clock } = work;
   const latents = (await readTensor(task.input, task.tensor)) as Tensor<'float32'>;
   const [rows, columns] = latents.shape.slice(2) as [number, number];
-  const decoder = await LatentDecoder.prepare(checkpoint, config, { rows, columns }, placement);
+  const decoder = await LatentDecoder.prepare(device, checkpoint, config, { rows, columns }, placement);
   return withLoaded(decoder, work, async () => {
     clock.phase('decode', 'start');
     const decoded = await decoder.decode(latents, tileProgress(clock));
@@ -118,10 +120,10 @@ async function writeDecoded(
 }
 
 async function encodeFile(task: EncodeTask, work: Work): Promise<Measured> {
-  const { checkpoint, config, placement, clock } = work;
+  const { device, checkpoint, config, placement, clock } = work;
   const pixels = fromPixels((await readTensor(task.input, 'pixels')) as Tensor<'uint8'>);
   const [height, width] = pixels.shape.slice(2) as [number, number];
-  const encoder = await LatentEncoder.prepare(checkpoint, config, { height, width }, placement);
+  const encoder = await LatentEncoder.prepare(device, checkpoint, config, { height, width }, placement);
   return withLoaded(encoder, work, async () => {
     clock.phase('encode', 'start');
     const distribution = await encoder.encode(pixels, tileProgress(clock));
@@ -149,21 +151,21 @@ async function withLoaded(
   use: () => Promise<void>,
 ): Promise<Measured> {
   const shared = placement.place.worldSize > 1;
-  const communicator = shared ? await ranks.connect(placement.slots.bytes) : undefined;
-  const { threads, weights } = load;
-  const options: ExecutableOptions = { threads, weights, rank: ranks.rank, communicator };
-  await half.load(loadAddon(), options);
-  clock.phase('load', 'end');
-  const meter = new PeakMeter();
+  const communicator = shared ? await ranks.connect('vae', placement.slots.specs) : undefined;
   try {
-    await use();
+    await half.load({ ...executableOptions(load, ranks.rank), communicator });
+    clock.phase('load', 'end');
+    const meter = new PeakMeter();
+    try {
+      await use();
+    } finally {
+      meter.stop();
+    }
+    return { statistics: communicator?.statistics(), peak: meter.stop() };
   } finally {
-    meter.stop();
+    half.release();
+    communicator?.close();
   }
-  half.release();
-  const statistics = communicator?.statistics();
-  communicator?.close();
-  return { statistics, peak: meter.stop() };
 }
 
 function tileProgress(clock: PhaseClock): (done: number, total: number) => void {

@@ -58,15 +58,15 @@ export function completeOptions(name: StrategyName, given: Partial<StrategyOptio
   return values as unknown as StrategyOptions;
 }
 
-/** Refuses options of other strategies than `name`, but for those of the reference's scripts, which accept them all. */
+/** Refuses options that `name` does not look at (undefined: that any strategy looks at alone), but for those that are tolerated. */
 export function refuseForeignOptions(
-  name: StrategyName,
+  name: StrategyName | undefined,
   given: Partial<StrategyOptions>,
-  tolerated: ReadonlySet<string>,
 ): void {
   for (const option of strategyOptions) {
     const value = given[camelCase(option.spec.name) as keyof StrategyOptions];
-    if (value === undefined || option.owners.includes(name) || tolerated.has(option.spec.name)) continue;
+    const tolerated = option.spec.tolerated === true;
+    if (value === undefined || tolerated || option.owners.some((owner) => owner === name)) continue;
     throw ownedByOthers(option, '--parallelism');
   }
 }

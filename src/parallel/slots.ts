@@ -83,7 +83,7 @@ export class SlotTable implements SlotReserver {
 
   /** As the communicator takes them. */
   get specs(): readonly SlotSpec[] {
-    const ranks = this.#ranks;
+    const ranks = this.ranks;
     return this.#slots.map(({ name, bytes, reads }) => ({
       name,
       bytes: ranks.map(bytes),
@@ -98,8 +98,7 @@ export class SlotTable implements SlotReserver {
     return sum(this.#slots.map(({ bytes }) => bytes(rank)));
   }
 
-  /** Those who read what others leave, and who may be read. */
-  get #ranks(): readonly number[] {
+  get ranks(): readonly number[] {
     return Array.from({ length: this.#worldSize }, (_, rank) => rank);
   }
 }

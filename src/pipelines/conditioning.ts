@@ -1,16 +1,54 @@
 import { DistriError } from '../base/errors.js';
+import type { Communicator } from '../engine/addon.js';
 import type { RankRole, Topology } from '../parallel/topology.js';
-import { elementCount, float32, type Tensor } from '../tensor/tensor.js';
+import type { ProgressListener } from '../ranks/progress.js';
+import { elementCount, float32, type Shape, type Tensor } from '../tensor/tensor.js';
+import type { Recorder } from './denoise/recorder.js';
+import type { Geometry } from './geometry.js';
+import type { Part } from './part-cache.js';
 import type { GenerationRequest } from './request.js';
-import type { PromptEmbeds } from './text/prompt-embeds.js';
 
-/** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
-export interface Conditioning {
-  readonly positive: PromptEmbeds;
-  readonly negative: PromptEmbeds | undefined;
+/** Where a model's conditions are computed. */
+export interface ConditioningContext {
+  readonly topology: Topology;
+  /** This rank's. */
+  readonly role: RankRole;
+  readonly communicator: Communicator | undefined;
+  readonly geometry: Geometry;
+  readonly record: Recorder;
+  readonly listener: ProgressListener;
 }
 
-/** Of a tensor `[images, …]`, the rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half. `negative` is there only with guidance. */
+/** Texts and sizes as the noise model is told them. Text encoders are on the first rank only; the others are sent what they make. */
+export interface Conditioner extends Part {
+  /** The model's inputs of an image by name, of this rank's rows of the guidance batch. All ranks call it together. */
+  inputs(request: GenerationRequest, context: ConditioningContext): Promise<Readonly<Record<string, Tensor>>>;
+}
+
+/** The first rank's tensor of this shape on every rank; the others give `undefined`. */
+export async function shareTensor(
+  own: Tensor<'float32'> | undefined,
+  shape: Shape,
+  communicator: Communicator | undefined,
+): Promise<Tensor<'float32'>> {
+  const shared = own ?? float32(shape);
+  await communicator?.broadcast(shared.data, 0);
+  return shared;
+}
+
+/** Refuses embeddings that are no numbers, on the rank that computed them. */
+export function requireFiniteText({ data }: Tensor<'float32'>, component: string): void {
+  if (data.every(Number.isFinite)) return;
+  throw new DistriError(
+    'checkpoint',
+    `the embeddings of the prompt are not finite: the weights of ${component} are damaged; another copy of the checkpoint may help`,
+  );
+}
+
+/**
+ * Of a tensor `[images, …]`, the rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half.
+ * `negative` is there only with guidance.
+ */
 export function guidanceRows(
   positive: Tensor<'float32'>,
   negative: Tensor<'float32'> | undefined,

@@ -1,20 +1,24 @@
 import { DistriError } from '../base/errors.js';
-import { createParallelism } from '../parallel/registry.js';
+import {
+  completeOptions,
+  type ParallelOptions,
+  requireStrategy,
+  type StrategyName,
+  type StrategyOptions,
+  strategies,
+  strategyOf,
+} from '../parallel/registry.js';
 import { planTopology, type RankRole, type Topology } from '../parallel/topology.js';
-import type { ParallelismName, ParallelOptions } from '../pipelines/request.js';
-import { parallelismContext } from './rank-program.js';
-import type { PlannedImage } from './rank-work.js';
-import { planStages } from './stage-work.js';
+import { checkThresholding } from '../pipelines/denoise/stage-loop.js';
+import { type PlannedImage, sharedModel } from './rank-work.js';
 
 /** One way to draw a picture. */
 export interface Choice {
   readonly ranks: number;
-  readonly parallelism: ParallelismName;
+  readonly parallelism: StrategyName;
   readonly splitBatch: boolean;
-  /** Of `sequence`: the degrees, whose product is the number of ranks of an image. */
-  readonly sequence?: { readonly ulyssesDegree: number; readonly ringDegree: number };
-  /** Of `pipefusion`: stages times ranks of a stage are the ranks of an image. */
-  readonly pipefusion?: { readonly stages: number; readonly sequence: number; readonly patches: number };
+  /** What tells this way of the strategy from its others: degrees, stages. */
+  readonly settings: Partial<StrategyOptions>;
 }
 
 /** A choice with what follows from it, or with the reason why it can't be had. */
@@ -26,15 +30,13 @@ export type JudgedChoice = Choice &
 
 export type LegalChoice = Extract<JudgedChoice, { legal: true }>;
 
-export interface ChoiceOptions extends Pick<ParallelOptions, 'syncMode' | 'warmupSteps' | 'splitScheme'> {
+export interface ChoiceOptions {
   readonly guided: boolean;
   /** Whether ways that split the guidance's batch are looked at. */
   readonly allowSplit: boolean;
-  readonly parallelisms: readonly ParallelismName[];
-  /** Of pipefusion, which counts them differently; by default `warmupSteps`. */
-  readonly pipefusionWarmupSteps?: number | undefined;
-  /** Of pipefusion; by default as many as stages. */
-  readonly pipefusionPatches?: number | undefined;
+  readonly parallelisms: readonly StrategyName[];
+  /** What users have said of strategies; the rest is as the strategies have it. */
+  readonly given: Partial<StrategyOptions>;
 }
 
 /** All ways for these numbers of ranks, legal or not. One rank has one way. */
@@ -45,72 +47,70 @@ export function judgeChoices(
 ): JudgedChoice[] {
   const splits = options.allowSplit ? [true, false] : [false];
   return rankCounts.flatMap((ranks) => {
-    if (ranks === 1) return [judge(image, { ranks, parallelism: 'patch', splitBatch: false }, options)];
+    if (ranks === 1) {
+      return [judge(image, { ranks, parallelism: 'patch', splitBatch: false, settings: {} }, options)];
+    }
     return options.parallelisms.flatMap((parallelism) =>
       splits.flatMap((splitBatch) =>
-        waysOf({ ranks, parallelism, splitBatch }, options).map((choice) => judge(image, choice, options)),
+        waysOf({ ranks, parallelism, splitBatch, settings: {} }, options).map((choice) =>
+          judge(image, choice, options),
+        ),
       ),
     );
   });
 }
 
-/** A choice with every pair of degrees that its strategy can have. */
-function waysOf(choice: Choice, { pipefusionPatches }: ChoiceOptions): readonly Choice[] {
-  const { ranks, parallelism, splitBatch } = choice;
-  const sharing = splitBatch ? ranks / 2 : ranks;
-  // Where the batch can't be split, that is all there is to say.
-  if (!Number.isInteger(sharing)) return [choice];
-  const divisors = Array.from({ length: sharing }, (_, index) => sharing - index).filter(
-    (degree) => sharing % degree === 0,
-  );
-  if (parallelism === 'sequence') {
-    return divisors.map((ulyssesDegree) => ({
-      ...choice,
-      sequence: { ulyssesDegree, ringDegree: sharing / ulyssesDegree },
-    }));
-  }
-  if (parallelism === 'pipefusion') {
-    const several = divisors.filter((stages) => stages > 1 || sharing === 1);
-    return several.map((stages) => ({
-      ...choice,
-      pipefusion: { stages, sequence: sharing / stages, patches: pipefusionPatches ?? stages },
-    }));
-  }
-  return [choice];
+/** Such as "4 ranks, patch, split batch". */
+export function choiceText(choice: Choice | undefined): string {
+  if (choice === undefined) return 'nothing';
+  const { ranks, parallelism, splitBatch, settings } = choice;
+  if (ranks === 1) return '1 rank';
+  const way = strategies[parallelism].describeWay(completeOptions(parallelism, settings), ranksPerImage(choice));
+  return `${ranks} ranks, ${parallelism}${way === '' ? '' : ` ${way}`}, ${splitBatch ? 'split' : 'whole'} batch`;
 }
 
-function judge(image: PlannedImage, choice: Choice, options: ChoiceOptions): JudgedChoice {
-  const { guided } = options;
-  const { ranks, splitBatch } = choice;
+/** Ranks that share each image of the guidance's batch. */
+export function ranksPerImage({ ranks, splitBatch }: Pick<Choice, 'ranks' | 'splitBatch'>): number {
+  return splitBatch ? ranks / 2 : ranks;
+}
+
+/** A choice with every way that its strategy has. */
+function waysOf(choice: Choice, { given }: ChoiceOptions): readonly Choice[] {
+  const sharing = ranksPerImage(choice);
+  // Where the batch can't be split, that is all there is to say.
+  if (!Number.isInteger(sharing)) return [choice];
+  const options = completeOptions(choice.parallelism, given);
+  const ways = strategies[choice.parallelism].ways(options, sharing);
+  return ways.map((settings) => ({ ...choice, settings }));
+}
+
+function judge(image: PlannedImage, choice: Choice, { guided, given }: ChoiceOptions): JudgedChoice {
+  const { ranks, splitBatch, parallelism, settings } = choice;
   if (splitBatch && !guided) return refused(choice, 'without guidance there is no batch to split');
   if (splitBatch && ranks % 2 === 1)
     return refused(choice, `${ranks} ranks can't be halved; an even number can`);
   const topology = planTopology({ worldSize: ranks, guided, splitBatch });
-  const parallel = parallelOptions(choice, options);
   try {
-    return { ...settle(choice, image, topology, parallel), legal: true, topology, options: parallel };
+    requireStrategy(parallelism, image.model);
+    const options = { ...completeOptions(parallelism, { ...given, ...settings }), parallelism, splitBatch };
+    return { ...settle(choice, image, topology, options), legal: true, topology, options };
   } catch (error) {
     if (error instanceof DistriError) return refused(choice, error.message);
     throw error;
   }
 }
 
-function parallelOptions(choice: Choice, options: ChoiceOptions): ParallelOptions {
-  const { parallelism, splitBatch, sequence, pipefusion } = choice;
-  const { syncMode, splitScheme } = options;
-  const staged = parallelism === 'pipefusion' ? options.pipefusionWarmupSteps : undefined;
-  const warmupSteps = staged ?? options.warmupSteps;
-  return { parallelism, splitBatch, syncMode, warmupSteps, splitScheme, sequence, pipefusion };
-}
-
-/** The choice with the patches that there really are. Refuses what the model or the size of the picture does not allow, as the ranks do. */
-function settle(choice: Choice, image: PlannedImage, topology: Topology, parallel: ParallelOptions): Choice {
-  if (choice.pipefusion && image.model.blocks) {
-    const { bands } = planStages(image, topology, parallel);
-    return { ...choice, pipefusion: { ...choice.pipefusion, patches: bands.length } };
+/** The choice with the patches that there really are. Refuses what the model or the picture does not allow, as the ranks do. */
+function settle(choice: Choice, image: PlannedImage, topology: Topology, options: ParallelOptions): Choice {
+  const strategy = strategyOf(options);
+  const model = sharedModel(image);
+  if (strategy.kind === 'layers') {
+    strategy.create({ topology, role: topology.roles[0] as RankRole, options, model });
+    return choice;
   }
-  createParallelism(parallelismContext(image, topology, topology.roles[0] as RankRole, parallel));
-  return choice;
+  const plan = strategy.plan({ topology, options, model });
+  if (image.scheduler) checkThresholding(image.scheduler, plan);
+  return { ...choice, settings: { ...choice.settings, numPipelinePatch: plan.bands.length } };
 }
 
 function refused(choice: Choice, reason: string): JudgedChoice {

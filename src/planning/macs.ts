@@ -1,5 +1,5 @@
 import { sum } from '../base/numbers.js';
-import { type ComputeKind, computeKinds } from '../graph/passes/cost.js';
+import { type ComputeKind, computeKinds } from '../graph/operators.js';
 import type { GuidancePart } from '../parallel/topology.js';
 import {
   type Choice,

@@ -1,19 +1,22 @@
 import { mean, sum } from '../base/numbers.js';
-import type { ComputeKind } from '../graph/passes/cost.js';
+import type { Device } from '../engine/device.js';
+import type { ComputeKind } from '../graph/operators.js';
 import type { WeightsMode } from '../machine/memory.js';
 import { planWeights } from '../machine/memory.js';
-import type { GuidancePart } from '../parallel/topology.js';
-import type { ParallelOptions } from '../pipelines/request.js';
+import { isExact, type ParallelOptions, strategyOf, synchronousSteps } from '../parallel/registry.js';
+import { type ExchangeKind, exchangeKinds } from '../parallel/slots.js';
+import type { GuidancePart, Topology } from '../parallel/topology.js';
 import {
   type Choice,
   type ChoiceOptions,
   type JudgedChoice,
   judgeChoices,
   type LegalChoice,
+  ranksPerImage,
 } from './choices.js';
-import { type ExchangeKind, exchangeKinds } from './exchanges.js';
 import { Predictor } from './predict.js';
-import type { MachineProfile, ProfileSetting } from './profile.js';
+import type { Prediction } from './prediction.js';
+import type { MachineProfile, MeasureProfile } from './profile.js';
 import { RankProgram } from './rank-program.js';
 import type { PlannedImage, PlannedStep } from './rank-work.js';
 import { predictStages } from './stage-prediction.js';
@@ -51,16 +54,6 @@ export interface MemoryPlan {
   readonly exchange: number;
 }
 
-/** Predicted seconds. */
-export interface Prediction {
-  /** Of a step of the warm-up. */
-  readonly synchronousStep: number;
-  /** Of a step after it. */
-  readonly step: number;
-  /** Of all steps of a picture. */
-  readonly picture: number;
-}
-
 export type PlannedChoice = Choice & {
   readonly threads: number;
   readonly weights: WeightsMode;
@@ -68,6 +61,12 @@ export type PlannedChoice = Choice & {
   readonly synchronousSteps: number;
   readonly ranksPlan: readonly RankPlan[];
   readonly prediction: Prediction | undefined;
+  /** When what the prediction rests on was measured. */
+  readonly measured: MachineProfile['measured'] | undefined;
+  /** Whether it draws the picture of one rank, but for rounding. */
+  readonly exact: boolean;
+  /** Whether it draws pictures that are wanted. */
+  readonly recommendable: boolean;
 };
 
 export interface PlanRequest {
@@ -85,43 +84,62 @@ export interface Plan {
   readonly choices: readonly PlannedChoice[];
 }
 
-/** Measures what a prediction needs; undefined for plans without predictions. */
-export type Profiler = ((setting: ProfileSetting) => Promise<MachineProfile>) | undefined;
+/** Looks around between two pieces of work: lets signals in, and throws when the user wants an end. */
+export type Pause = () => Promise<void>;
 
-/** All choices for these numbers of ranks, each built as its ranks build it. */
-export async function makePlan(request: PlanRequest, profiler: Profiler): Promise<Plan> {
+/**
+ * All choices for these numbers of ranks, each built as its ranks build it. `measure` gives what a prediction needs; without it
+ * there are none.
+ */
+export async function makePlan(
+  request: PlanRequest,
+  measure: MeasureProfile | undefined,
+  pause: Pause = async () => {},
+): Promise<Plan> {
   const judged = judgeChoices(request.image, request.rankCounts, request.options);
   const choices: PlannedChoice[] = [];
-  for (const choice of judged) if (choice.legal) choices.push(await planChoice(choice, request, profiler));
+  for (const choice of judged) {
+    if (choice.legal) choices.push(await planChoice(choice, request, measure, pause));
+  }
   return { choices, refused: judged.filter((choice) => !choice.legal) };
 }
 
 async function planChoice(
   choice: LegalChoice,
   request: PlanRequest,
-  profiler: Profiler,
+  measure: MeasureProfile | undefined,
+  pause: Pause,
 ): Promise<PlannedChoice> {
   const { topology, options, legal: _, ...way } = choice;
   const { ranks } = way;
-  const programs = topology.roles.map((role) => RankProgram.build(request.image, topology, role, options));
-  const weights = chooseWeights(request.weights, programs);
+  const programs: RankProgram[] = [];
+  for (const role of topology.roles) {
+    await pause();
+    programs.push(RankProgram.build(request.image, topology, role, options));
+  }
+  const weights = chooseWeights(request.weights, programs, request.image.device);
   const threads = request.threads(ranks);
-  const profile = await profiler?.({ ranks, threads, weights });
+  const profile = await measure?.({ ranks, threads, weights });
   return {
     ...way,
-    ...{ threads, weights, synchronousSteps: synchronousStepsOf(options, request.steps) },
+    threads,
+    weights,
+    synchronousSteps: synchronousSteps(options, topology, request.steps),
     ranksPlan: programs.map((program) => planRank(program, weights)),
-    prediction: profile && predict(programs, new Predictor(profile), request.steps, options),
+    prediction: profile && predict(programs, new Predictor(profile), request.steps, options, topology),
+    measured: profile?.measured,
+    exact: isExact(options, topology),
+    recommendable: strategyOf(options).isRecommendable(options, ranksPerImage(way)),
   };
 }
 
-function synchronousStepsOf({ parallelism, warmupSteps }: ParallelOptions, steps: number): number {
-  return Math.min(parallelism === 'pipefusion' ? warmupSteps : warmupSteps + 1, steps);
-}
-
-function chooseWeights(asked: WeightsMode | 'auto', programs: readonly RankProgram[]): WeightsMode {
+function chooseWeights(
+  asked: WeightsMode | 'auto',
+  programs: readonly RankProgram[],
+  device: Device,
+): WeightsMode {
   if (asked !== 'auto') return asked;
-  return planWeights(sum(programs.map(({ weightBytes }) => weightBytes))).mode;
+  return planWeights(sum(programs.map(({ weightBytes }) => weightBytes)), device.freeBytes()).mode;
 }
 
 function planRank(program: RankProgram, weights: WeightsMode): RankPlan {
@@ -142,7 +160,7 @@ function planRank(program: RankProgram, weights: WeightsMode): RankPlan {
 }
 
 function totals(steps: readonly PlannedStep[]): ExchangeTotal[] {
-  return exchangeKinds.flatMap((kind) => {
+  return (Object.keys(exchangeKinds) as ExchangeKind[]).flatMap((kind) => {
     const own = steps.flatMap(({ exchanges }) => exchanges.filter((exchange) => exchange.kind === kind));
     if (own.length === 0) return [];
     const perStep = (values: readonly number[]) => sum(values) / steps.length;
@@ -160,11 +178,12 @@ function predict(
   predictor: Predictor,
   steps: number,
   options: ParallelOptions,
+  topology: Topology,
 ): Prediction {
   const stages = programs.flatMap(({ work }) => (work instanceof StageWork ? [work] : []));
   return stages.length > 0
     ? predictStages(stages, predictor, steps, options.warmupSteps)
-    : predictLayers(programs, predictor, steps, synchronousStepsOf(options, steps));
+    : predictLayers(programs, predictor, steps, synchronousSteps(options, topology, steps));
 }
 
 /** A step takes as long as that of its slowest rank: all meet at its end. */

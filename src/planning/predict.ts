@@ -1,5 +1,6 @@
 import { sum } from '../base/numbers.js';
-import { type ComputeKind, computeKinds, type OperationCost } from '../graph/passes/cost.js';
+import { type ComputeKind, computeKinds } from '../graph/operators.js';
+import type { OperationCost } from '../graph/passes/cost.js';
 import type { Exchange } from './exchanges.js';
 import type { MachineProfile } from './profile.js';
 import type { PlannedStep } from './rank-work.js';

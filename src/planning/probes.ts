@@ -1,7 +1,10 @@
 import { mean } from '../base/numbers.js';
-import { type CompiledGraph, Graph, type Value } from '../graph/graph.js';
-import { Kernels } from '../graph/kernels/kernels.js';
-import { type ComputeKind, operationCost } from '../graph/passes/cost.js';
+import type { Device } from '../engine/device.js';
+import { Graph, type GraphPart } from '../graph/graph.js';
+import type { Kernels } from '../graph/kernels/kernels.js';
+import type { ComputeKind } from '../graph/operators.js';
+import { operationCost } from '../graph/passes/cost.js';
+import type { Value } from '../graph/value.js';
 import { elementCount, float32, type Shape } from '../tensor/tensor.js';
 
 /** A small graph whose operations are alike, to measure how long one of them takes. */
@@ -12,10 +15,12 @@ export interface Probe {
   /** Operations in the graph. */
   readonly operations: number;
   readonly input: Shape;
-  readonly graph: CompiledGraph;
+  readonly part: GraphPart;
 }
 
 export const PROBE_INPUT = 'x';
+
+type ProbedDevice = Pick<Device, 'kernels' | 'elementType'>;
 
 /** Images of a UNet get more channels as they get smaller: `[channels, side]`. */
 const convolutions = [
@@ -52,18 +57,18 @@ const elementwise = [
 ] as const;
 
 /** Everything that is measured, from small to large within each kind. */
-export function allProbes(): Probe[] {
+export function allProbes(device: ProbedDevice): Probe[] {
   return [
-    ...convolutions.map(([channels, side]) => convolutionProbe(channels, side)),
-    ...linears.map(([tokens, from, to]) => linearProbe(tokens, from, to)),
-    ...attentions.map(([tokens, features]) => attentionProbe(tokens, features)),
-    ...elementwise.map(([channels, side]) => elementwiseProbe(channels, side)),
+    ...convolutions.map(([channels, side]) => convolutionProbe(device, channels, side)),
+    ...linears.map(([tokens, from, to]) => linearProbe(device, tokens, from, to)),
+    ...attentions.map(([tokens, features]) => attentionProbe(device, tokens, features)),
+    ...elementwise.map(([channels, side]) => elementwiseProbe(device, channels, side)),
   ];
 }
 
 /** As between norms, which keep another layout in memory: reshaping takes the convolutions' own layout away. */
-function convolutionProbe(channels: number, side: number): Probe {
-  return chain('conv', [1, channels, side, side], (kernels) => {
+function convolutionProbe(device: ProbedDevice, channels: number, side: number): Probe {
+  return chain(device, 'conv', [1, channels, side, side], (kernels) => {
     const weight = constant(kernels, 'weight', [channels, channels, 3, 3]);
     const bias = constant(kernels, 'bias', [channels]);
     return (x, name) => {
@@ -76,8 +81,8 @@ function convolutionProbe(channels: number, side: number): Probe {
 }
 
 /** To wide and back. */
-function linearProbe(tokens: number, from: number, to: number): Probe {
-  return chain('linear', [1, tokens, from], (kernels) => {
+function linearProbe(device: ProbedDevice, tokens: number, from: number, to: number): Probe {
+  return chain(device, 'linear', [1, tokens, from], (kernels) => {
     const wide = constant(kernels, 'wide', [to, from]);
     const narrow = constant(kernels, 'narrow', [from, to]);
     return (x, name) =>
@@ -90,8 +95,9 @@ function linearProbe(tokens: number, from: number, to: number): Probe {
   });
 }
 
-function attentionProbe(tokens: number, features: number): Probe {
+function attentionProbe(device: ProbedDevice, tokens: number, features: number): Probe {
   return chain(
+    device,
     'attention',
     [1, tokens, features],
     (kernels) => (x, name) => kernels.attention(name, x, x, x, { heads: features / 64, causal: false }),
@@ -99,12 +105,12 @@ function attentionProbe(tokens: number, features: number): Probe {
 }
 
 /** What stands between the products: a norm with its activation, a sum, tokens and back, a norm of tokens. */
-function elementwiseProbe(channels: number, side: number): Probe {
+function elementwiseProbe(device: ProbedDevice, channels: number, side: number): Probe {
   const [image, flat] = [
     [1, channels, side, side],
     [1, channels, side * side],
   ];
-  return chain('other', image, (kernels) => {
+  return chain(device, 'other', image, (kernels) => {
     const scale = constant(kernels, 'scale', [channels]);
     const shift = constant(kernels, 'shift', [channels]);
     const norm = { groups: 32, epsilon: 1e-5, activation: 'silu' } as const;
@@ -124,8 +130,8 @@ function elementwiseProbe(channels: number, side: number): Probe {
 }
 
 /**
- * Work of a graph, in multiply-accumulates or bytes: long enough for its start to count little, and so short that on a busy machine some runs are not
- * interrupted.
+ * Work of a graph, in multiply-accumulates or bytes: long enough for its start to count little, and so short that on a busy
+ * machine some runs are not interrupted.
  */
 const CHAIN_WORK: Readonly<Record<ComputeKind, number>> = {
   conv: 2e8,
@@ -137,22 +143,24 @@ const MAX_LINKS = 32;
 
 /** As many links as make the graph long enough, each fed by the one before. */
 function chain(
+  device: ProbedDevice,
   kind: ComputeKind,
   input: Shape,
   link: (kernels: Kernels) => (x: Value, name: string) => Value,
 ): Probe {
-  const single = build(kind, input, 1, link);
+  const single = build(device, kind, input, 1, link);
   const links = Math.min(MAX_LINKS, Math.ceil(CHAIN_WORK[kind] / (single.work * single.operations)));
-  return links === 1 ? single : build(kind, input, links, link);
+  return links === 1 ? single : build(device, kind, input, links, link);
 }
 
 function build(
+  device: ProbedDevice,
   kind: ComputeKind,
   input: Shape,
   links: number,
   link: (kernels: Kernels) => (x: Value, name: string) => Value,
 ): Probe {
-  const kernels = new Kernels(new Graph());
+  const kernels = device.kernels(new Graph(device.elementType));
   const next = link(kernels);
   let x = kernels.graph.input(PROBE_INPUT, 'float32', input, 'step');
   for (let index = 0; index < links; index++) x = next(x, `link${index}`);
@@ -162,7 +170,7 @@ function build(
     .map(({ macs, bytes }) => (kind === 'other' ? bytes : macs))
     .filter((amount) => amount > 0);
   const work = mean(amounts);
-  return { kind, work, operations: amounts.length, input, graph: kernels.graph.compile().step };
+  return { kind, work, operations: amounts.length, input, part: kernels.graph.program().step };
 }
 
 /** Small numbers that keep a long chain from overflowing. */

@@ -3,12 +3,13 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheDir } from '../base/cache-dir.js';
 import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
+import { isJsonObject } from '../base/json.js';
 import { availableCpus } from '../machine/cpus.js';
 import { cpuModel } from '../machine/machine.js';
-import { type MachineProfile, measureProfile, type ProfileSetting } from './profile.js';
+import type { MachineProfile, MeasureProfile, ProfileSetting } from './profile.js';
 
 /** Raised when other things are measured, so that older caches are not used. */
-const MEASUREMENT = 1;
+const MEASUREMENT = 2;
 
 /** What a profile is valid for. */
 export interface ProfileKey {
@@ -49,11 +50,12 @@ export class ProfileCache {
     return this.profiles.has(nameOf(setting));
   }
 
-  async get(setting: ProfileSetting, interruption: AbortSignal): Promise<MachineProfile> {
+  /** What is known, or what `measure` finds and is known from now on. */
+  async get(setting: ProfileSetting, measure: MeasureProfile): Promise<MachineProfile> {
     const name = nameOf(setting);
     const known = this.profiles.get(name);
     if (known) return known;
-    const profile = await measureProfile(setting, interruption);
+    const profile = await measure(setting);
     this.profiles.set(name, profile);
     await this.save();
     return profile;
@@ -76,11 +78,30 @@ function nameOf({ ranks, threads, weights }: ProfileSetting): string {
 
 async function readProfiles(path: string): Promise<Map<string, MachineProfile>> {
   try {
-    return new Map(
-      Object.entries(JSON.parse(await readFile(path, 'utf8')) as Record<string, MachineProfile>),
-    );
+    const stored: unknown = JSON.parse(await readFile(path, 'utf8'));
+    const profiles = isJsonObject(stored) ? Object.entries(stored) : [];
+    return new Map(profiles.filter((entry): entry is [string, MachineProfile] => isProfile(entry[1])));
   } catch {
     // Absent or cut short: measured anew.
     return new Map();
   }
+}
+
+/** Whether something that was read has the figures of a profile; what has not is measured anew. */
+function isProfile(value: unknown): value is MachineProfile {
+  if (!isJsonObject(value)) return false;
+  const { measured, probes, gathers, barrier } = value;
+  return (
+    isJsonObject(measured) &&
+    typeof measured.time === 'string' &&
+    Number.isFinite(measured.load) &&
+    Number.isFinite(barrier) &&
+    isListOf(probes, ['work', 'seconds']) &&
+    isListOf(gathers, ['bytes', 'time'])
+  );
+}
+
+function isListOf(value: unknown, numbers: readonly string[]): boolean {
+  if (!Array.isArray(value)) return false;
+  return value.every((item) => isJsonObject(item) && numbers.every((name) => Number.isFinite(item[name])));
 }

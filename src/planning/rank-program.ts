@@ -1,32 +1,25 @@
 import { sum } from '../base/numbers.js';
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import type { Graph } from '../graph/graph.js';
-import {
-  byteLength,
-  type ComputeKind,
-  computeKinds,
-  macsByKind,
-  operationCost,
-} from '../graph/passes/cost.js';
+import { type ComputeKind, computeKinds } from '../graph/operators.js';
+import { macsByKind, operationCost } from '../graph/passes/cost.js';
 import { peakActivationBytes } from '../graph/passes/liveness.js';
-import { createParallelism } from '../parallel/registry.js';
+import { byteLength } from '../graph/value.js';
+import { type ParallelOptions, type StrategyOptions, strategyOf } from '../parallel/registry.js';
 import type { SlotTable } from '../parallel/slots.js';
-import type { Parallelism, ParallelismContext } from '../parallel/strategy.js';
+import type { LayerStrategy, Parallelism } from '../parallel/strategy.js';
 import type { RankRole, Topology } from '../parallel/topology.js';
 import { buildNoiseModel } from '../pipelines/denoise/step-denoiser.js';
-import type { ParallelOptions } from '../pipelines/request.js';
-import { elementCount } from '../tensor/tensor.js';
 import { exchangesOf } from './exchanges.js';
 import {
   type PlannedImage,
   type PlannedStep,
   plannedShape,
   type RankWork,
+  sharedModel,
   stepOperations,
 } from './rank-work.js';
 import { StageWork } from './stage-work.js';
-
-const BYTES_PER_FLOAT = 4;
 
 /** What a rank runs, built as the rank builds it but for the weights, of which only names and shapes are needed. */
 export class RankProgram {
@@ -41,8 +34,13 @@ export class RankProgram {
     role: RankRole,
     options: ParallelOptions,
   ): RankProgram {
-    const Work = options.parallelism === 'pipefusion' ? StageWork : LayersWork;
-    return new RankProgram(role, new Work(image, topology, role, options));
+    const strategy = strategyOf(options);
+    return new RankProgram(
+      role,
+      strategy.kind === 'stages'
+        ? new StageWork(strategy, image, topology, role, options)
+        : new LayersWork(strategy, image, topology, role, options),
+    );
   }
 
   /** The part of the image that it computes, for people. */
@@ -57,7 +55,8 @@ export class RankProgram {
 
   /** Bytes of weights that can't be used where they lie in their file. */
   get slicedWeightBytes(): number {
-    return BYTES_PER_FLOAT * sum((this.work.graphs[0]?.slices ?? []).map(({ shape }) => elementCount(shape)));
+    const pieces = (this.work.graphs[0]?.slices ?? []).flatMap((slice) => slice.pieces);
+    return sum(pieces.map(({ length }) => length));
   }
 
   get activationBytes(): number {
@@ -121,13 +120,20 @@ class LayersWork implements RankWork {
   readonly #parallelism: Parallelism;
   readonly #rank: number;
 
-  constructor(image: PlannedImage, topology: Topology, role: RankRole, options: ParallelOptions) {
-    const parallelism = createParallelism(parallelismContext(image, topology, role, options));
-    const built = buildNoiseModel(image.model, parallelism, new WeightPlan(), plannedShape(image, topology));
+  constructor(
+    strategy: LayerStrategy<StrategyOptions>,
+    image: PlannedImage,
+    topology: Topology,
+    role: RankRole,
+    options: ParallelOptions,
+  ) {
+    const parallelism = strategy.create({ topology, role, options, model: sharedModel(image) });
+    const shape = plannedShape(image, topology);
+    const built = buildNoiseModel(image.device, image.model, parallelism, new WeightPlan(), shape);
     this.share = parallelism.describe(role);
     this.graphs = built.map(({ graph }) => graph);
     this.slots = parallelism.slots;
-    this.firstSteady = options.warmupSteps + 1;
+    this.firstSteady = strategy.warmUp(options) ?? 1;
     this.#parallelism = parallelism;
     this.#rank = role.rank;
   }
@@ -140,20 +146,9 @@ class LayersWork implements RankWork {
   step(call: number): PlannedStep {
     const step = this.#parallelism.step(call, 0);
     const operations = stepOperations(this.graphs[this.#parallelism.variantOf(call)] as Graph);
-    const { bytes } = this.slots;
     return {
       costs: operations.map(operationCost),
-      exchanges: operations.flatMap((operation) => exchangesOf(operation, bytes, this.#rank, step)),
+      exchanges: operations.flatMap((operation) => exchangesOf(operation, this.slots, this.#rank, step)),
     };
   }
-}
-
-export function parallelismContext(
-  { rows, columns, model }: PlannedImage,
-  topology: Topology,
-  role: RankRole,
-  options: ParallelOptions,
-): ParallelismContext {
-  const { halvings, blocks } = model;
-  return { topology, role, options, rows, columns, halvings, patchSize: blocks?.patchSize };
 }

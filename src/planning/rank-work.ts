@@ -1,19 +1,26 @@
-import type { Graph, Operation } from '../graph/graph.js';
+import type { RawConfig } from '../base/config-reader.js';
+import type { Device } from '../engine/device.js';
+import type { Graph } from '../graph/graph.js';
 import type { OperationCost } from '../graph/passes/cost.js';
+import type { Operation } from '../graph/value.js';
 import type { LatentShape, NoiseModel } from '../models/noise-model.js';
 import type { SlotTable } from '../parallel/slots.js';
+import type { SharedModel } from '../parallel/strategy.js';
 import type { Topology } from '../parallel/topology.js';
 import { batchSize } from '../pipelines/conditioning.js';
 import type { Exchange } from './exchanges.js';
 
 /** What is drawn, as far as it decides what ranks do. */
 export interface PlannedImage {
+  readonly device: Device;
   readonly model: NoiseModel;
   /** Of the latents. */
   readonly rows: number;
   readonly columns: number;
   readonly textTokens: number;
   readonly images: number;
+  /** scheduler_config.json, where there is one. */
+  readonly scheduler?: RawConfig;
 }
 
 /** One step of one rank, or a part of one. */
@@ -45,6 +52,11 @@ export function plannedShape(
   topology: Topology,
 ): LatentShape {
   return { batch: batchSize(images, topology), rows, columns, textTokens };
+}
+
+/** What strategies want to know of it. */
+export function sharedModel({ model, rows, columns }: PlannedImage): SharedModel {
+  return { latent: { rows, columns }, halvings: model.halvings, blocks: model.blocks };
 }
 
 export function stepOperations(graph: Graph): readonly Operation[] {

@@ -1,14 +1,14 @@
-import type { Prediction } from './plan.js';
 import type { Predictor } from './predict.js';
+import type { Prediction } from './prediction.js';
 import type { StageWork } from './stage-work.js';
 
 /** Seconds of the passes of step `call`, `[stage][part]`: of each stage's slowest rank. */
 export type PassTimes = (call: number) => readonly (readonly number[])[];
 
 /**
- * When the last stage is done with steps 0 to `steps - 1`. A stage begins a part when it is done with the part before and has the part from the
- * stage before; the first stage needs what the last one made of the part in the step before or, where parts were others then, of all its parts. What
- * stages wait is the pipeline's bubble.
+ * When the last stage is done with steps 0 to `steps - 1`. A stage begins a part when it is done with the part before and has the
+ * part from the stage before; the first stage needs what the last one made of the part in the step before or, where parts were
+ * others then, of all its parts. What stages wait is the bubble.
  */
 export function stagesEnd(passTimes: PassTimes, steps: number): number {
   let done: number[] = [];

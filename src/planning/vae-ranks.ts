@@ -1,6 +1,6 @@
 import { WeightPlan } from '../checkpoint/random-weights.js';
 import { vaeScaleFactor } from '../models/autoencoder-kl.js';
-import { planBands } from '../parallel/bands.js';
+import { planBands } from '../parallel/plan-bands.js';
 import { SlotTable } from '../parallel/slots.js';
 import { describeRange } from '../parallel/strategy.js';
 import { decoderHalf } from '../pipelines/vae/decoder.js';
@@ -26,7 +26,7 @@ export interface VaeRank {
 
 /** What `--vae` means for a picture of this size, built as the ranks build it. */
 export function planVaeRanks(mode: VaeMode, work: Omit<VaeWork, 'half'>): PlannedVae {
-  const { config, size, worldSize } = work;
+  const { device, config, size, worldSize } = work;
   const { parallel, tilePixels } = planVae(mode, { half: 'decode', ...work }, undefined).spread;
   const factor = vaeScaleFactor(config);
   const latents = { rows: size.rows / factor, columns: size.columns / factor };
@@ -37,7 +37,7 @@ export function planVaeRanks(mode: VaeMode, work: Omit<VaeWork, 'half'>): Planne
   const ranks = Array.from({ length: count }, (_, rank): VaeRank => {
     const slots = new SlotTable(count);
     const placement = { place: { rank, worldSize: count }, slots, tilePixels };
-    const { peakBytes } = decoderHalf(config, new WeightPlan(), latents, placement);
+    const { peakBytes } = decoderHalf(device, config, new WeightPlan(), latents, placement);
     const rows = describeRange('latent rows', bands.start(rank), bands.rows(rank), tileRows);
     const share = tilePixels === undefined ? rows : `${rows} of each tile`;
     return { rank, share, activations: peakBytes, exchange: 2 * slots.total(rank) };

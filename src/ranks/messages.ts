@@ -1,5 +1,6 @@
 import { DistriError, type ErrorCode, exitStatus } from '../base/errors.js';
-import type { Phase } from '../pipelines/request.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Phase } from './progress.js';
 
 /**
  * Where a child process finds its inherited descriptors, the control block and then the segments of all ranks: 0 to 2 are the standard streams,
@@ -21,7 +22,15 @@ export type ToRank<Job> =
 /** How far a rank is in its job. */
 export type RankProgress =
   | { readonly type: 'phase'; readonly name: Phase; readonly event: 'start' | 'end' }
-  | { readonly type: 'step'; readonly step: number; readonly steps: number }
+  | {
+      readonly type: 'step';
+      readonly step: number;
+      readonly steps: number;
+      /** After the step, where the job asks for them. */
+      readonly latents?: Tensor<'float32'>;
+    }
+  /** Something that users should know. */
+  | { readonly type: 'note'; readonly line: string }
   /** What it does now, for messages: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
   | { readonly type: 'place'; readonly where: string };
 

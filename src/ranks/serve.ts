@@ -1,8 +1,8 @@
 import { toError } from '../base/errors.js';
 import type { ControlBlock } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
-import type { ProgressListener } from '../pipelines/request.js';
 import { FIRST_DESCRIPTOR, type FromRank, reportError, type ToRank } from './messages.js';
+import type { ProgressListener } from './progress.js';
 import type { RankContext } from './rank-context.js';
 
 const HEARTBEAT_MS = 250;
@@ -100,7 +100,9 @@ export class Rank<Job, Result> implements RankContext {
 
   private readonly progress: ProgressListener = {
     phase: (name, event) => this.send({ type: 'phase', name, event }),
-    step: (step, steps) => this.send({ type: 'step', step, steps }),
+    step: (step, steps, latents) =>
+      this.send({ type: 'step', step, steps, ...(latents ? { latents } : {}) }),
+    note: (line) => this.send({ type: 'note', line }),
     place: (where) => this.send({ type: 'place', where }),
   };
 }

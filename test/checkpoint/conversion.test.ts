@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { inFloat32 } from '../../src/checkpoint/conversion.js';
+import { convertFloats } from '../../src/checkpoint/conversion.js';
 import { encodeHeader, SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { bytesOf, writeStored } from '../support/stored-file.js';
@@ -43,7 +43,7 @@ const tensors = [
 ] as const;
 
 async function convert(path = source): Promise<SafetensorsFile> {
-  const [converted] = await inFloat32([await SafetensorsFile.open(path)], { conversionDir });
+  const [converted] = await convertFloats([await SafetensorsFile.open(path)], { conversionDir });
   assert.ok(converted !== undefined);
   return converted;
 }
@@ -83,7 +83,7 @@ describe('conversion to float32', () => {
     const total = 2 * tensors.reduce((sum, { bytes }) => sum + bytes.length, 0);
     const reports: number[] = [];
     const files = await Promise.all([source, other].map((path) => SafetensorsFile.open(path)));
-    await inFloat32(files, {
+    await convertFloats(files, {
       conversionDir,
       onProgress: (done, of) => {
         assert.equal(of, total);

@@ -1,4 +1,6 @@
-import type { Phase, ProgressListener } from '../../pipelines/request.js';
+import type { Phase } from '../../ranks/progress.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { PassingListener } from './passing-listener.js';
 
 /** How long a rank's phases took, in milliseconds. A phase that did not take place is absent. */
 export interface Timings {
@@ -10,14 +12,12 @@ export interface Timings {
 }
 
 /** Measures phases and steps of a job, which begins now, while it passes progress on. */
-export class PhaseClock implements ProgressListener {
+export class PhaseClock extends PassingListener {
   private readonly begun = performance.now();
   private readonly starts: Partial<Record<Phase, number>> = {};
   private readonly phases: Partial<Record<Phase, number>> = {};
   private readonly steps: number[] = [];
   private lastStep = 0;
-
-  constructor(private readonly listener: ProgressListener) {}
 
   /** Milliseconds since the job began. */
   get elapsed(): number {
@@ -28,7 +28,7 @@ export class PhaseClock implements ProgressListener {
     return { starts: this.starts, phases: this.phases, steps: this.steps };
   }
 
-  phase(name: Phase, event: 'start' | 'end'): void {
+  override phase(name: Phase, event: 'start' | 'end'): void {
     const now = this.elapsed;
     if (event === 'start') {
       this.starts[name] = now;
@@ -36,17 +36,13 @@ export class PhaseClock implements ProgressListener {
     } else {
       this.phases[name] = now - (this.starts[name] ?? now);
     }
-    this.listener.phase(name, event);
+    super.phase(name, event);
   }
 
-  step(step: number, steps: number): void {
+  override step(step: number, steps: number, latents?: Tensor<'float32'>): void {
     const now = this.elapsed;
     this.steps.push(now - this.lastStep);
     this.lastStep = now;
-    this.listener.step(step, steps);
-  }
-
-  place(where: string): void {
-    this.listener.place?.(where);
+    super.step(step, steps, latents);
   }
 }

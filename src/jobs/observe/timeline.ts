@@ -1,5 +1,7 @@
 import type { CommunicatorStatistics } from '../../engine/addon.js';
-import type { Phase, ProgressListener } from '../../pipelines/request.js';
+import type { Phase, ProgressListener } from '../../ranks/progress.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { PassingListener } from './passing-listener.js';
 
 /** Rows of a rank in the picture. */
 export const timelineRows = ['phase', 'step', 'work'] as const;
@@ -15,21 +17,20 @@ export interface TimelineSpan {
 }
 
 /** Notes when a rank's phases, steps and what is in them began and ended, while it passes progress on. */
-export class TimelineRecorder implements ProgressListener {
+export class TimelineRecorder extends PassingListener {
   readonly spans: TimelineSpan[] = [];
-  readonly #listener: ProgressListener;
   readonly #statistics: () => CommunicatorStatistics | undefined;
   readonly #phases = new Map<Phase, number>();
   #lastStep = 0;
   #last: CommunicatorStatistics | undefined;
 
   /** `statistics` are the totals so far, undefined on a rank without peers. */
-  constructor(listener: ProgressListener, statistics: () => CommunicatorStatistics | undefined) {
-    this.#listener = listener;
+  constructor(next: ProgressListener, statistics: () => CommunicatorStatistics | undefined) {
+    super(next);
     this.#statistics = statistics;
   }
 
-  phase(name: Phase, event: 'start' | 'end'): void {
+  override phase(name: Phase, event: 'start' | 'end'): void {
     const time = now();
     if (event === 'start') {
       this.#phases.set(name, time);
@@ -38,21 +39,17 @@ export class TimelineRecorder implements ProgressListener {
     } else {
       this.#add('phase', name, this.#phases.get(name) ?? time, time, {});
     }
-    this.#listener.phase(name, event);
+    super.phase(name, event);
   }
 
-  step(step: number, steps: number): void {
+  override step(step: number, steps: number, latents?: Tensor<'float32'>): void {
     const time = now();
     const total = this.#statistics();
     const exchanged = total && this.#last ? exchange(total, this.#last) : {};
     this.#add('step', `step ${step + 1}`, this.#lastStep, time, { step, ...exchanged });
     this.#lastStep = time;
     this.#last = total;
-    this.#listener.step(step, steps);
-  }
-
-  place(where: string): void {
-    this.#listener.place?.(where);
+    super.step(step, steps, latents);
   }
 
   span(name: string, details: Readonly<Record<string, number>>): () => void {

@@ -2,12 +2,12 @@ import { mean } from '../../base/numbers.js';
 import { type Summary, summarize, trimmedMean } from '../../base/statistics.js';
 import type { CommunicatorStatistics } from '../../engine/addon.js';
 import type { MemoryUse } from '../../machine/memory-use.js';
-import type { JobReport } from '../draw.js';
+import type { DrawReport } from '../draw.js';
 
 /** What was measured. */
 export interface Measurements {
   /** One per measured run: the reports of all ranks. */
-  readonly runs: readonly (readonly JobReport[])[];
+  readonly runs: readonly (readonly DrawReport[])[];
   /** Milliseconds that the first rank loaded models before the first run. */
   readonly load: number;
   /** By rank, after the last run. */
@@ -68,18 +68,18 @@ export function benchmarkFigures(
       peakMemoryBytes: peak,
       privateMemoryBytes: anonymous,
       exchanges: exchangeFigures(
-        runs.map((run) => (run[rank] as JobReport).exchanges),
+        runs.map((run) => (run[rank] as DrawReport).exchanges),
         synchronous,
       ),
     })),
   };
 }
 
-export function firstRank(run: readonly JobReport[]): JobReport {
-  return run[0] as JobReport;
+export function firstRank(run: readonly DrawReport[]): DrawReport {
+  return run[0] as DrawReport;
 }
 
-function phaseFigures(calls: readonly JobReport[], synchronous: number): PhaseFigures[] {
+function phaseFigures(calls: readonly DrawReport[], synchronous: number): PhaseFigures[] {
   const steps = (from: number, to: number | undefined) =>
     calls.flatMap(({ timings }) => timings.steps.slice(from, to));
   const phase = (name: 'text' | 'decode') => calls.flatMap(({ timings }) => timings.phases[name] ?? []);

@@ -1,5 +1,5 @@
 import { mean } from '../../base/numbers.js';
-import type { JobReport } from '../draw.js';
+import type { DrawReport } from '../draw.js';
 
 /** What a call of the pipeline consists of on one rank, in milliseconds; before, in and after the loop make up the end to end. */
 export interface PhaseTimes {
@@ -14,7 +14,7 @@ export interface PhaseTimes {
   readonly endToEnd: number;
 }
 
-export function phaseTimes({ timings, endToEnd }: JobReport): PhaseTimes {
+export function phaseTimes({ timings, endToEnd }: DrawReport): PhaseTimes {
   const { starts, phases, steps } = timings;
   const [iteration0 = 0, ...others] = steps;
   const beforeLoop = starts.denoise as number;

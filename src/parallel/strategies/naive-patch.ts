@@ -45,6 +45,7 @@ export const naivePatch: LayerStrategy<NaiveOptions> = {
       text: 'how the picture is cut',
       takes: { type: 'choice', values: splitSchemes },
       default: 'alternate',
+      tolerated: true,
     },
     {
       name: 'naive_positions',

@@ -1,7 +1,7 @@
 import type { Scheduler } from '../../schedulers/scheduler.js';
 import type { Generator } from '../../tensor/generator.js';
 import { float32, int64, type Shape, type Tensor } from '../../tensor/tensor.js';
-import type { Recorder } from './step-loop.js';
+import type { Recorder } from './recorder.js';
 
 /** The noise that a request begins with, as noisy as the scheduler's first step wants it. */
 export function initialLatents(
@@ -40,11 +40,6 @@ export function recordSchedule(scheduler: Scheduler, record: Recorder): void {
   record('timesteps', () => timestepTensor(scheduler));
   const { sigmas } = scheduler;
   if (sigmas) record('sigmas', () => float32([sigmas.length], sigmas.slice()));
-}
-
-/** The name in traces of what a step made: `latents_003`. */
-export function stepName(kind: string, step: number): string {
-  return `${kind}_${String(step).padStart(3, '0')}`;
 }
 
 function timestepTensor({ timesteps, timestepsDtype }: Scheduler): Tensor {

@@ -1,30 +1,19 @@
+import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Communicator, NativeError, Step } from '../../engine/addon.js';
-import { Executable, emptyTensors, floatResult } from '../../engine/onnxruntime/executable.js';
+import { type Executable, emptyTensors, floatResult } from '../../engine/executable.js';
+import type { Graph } from '../../graph/graph.js';
 import { compileFlexible, type FlexibleVariant } from '../../graph/passes/flexible.js';
-import type { BlockStructure, LatentShape, NoiseModel } from '../../models/noise-model.js';
+import type { Kernels } from '../../graph/kernels/kernels.js';
+import type { Device } from '../../engine/device.js';
 import { SlotTable } from '../../parallel/slots.js';
 import { KeyValueSlots, PipeFusion, type StageContext } from '../../parallel/strategies/pipefusion.js';
-import type { PatchRows, StagePart, StagePlan } from '../../parallel/strategies/stage-plan.js';
-import type { RankRole, Topology } from '../../parallel/topology.js';
-import type { RowRange } from '../../tensor/rows.js';
-import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.js';
+import type { StagePart } from '../../parallel/strategies/stage-plan.js';
+import { itemBytes } from '../../tensor/element-type.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import { Unfinished } from '../part-cache.js';
+import type { LoopOptions } from './loop.js';
+import { type Message, type MessageSlots, reserveMessages, type StageModel } from './stage-schedule.js';
 import { buildNoiseModel } from './step-denoiser.js';
-import type { LoopOptions } from './step-loop.js';
-
-const bytesPerFloat = 4;
-
-/** What goes between ranks, each kind in slots of its own, one per part. */
-export type Message = 'hidden' | 'latents' | 'prediction' | 'finished';
-
-/** A noise model of blocks on one rank of a pipeline. */
-export interface StageModel {
-  readonly model: NoiseModel & { readonly blocks: BlockStructure };
-  readonly plan: StagePlan;
-  readonly topology: Topology;
-  readonly role: RankRole;
-  /** Of this rank's batch. */
-  readonly shape: LatentShape;
-}
 
 /** One of the graphs, as steps run it. */
 interface PartGraph {
@@ -35,7 +24,7 @@ interface PartGraph {
 /** One stage's layers on one rank, and the slots through which it gets and hands on what it computes. */
 export class StageDenoiser {
   readonly communicator: Communicator | undefined;
-  readonly #slots: ReadonlyMap<StagePart, Readonly<Record<Message, number>>>;
+  readonly #slots: MessageSlots;
   readonly #image: Executable | undefined;
   readonly #step: Executable;
   readonly #parts: ReadonlyMap<StagePart, PartGraph>;
@@ -45,7 +34,7 @@ export class StageDenoiser {
 
   private constructor(parts: {
     communicator: Communicator | undefined;
-    slots: ReadonlyMap<StagePart, Readonly<Record<Message, number>>>;
+    slots: MessageSlots;
     image: Executable | undefined;
     step: Executable;
     graphs: ReadonlyMap<StagePart, PartGraph>;
@@ -62,37 +51,28 @@ export class StageDenoiser {
   }
 
   /** Builds this rank's graphs, meets the other ranks and loads them. */
-  static async load(stage: StageModel, options: LoopOptions): Promise<StageDenoiser> {
-    const { addon, source, load, ranks, reserve } = options;
-    const { model, plan, topology } = stage;
-    const table = new SlotTable(topology.worldSize);
-    const slots = reserveMessages(table, stage);
-    const context = stageContext(table, stage);
-    const weights = await source.weights(model.component);
-    const built = buildNoiseModel(
-      model,
-      {
-        variants: plan.parts.length,
-        layers: (variant, kernels, given) =>
-          new PipeFusion(kernels, given, context, plan.parts[variant] as StagePart),
-      },
-      weights,
-      stage.shape,
-    );
-    await reserve?.(table);
-    const communicator = topology.worldSize > 1 ? await ranks.connect(table.bytes) : undefined;
-    const { program, variants } = compileFlexible(built.map(({ graph }) => graph));
-    const executable = { threads: load.threads, weights: load.weights, rank: ranks.rank, communicator };
-    const image = program.image ? await Executable.load(addon, program.image, executable) : undefined;
-    const step = await Executable.load(addon, program.step, { ...executable, profile: load.profile });
-    const graphs = new Map(
-      plan.parts.map((part, index) => {
-        const variant = variants[index] as FlexibleVariant;
-        return [part, { variant, results: emptyTensors(variant.results) }];
-      }),
-    );
-    const output = built[0]?.output as string;
-    return new StageDenoiser({ communicator, slots, image, step, graphs, output, stages: plan.stages });
+  static load(stage: StageModel, options: LoopOptions): Promise<StageDenoiser> {
+    const { device, weights, load, ranks } = options;
+    const { plan, topology } = stage;
+    const built = buildStage(device, stage, weights);
+    return Unfinished.run(async (unfinished) => {
+      const communicator =
+        topology.worldSize > 1 ? await ranks.connect('denoiser', built.table.specs) : undefined;
+      if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
+      const { program, variants } = compileFlexible(built.graphs);
+      const executable = { threads: load.threads, weights: load.weights, rank: ranks.rank, communicator };
+      const image = program.image && (await unfinished.add(device.load(program.image, executable)));
+      const profiled = { ...executable, profile: load.profile };
+      const step = await unfinished.add(device.load(program.step, profiled));
+      const graphs = new Map(
+        plan.parts.map((part, index) => {
+          const variant = variants[index] as FlexibleVariant;
+          return [part, { variant, results: emptyTensors(variant.results) }];
+        }),
+      );
+      const { slots, output } = built;
+      return new StageDenoiser({ communicator, slots, image, step, graphs, output, stages: plan.stages });
+    });
   }
 
   /** Starts an image: computes what all its steps share. `given` are the model's inputs of the image by name. */
@@ -153,66 +133,41 @@ export class StageDenoiser {
   }
 }
 
-/** Rows of latents that rows of patches are. */
-export function latentRows({ start, rows }: PatchRows, patchSize: number): RowRange {
-  return { start: start * patchSize, rows: rows * patchSize };
+/** What one rank of a stage runs, built for its ranks and for those who plan them. */
+export interface BuiltStage {
+  readonly table: SlotTable;
+  readonly slots: MessageSlots;
+  /** One per part of the plan, which differ in sizes only. */
+  readonly graphs: readonly Graph[];
+  /** Name of the graphs' result. */
+  readonly output: string;
+  /** How many slots after an attention's own a part uses. */
+  readonly heightOf: (part: StagePart) => number;
 }
 
-export function stageContext(
-  table: SlotTable,
-  { model, plan, topology, role, shape }: StageModel,
-): StageContext {
+export function buildStage(
+  device: Pick<Device, 'kernels' | 'elementType'>,
+  stage: StageModel,
+  weights: WeightSource,
+): BuiltStage {
+  const { model, plan, topology, role, shape, elementType } = stage;
+  const table = new SlotTable(topology.worldSize);
+  const slots = reserveMessages(table, stage);
   const patchColumns = shape.columns / model.blocks.patchSize;
-  const keysAndValues = 2 * shape.batch * patchColumns * model.blocks.features;
-  const slots = new KeyValueSlots(table, plan, topology, keysAndValues);
-  return { plan, role, patchColumns, slots };
-}
-
-/** Every rank leaves what it computes in slots of its own, one per part. So no order of messages can make ranks wait for each other. */
-export function reserveMessages(
-  table: SlotTable,
-  { model, plan, topology, shape }: StageModel,
-): ReadonlyMap<StagePart, Readonly<Record<Message, number>>> {
-  const { features, patchSize, outChannels } = model.blocks;
-  const images = topology.guided && !topology.splitBatch ? shape.batch / 2 : shape.batch;
-  const last = plan.stages - 1;
-  return new Map(
-    plan.parts.map((part, index) => {
-      const place = (rank: number) => plan.place(topology.roles[rank] as RankRole);
-      const rowsOf = (rank: number) => (part.lanes[place(rank).lane] as PatchRows).rows;
-      const reserve = (message: Message, floats: (rank: number) => number) =>
-        table.add(`${message} of part ${index}`, (rank) => bytesPerFloat * floats(rank));
-      const image = (count: number, channels: number, patchRows: number): number =>
-        elementCount(imageShape(count, channels, patchRows * patchSize, shape.columns));
-      // The whole latents are sent whole, whoever computed their rows.
-      const latentPatchRows = (rank: number) => (part === plan.whole ? part.rows : rowsOf(rank));
-      return [
-        part,
-        {
-          hidden: reserve('hidden', (rank) =>
-            place(rank).stage === last
-              ? 0
-              : shape.batch * rowsOf(rank) * (shape.columns / patchSize) * features,
-          ),
-          latents: reserve('latents', (rank) =>
-            place(rank).stage === last && last > 0
-              ? image(images, model.inChannels, latentPatchRows(rank))
-              : 0,
-          ),
-          prediction: reserve('prediction', (rank) =>
-            place(rank).stage === last && (topology.splitBatch || plan.lanes > 1)
-              ? image(shape.batch, outChannels, rowsOf(rank))
-              : 0,
-          ),
-          finished: reserve('finished', (rank) =>
-            part === plan.whole && place(rank).stage === last ? 1 : 0,
-          ),
-        },
-      ];
-    }),
-  );
-}
-
-function imageShape(count: number, channels: number, rows: number, columns: number): Shape {
-  return [count, channels, rows, columns];
+  const rowBytes = 2 * itemBytes[elementType] * shape.batch * patchColumns * model.blocks.features;
+  const keysAndValues = new KeyValueSlots(table, plan, topology, rowBytes);
+  const context: StageContext = { plan, role, patchColumns, slots: keysAndValues };
+  const variants = {
+    variants: plan.parts.length,
+    layers: (variant: number, kernels: Kernels, given: WeightSource) =>
+      new PipeFusion(kernels, given, context, plan.parts[variant] as StagePart),
+  };
+  const built = buildNoiseModel(device, model, variants, weights, shape);
+  return {
+    table,
+    slots,
+    graphs: built.map(({ graph }) => graph),
+    output: built[0]?.output as string,
+    heightOf: (part) => keysAndValues.indexOf(part),
+  };
 }

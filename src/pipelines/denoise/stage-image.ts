@@ -1,18 +1,19 @@
 import { errorAt } from '../../base/errors.js';
-import { pixArtNames } from '../../models/pixart-transformer-2d.js';
 import { HIDDEN_STATES } from '../../parallel/strategies/pipefusion.js';
 import type { PatchRows, StagePart, StagePlace } from '../../parallel/strategies/stage-plan.js';
 import type { RankRole } from '../../parallel/topology.js';
+import type { ProgressListener } from '../../ranks/progress.js';
 import type { Scheduler } from '../../schedulers/scheduler.js';
 import type { Generator } from '../../tensor/generator.js';
 import { createGenerator } from '../../tensor/random.js';
 import { cutRows, putRows, type RowRange } from '../../tensor/rows.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../tensor/tensor.js';
-import type { GenerationRequest, ProgressListener } from '../request.js';
+import { type GenerationRequest, imageCount } from '../request.js';
 import { guidedNoise } from './guided-noise.js';
-import { initialLatents, recordSchedule, stepName } from './initial-latents.js';
-import { latentRows, type StageDenoiser, type StageModel } from './stage-denoiser.js';
-import { imageCount, type Recorder } from './step-loop.js';
+import { initialLatents, recordSchedule } from './initial-latents.js';
+import { type Recorder, stepName } from './recorder.js';
+import type { StageDenoiser } from './stage-denoiser.js';
+import { latentRows, type PassExchange, passExchange, type StageModel, type Taken } from './stage-schedule.js';
 
 export interface ImageOptions {
   readonly request: GenerationRequest;
@@ -93,7 +94,9 @@ export class StageImage {
           throw errorAt(`rank ${this.#stage.role.rank}, ${where}`, error);
         }
       }
-      listener.step(step, steps);
+      // Latents are whole only where all of them pass the last stage.
+      const whole = this.#place.stage === plan.stages - 1 && plan.lanes === 1;
+      listener.step(step, steps, whole ? float32(this.#shape, this.#latents) : undefined);
     }
     return this.#share();
   }
@@ -108,54 +111,54 @@ export class StageImage {
   /** One part of one step: what this rank's stage takes, computes and hands on. */
   async #pass(step: number, part: StagePart, index: number): Promise<void> {
     const { model, plan } = this.#stage;
-    const { timesteps } = this.#options.scheduler;
-    const { before } = this.#options;
+    const { scheduler, warmupSteps, before } = this.#options;
+    const { timesteps } = scheduler;
     const { stage, lane } = this.#place;
-    const timestep = timesteps[step] as number;
     const tick = before.steps + step;
+    const exchange = passExchange(this.#stage, { step, steps: timesteps.length, warmupSteps }, part, index);
     const given =
-      stage === 0 ? await this.#takeSample(step, part, index) : await this.#takeHidden(step, part, index);
-    const inputs = { ...given, [pixArtNames.timestep]: float32([1], Float32Array.of(timestep)) };
+      stage === 0
+        ? await this.#takeSample(step, part, index, exchange)
+        : await this.#takeHidden(step, part, index, exchange);
+    const timestep = float32([1], Float32Array.of(timesteps[step] as number));
+    const inputs = { ...given, [model.inputs.timestep]: timestep };
     const pass = before.passes + this.#passes++;
     // What was kept of the image before is known by its first pass.
     const result = await this.#timed('compute', step, index, () =>
       this.#denoiser.run(part, inputs, { call: step, tick: pass, readTick: before.passes, publish: true }),
     );
-    if (stage < plan.stages - 1) {
-      this.#denoiser.send('hidden', part, tick, result.data);
-      return;
-    }
+    if (exchange.gives.includes('hidden')) this.#denoiser.send('hidden', part, tick, result.data);
+    if (stage < plan.stages - 1) return;
     const rows = latentRows(
       part === plan.whole ? part : (part.lanes[lane] as PatchRows),
       model.blocks.patchSize,
     );
-    const predicted = await this.#timed('gather', step, index, () => this.#gather(tick, part, rows, result));
+    const predicted = await this.#timed('gather', step, index, () =>
+      this.#gather(tick, part, rows, result, exchange),
+    );
     const next = await this.#timed('schedule', step, index, async () =>
       this.#advance(step, part, rows, predicted),
     );
     this.#keep(step, rows, next, predicted.data);
-    if (stage > 0 && step + 1 < timesteps.length) this.#denoiser.send('latents', part, tick, next);
+    if (exchange.gives.includes('latents')) this.#denoiser.send('latents', part, tick, next);
   }
 
   /** On the first stage: the model's input, with the latents that the last stage made of the step before. */
-  async #takeSample(step: number, part: StagePart, index: number): Promise<Readonly<Record<string, Tensor>>> {
-    const { plan, role, model } = this.#stage;
-    const { scheduler, warmupSteps, before } = this.#options;
-    const { lane } = this.#place;
-    const whole = part === plan.whole;
-    if (plan.stages > 1 && step > 0) {
-      const sent = whole || step > warmupSteps ? part : plan.whole;
-      const last = plan.rankAt(role, { stage: plan.stages - 1, lane });
-      if (sent === part || index === 0) {
-        const rows = this.#sentRows(sent);
-        const data = new Float32Array(elementCount(this.#rowsShape(this.#shape, rows)));
-        await this.#timed('receive latents', step, index, () =>
-          this.#denoiser.receive('latents', sent, before.steps + step - 1, last, data),
-        );
-        putRows(this.#latents, this.#shape, rows, data);
-      }
+  async #takeSample(
+    step: number,
+    part: StagePart,
+    index: number,
+    { takes }: PassExchange,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const { model } = this.#stage;
+    const { scheduler } = this.#options;
+    if (takes) {
+      const rows = this.#sentRows(takes.part);
+      const data = new Float32Array(elementCount(this.#rowsShape(this.#shape, rows)));
+      await this.#timed('receive latents', step, index, () => this.#receive(takes, data));
+      putRows(this.#latents, this.#shape, rows, data);
     }
-    const rows = latentRows(part.lanes[lane] as PatchRows, model.blocks.patchSize);
+    const rows = latentRows(part.lanes[this.#place.lane] as PatchRows, model.blocks.patchSize);
     const timestep = scheduler.timesteps[step] as number;
     const scaled = scheduler.scaleModelInput(cutRows(this.#latents, this.#shape, rows), timestep, step);
     const { data, shape } = this.#sample;
@@ -168,22 +171,28 @@ export class StageImage {
         scaled,
       );
     }
-    return { [pixArtNames.sample]: this.#sample };
+    return { [model.inputs.sample]: this.#sample };
   }
 
   /** On all other stages: what the stage before made of the part. */
-  async #takeHidden(step: number, part: StagePart, index: number): Promise<Readonly<Record<string, Tensor>>> {
-    const { model, plan, role, shape } = this.#stage;
-    const { stage, lane } = this.#place;
+  async #takeHidden(
+    step: number,
+    part: StagePart,
+    index: number,
+    { takes }: PassExchange,
+  ): Promise<Readonly<Record<string, Tensor>>> {
+    const { model, shape } = this.#stage;
     const { features, patchSize } = model.blocks;
-    const tokens = ((part.lanes[lane] as PatchRows).rows * shape.columns) / patchSize;
+    const tokens = ((part.lanes[this.#place.lane] as PatchRows).rows * shape.columns) / patchSize;
     const hidden = float32([shape.batch, tokens, features]);
-    const from = plan.rankAt(role, { stage: stage - 1, lane });
-    const tick = this.#options.before.steps + step;
     await this.#timed('receive hidden states', step, index, () =>
-      this.#denoiser.receive('hidden', part, tick, from, hidden.data),
+      this.#receive(takes as Taken, hidden.data),
     );
     return { [HIDDEN_STATES]: hidden };
+  }
+
+  #receive({ message, part, from, step }: Taken, data: Float32Array): Promise<void> {
+    return this.#denoiser.receive(message, part, this.#options.before.steps + step, from, data);
   }
 
   /** On the last stage: the prediction of both halves of the guidance for these rows, from all who have part of it. */
@@ -192,15 +201,15 @@ export class StageImage {
     part: StagePart,
     rows: RowRange,
     own: Tensor<'float32'>,
+    { predictors }: PassExchange,
   ): Promise<Tensor<'float32'>> {
     const { model, plan, topology, role, shape } = this.#stage;
     const { patchSize } = model.blocks;
+    if (predictors.length === 0) return own;
     const target = this.#rowsShape(this.#predictedShape, rows);
-    const owners = this.#predictors(part);
-    if (owners.length === 1) return own;
     this.#denoiser.send('prediction', part, tick, own.data);
     const gathered = float32(target);
-    for (const owner of owners) {
+    for (const owner of predictors) {
       const theirs = latentRows(part.lanes[plan.place(owner).lane] as PatchRows, patchSize);
       const piece = this.#rowsShape([shape.batch, ...own.shape.slice(1)], theirs);
       const data = owner.rank === role.rank ? own.data : new Float32Array(elementCount(piece));
@@ -213,15 +222,6 @@ export class StageImage {
       putRows(into, [shape.batch, ...target.slice(1)], offset, data);
     }
     return gathered;
-  }
-
-  /** Those of the last stage that have part of a prediction that the scheduler needs at once. */
-  #predictors(part: StagePart): readonly RankRole[] {
-    const { plan, topology } = this.#stage;
-    return topology.roles.filter((role) => {
-      const { stage, lane } = plan.place(role);
-      return stage === plan.stages - 1 && (part === plan.whole || lane === this.#place.lane);
-    });
   }
 
   /** Steps the scheduler of these rows; the first step after the warm-up begins where the whole picture's ended. */

@@ -1,19 +1,25 @@
+import type { RawConfig } from '../../base/config-reader.js';
 import { DistriError } from '../../base/errors.js';
 import type { Communicator } from '../../engine/addon.js';
-import { readNoiseModel } from '../../models/noise-model.js';
-import { StagePlan } from '../../parallel/strategies/stage-plan.js';
-import { planTopology, type RankRole, type Topology } from '../../parallel/topology.js';
+import type { StrategyOptions } from '../../parallel/registry.js';
+import type { StagePlan } from '../../parallel/strategies/stage-plan.js';
+import type { StageStrategy } from '../../parallel/strategy.js';
+import type { RankRole, Topology } from '../../parallel/topology.js';
+import type { ProgressListener } from '../../ranks/progress.js';
 import { createScheduler } from '../../schedulers/registry.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { batchSize } from '../conditioning.js';
-import type { GenerationRequest, ProgressListener } from '../request.js';
-import { StageDenoiser, type StageModel } from './stage-denoiser.js';
+import type { GenerationRequest } from '../request.js';
+import type { LatentLoop, LoopOptions } from './loop.js';
+import type { Recorder } from './recorder.js';
+import { StageDenoiser } from './stage-denoiser.js';
 import { StageImage } from './stage-image.js';
-import { imageCount, type LatentLoop, type LoopOptions, type Recorder } from './step-loop.js';
+import type { StageModel } from './stage-schedule.js';
 
 /**
- * Noise to latents by PipeFusion (arXiv 2405.14430): each rank has the layers of one stage, and bands of the picture go through the stages one after
- * another. The last stage has the schedulers, one per band, and hands the latents of a band back to the first.
+ * Noise to latents by PipeFusion (arXiv 2405.14430): each rank has the layers of one stage, and bands of the picture go through
+ * the stages one after another. The last stage has the schedulers, one per band, and hands the latents of a band back to the
+ * first.
  */
 export class StageLoop implements LatentLoop {
   readonly #stage: StageModel;
@@ -30,29 +36,20 @@ export class StageLoop implements LatentLoop {
   }
 
   /** Loads this rank's layers for requests of this one's number of images and guidance. Waits for the other ranks. */
-  static async load(request: GenerationRequest, options: LoopOptions): Promise<StageLoop> {
-    const { source, ranks, parallel, latent, textTokens } = options;
-    const model = await readNoiseModel(source);
-    const topology = planTopology({
-      worldSize: ranks.worldSize,
-      guided: request.guidanceScale > 1,
-      splitBatch: parallel.splitBatch,
-    });
+  static async load(strategy: StageStrategy<StrategyOptions>, options: LoopOptions): Promise<StageLoop> {
+    const { ranks, topology, parallel, latent, textTokens, images, model, device } = options;
     const { blocks } = model;
-    if (!blocks) throw new DistriError('unsupported', 'pipefusion needs a model that is a row of blocks');
-    const plan = StagePlan.make({
-      topology,
-      options: parallel.pipefusion ?? {},
-      layers: blocks.layers,
-      patchRows: latent.rows / blocks.patchSize,
-    });
+    const plan = strategy.plan({ topology, options: parallel, model: { latent, ...model } });
+    if (!blocks) throw new Error('stages need a model that is a row of blocks');
     const stage = {
       model: { ...model, blocks },
       plan,
       topology,
       role: topology.roles[ranks.rank] as RankRole,
-      shape: { batch: batchSize(imageCount(request), topology), ...latent, textTokens },
+      shape: { batch: batchSize(images, topology), ...latent, textTokens },
+      elementType: device.elementType,
     };
+    checkThresholding(options.scheduler, plan);
     return new StageLoop(stage, options, await StageDenoiser.load(stage, options));
   }
 
@@ -77,9 +74,7 @@ export class StageLoop implements LatentLoop {
     listener: ProgressListener,
     record: Recorder,
   ): Promise<Tensor<'float32'>> {
-    const config = await this.#options.source.config('scheduler');
-    checkThresholding(config, this.#stage.plan);
-    const scheduler = createScheduler(request.scheduler, config);
+    const scheduler = createScheduler(request.scheduler, this.#options.scheduler);
     scheduler.setTimesteps(request.numInferenceSteps);
     const image = new StageImage(this.#stage, this.#denoiser, {
       request,
@@ -103,7 +98,7 @@ export class StageLoop implements LatentLoop {
 }
 
 /** Thresholds are quantiles of a whole picture, of which a scheduler sees a band only. */
-function checkThresholding(config: Readonly<Record<string, unknown>>, { bands }: StagePlan): void {
+export function checkThresholding(config: RawConfig, { bands }: Pick<StagePlan, 'bands'>): void {
   if (config.thresholding !== true || bands.length === 1) return;
   throw new DistriError(
     'unsupported',

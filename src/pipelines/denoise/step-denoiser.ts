@@ -1,48 +1,16 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Addon, Communicator } from '../../engine/addon.js';
-import { Executable, floatResult } from '../../engine/onnxruntime/executable.js';
+import type { Communicator } from '../../engine/addon.js';
+import type { Device } from '../../engine/device.js';
+import { type Executable, floatResult } from '../../engine/executable.js';
 import { Graph } from '../../graph/graph.js';
-import { Kernels } from '../../graph/kernels/kernels.js';
-import {
-  type ComponentSource,
-  type LatentShape,
-  type NoiseModel,
-  readNoiseModel,
-} from '../../models/noise-model.js';
-import { unetNames } from '../../models/unet-2d-condition.js';
-import { createParallelism } from '../../parallel/registry.js';
-import type { SlotTable } from '../../parallel/slots.js';
-import type { Parallelism } from '../../parallel/strategy.js';
-import type { RankRole, Topology } from '../../parallel/topology.js';
-import type { RankContext } from '../../ranks/rank-context.js';
+import type { LatentShape, NoiseModel } from '../../models/noise-model.js';
+import type { LayerStrategy, Parallelism } from '../../parallel/strategy.js';
+import type { StrategyOptions } from '../../parallel/registry.js';
+import type { RankRole } from '../../parallel/topology.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
-import type { LoadOptions, ParallelOptions } from '../request.js';
-
-/** What the UNet is told once per image: this rank's rows of the guidance batch. */
-export interface DenoiserConditioning {
-  /** `[batch, tokens, features]`. */
-  readonly encoderHiddenStates: Tensor<'float32'>;
-  /** `[batch, features]`; SDXL only, as the next. */
-  readonly textEmbeds?: Tensor<'float32'> | undefined;
-  /** `[batch, 6]`. */
-  readonly timeIds?: Tensor<'float32'> | undefined;
-}
-
-/** Lets other graphs that use the same communicator reserve their slots, before the ranks meet. */
-export type SlotReservation = (slots: SlotTable) => Promise<void>;
-
-/** The inputs of the image of a UNet. */
-export function unetInputs({
-  encoderHiddenStates,
-  textEmbeds,
-  timeIds,
-}: DenoiserConditioning): Readonly<Record<string, Tensor>> {
-  return {
-    [unetNames.encoderHiddenStates]: encoderHiddenStates,
-    ...(textEmbeds && { [unetNames.textEmbeds]: textEmbeds }),
-    ...(timeIds && { [unetNames.timeIds]: timeIds }),
-  };
-}
+import { batchSize } from '../conditioning.js';
+import { Unfinished } from '../part-cache.js';
+import type { LoopOptions } from './loop.js';
 
 /** One of the graphs that steps run. */
 interface StepGraph {
@@ -51,28 +19,24 @@ interface StepGraph {
 }
 
 /** A noise model spread over the ranks: each computes its share, each gets the whole prediction. */
-export class Denoiser {
-  readonly model: NoiseModel;
-  /** Of the whole model. */
-  readonly weightBytes: number;
-  readonly communicator: Communicator | undefined;
+export class StepDenoiser {
+  readonly #model: NoiseModel;
   readonly #parallelism: Parallelism;
   readonly #image: Executable | undefined;
   readonly #steps: readonly StepGraph[];
+  readonly communicator: Communicator | undefined;
   #conditioning: Readonly<Record<string, Tensor>> = {};
   #firstTick = 0;
   #calls = 0;
 
   private constructor(
     model: NoiseModel,
-    weightBytes: number,
     parallelism: Parallelism,
     image: Executable | undefined,
     steps: readonly StepGraph[],
     communicator: Communicator | undefined,
   ) {
-    this.model = model;
-    this.weightBytes = weightBytes;
+    this.#model = model;
     this.#parallelism = parallelism;
     this.#image = image;
     this.#steps = steps;
@@ -80,49 +44,39 @@ export class Denoiser {
   }
 
   /** Builds this rank's graphs, meets the other ranks and loads the graphs. */
-  static async load(
-    addon: Addon,
-    source: ComponentSource,
-    options: LoadOptions,
-    ranks: RankContext,
-    topology: Topology,
-    parallel: ParallelOptions,
-    shape: LatentShape,
-    reserve?: SlotReservation,
-  ): Promise<Denoiser> {
-    const model = await readNoiseModel(source);
-    const { rows, columns } = shape;
-    const role = topology.roles[ranks.rank] as RankRole;
-    const { halvings, blocks } = model;
-    const context = {
+  static load(strategy: LayerStrategy<StrategyOptions>, options: LoopOptions): Promise<StepDenoiser> {
+    const { device, model, weights, load, ranks, topology, parallel, latent, textTokens, images } = options;
+    const shape = { batch: batchSize(images, topology), ...latent, textTokens };
+    const parallelism = strategy.create({
       topology,
-      role,
+      role: topology.roles[ranks.rank] as RankRole,
       options: parallel,
-      rows,
-      columns,
-      halvings,
-      patchSize: blocks?.patchSize,
-    };
-    const parallelism = createParallelism(context);
-    const weights = await source.weights(model.component);
-    const graphs = buildNoiseModel(model, parallelism, weights, shape);
-    await reserve?.(parallelism.slots);
-    const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
-    const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
-    const programs = graphs.map(({ graph, output }) => ({ program: graph.compile(), output }));
-    const imageGraph = programs[0]?.program.image;
-    const image = imageGraph ? await Executable.load(addon, imageGraph, executable) : undefined;
-    const steps: StepGraph[] = [];
-    for (const { program, output } of programs) {
-      const profiled = { ...executable, profile: options.profile };
-      steps.push({ executable: await Executable.load(addon, program.step, profiled), output });
-    }
-    return new Denoiser(model, weights.bytes, parallelism, image, steps, communicator);
+      model: { latent, ...model },
+    });
+    const graphs = buildNoiseModel(device, model, parallelism, weights, shape);
+    return Unfinished.run(async (unfinished) => {
+      const communicator =
+        topology.worldSize > 1
+          ? await ranks.connect('denoiser', parallelism.slots.specs)
+          : undefined;
+      if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
+      const { threads, profile } = load;
+      const executable = { threads, weights: load.weights, rank: ranks.rank, communicator };
+      const programs = graphs.map(({ graph, output }) => ({ program: graph.program(), output }));
+      const imagePart = programs[0]?.program.image;
+      const image = imagePart && (await unfinished.add(device.load(imagePart, executable)));
+      const steps: StepGraph[] = [];
+      for (const { program, output } of programs) {
+        const loaded = await unfinished.add(device.load(program.step, { ...executable, profile }));
+        steps.push({ executable: loaded, output });
+      }
+      return new StepDenoiser(model, parallelism, image, steps, communicator);
+    });
   }
 
   /**
-   * Starts an image: computes what all its steps share (keys and values of the text, size conditioning). `given` are the model's inputs
-   * of the image by name.
+   * Starts an image: computes what all its steps share (keys and values of the text, size conditioning). `given` are the model's
+   * inputs of the image by name.
    */
   async begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
     this.#firstTick += this.#calls;
@@ -148,10 +102,11 @@ export class Denoiser {
   async predictNoise(sample: Tensor<'float32'>, timestep: number): Promise<Tensor<'float32'>> {
     const call = this.#calls++;
     const { executable, output } = this.#steps[this.#parallelism.variantOf(call)] as StepGraph;
+    const { inputs } = this.#model;
     const given = {
       ...this.#conditioning,
-      [unetNames.sample]: sample,
-      [unetNames.timestep]: float32([1], Float32Array.of(timestep)),
+      [inputs.sample]: sample,
+      [inputs.timestep]: float32([1], Float32Array.of(timestep)),
     };
     const results = await executable.run(given, this.#parallelism.step(call, this.#firstTick));
     return floatResult(results, output);
@@ -166,15 +121,15 @@ export class Denoiser {
 
 /** The model's graphs on one rank and the names of their results, in the order of the strategy's variants. */
 export function buildNoiseModel(
+  device: Pick<Device, 'kernels' | 'elementType'>,
   model: NoiseModel,
   parallelism: Pick<Parallelism, 'variants' | 'layers'>,
   weights: WeightSource,
   shape: LatentShape,
 ): { readonly graph: Graph; readonly output: string }[] {
   return Array.from({ length: parallelism.variants }, (_, variant) => {
-    const kernels = new Kernels(new Graph());
-    const layers = parallelism.layers(variant, kernels, weights);
-    const output = model.build(layers, kernels, shape);
+    const kernels = device.kernels(new Graph(device.elementType));
+    const output = model.build(parallelism.layers(variant, kernels, weights), shape);
     return { graph: kernels.graph, output: output.name };
   });
 }

@@ -1,8 +1,7 @@
-import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import type { Addon } from '../../engine/addon.js';
-import { Executable, type ExecutableOptions, floatResult } from '../../engine/onnxruntime/executable.js';
+import type { ComponentSource } from '../../checkpoint/component-source.js';
+import type { Device } from '../../engine/device.js';
+import { type Executable, type ExecutableOptions, floatResult } from '../../engine/executable.js';
 import { Graph } from '../../graph/graph.js';
-import { Kernels } from '../../graph/kernels/kernels.js';
 import {
   type CLIPTextConfig,
   CLIPTextModel,
@@ -12,7 +11,7 @@ import {
   hiddenStateName,
   readCLIPTextConfig,
 } from '../../models/clip-text.js';
-import { SingleDevice } from '../../parallel/strategies/single-device.js';
+import { SingleDevice } from '../../parallel/layers/single-device.js';
 import { int64, type Tensor } from '../../tensor/tensor.js';
 import { CLIPTokenizer } from '../../tokenizers/clip.js';
 
@@ -23,6 +22,8 @@ export interface HiddenText {
   /** `[1, pooled features]`, where it was asked for; valid until the next call. */
   readonly pooled: Tensor<'float32'> | undefined;
   readonly ids: readonly number[];
+  /** The end of the text, where it did not fit. */
+  readonly truncated: string | undefined;
 }
 
 /** One of a checkpoint's CLIP text encoders with its tokenizer. */
@@ -49,8 +50,8 @@ export class CLIPTextEncoder {
 
   /** `suffix` is what follows text_encoder and tokenizer in the names of their folders; `outputs` chooses what is computed. */
   static async load(
-    addon: Addon,
-    checkpoint: Checkpoint,
+    device: Device,
+    checkpoint: ComponentSource,
     suffix: '' | '_2',
     outputs: (config: CLIPTextConfig) => Pick<CLIPTextOutputs, 'hiddenLayer' | 'pooled'>,
     options: ExecutableOptions,
@@ -59,18 +60,18 @@ export class CLIPTextEncoder {
     const tokenizer = await CLIPTokenizer.load(`${checkpoint.directory}/tokenizer${suffix}`);
     const config = readCLIPTextConfig(component, await checkpoint.config(component));
     const { hiddenLayer, pooled } = outputs(config);
-    const kernels = new Kernels(new Graph());
-    const layers = new SingleDevice(kernels, await checkpoint.weights(component));
-    new CLIPTextModel(config, layers, kernels).build({ batch: 1, hiddenLayer, pooled });
+    const kernels = device.kernels(new Graph(device.elementType));
+    const layers = new SingleDevice(kernels, await checkpoint.weights(component, { types: device.weightTypes }));
+    new CLIPTextModel(config, layers).build({ batch: 1, hiddenLayer, pooled });
     // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
     const frugal = { ...options, weights: 'shared' } as const;
-    const model = await Executable.load(addon, kernels.graph.compile().step, frugal);
+    const model = await device.load(kernels.graph.program().step, frugal);
     const name = hiddenLayer === 'last' ? clipTextNames.lastHiddenState : hiddenStateName(hiddenLayer);
     return new CLIPTextEncoder(config, tokenizer, model, name, pooled);
   }
 
   async encode(text: string): Promise<HiddenText> {
-    const { ids } = this.#tokenizer.encode(text);
+    const { ids, truncated } = this.#tokenizer.encode(text);
     const position = BigInt(eosPosition(ids, this.config.eosTokenId));
     const results = await this.#model.run({
       [clipTextNames.inputIds]: stackIds([ids]),
@@ -82,6 +83,7 @@ export class CLIPTextEncoder {
       hidden: floatResult(results, this.#hiddenState),
       pooled: this.#pooled ? floatResult(results, clipTextNames.pooled) : undefined,
       ids,
+      truncated,
     };
   }
 

@@ -1,9 +1,10 @@
 import { DistriError } from '../../base/errors.js';
-import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import type { Addon } from '../../engine/addon.js';
-import type { ExecutableOptions } from '../../engine/onnxruntime/executable.js';
-import { readCLIPTextConfig } from '../../models/clip-text.js';
+import type { ComponentSource } from '../../checkpoint/component-source.js';
+import type { Device } from '../../engine/device.js';
+import type { ExecutableOptions } from '../../engine/executable.js';
+import { type CLIPTextConfig, type CLIPTextOutputs, readCLIPTextConfig } from '../../models/clip-text.js';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.js';
+import { Unfinished } from '../part-cache.js';
 import { CLIPTextEncoder, stackIds } from './clip.js';
 
 /** What the UNet is told of a text. */
@@ -12,6 +13,15 @@ export interface PromptEmbeds {
   readonly embeds: Tensor<'float32'>;
   /** `[texts, pooled features]`: SDXL only. */
   readonly pooled: Tensor<'float32'> | undefined;
+}
+
+/** One of the text encoders whose hidden states are put side by side. */
+export interface TextEncoderSpec {
+  /** What follows text_encoder and tokenizer in the names of their folders. */
+  readonly suffix: '' | '_2';
+  readonly outputs: (config: CLIPTextConfig) => Pick<CLIPTextOutputs, 'hiddenLayer' | 'pooled'>;
+  /** Whether the pooled text is taken of this one. */
+  readonly pooled: boolean;
 }
 
 /** Sizes that a text embedding has in a checkpoint. */
@@ -24,17 +34,22 @@ export interface EmbedSizes {
 /** Texts as the encoders saw them: `input_ids` and perhaps `input_ids_2`, `[texts, tokens]` each. */
 export type PromptIds = Readonly<Record<string, Tensor<'int64'>>>;
 
+/** What text encoders make of texts. */
+export interface EncodedPrompts extends PromptEmbeds {
+  readonly ids: PromptIds;
+  /** Of each text, the end that did not fit. */
+  readonly truncated: readonly (string | undefined)[];
+}
+
 interface OneText {
   readonly embeds: Float32Array;
   readonly pooled: Float32Array | undefined;
   /** By encoder. */
   readonly ids: readonly (readonly number[])[];
+  readonly truncated: string | undefined;
 }
 
-/**
- * A checkpoint's text encoders. Stable Diffusion has one, whose last hidden state is normed; SDXL has two, whose last but one
- * hidden states are put side by side, and the pooled projection of the second. As encode_prompt of diffusers' pipelines.
- */
+/** A checkpoint's CLIP text encoders. As encode_prompt of diffusers' pipelines. */
 export class TextEncoders {
   readonly #encoders: readonly CLIPTextEncoder[];
   readonly #sizes: EmbedSizes;
@@ -44,25 +59,25 @@ export class TextEncoders {
     this.#sizes = sizes;
   }
 
-  static async load(addon: Addon, checkpoint: Checkpoint, options: ExecutableOptions): Promise<TextEncoders> {
-    const sizes = await readEmbedSizes(checkpoint);
-    if (!hasTwoEncoders(checkpoint)) {
-      const outputs = () => ({ hiddenLayer: 'last', pooled: false }) as const;
-      return new TextEncoders([await CLIPTextEncoder.load(addon, checkpoint, '', outputs, options)], sizes);
-    }
-    const encoders: CLIPTextEncoder[] = [];
-    for (const suffix of ['', '_2'] as const) {
-      const outputs = ({ layers }: { layers: number }) => ({
-        hiddenLayer: layers - 1,
-        pooled: suffix === '_2',
-      });
-      encoders.push(await CLIPTextEncoder.load(addon, checkpoint, suffix, outputs, options));
-    }
-    return new TextEncoders(encoders, sizes);
+  static load(
+    device: Device,
+    source: ComponentSource,
+    specs: readonly TextEncoderSpec[],
+    options: ExecutableOptions,
+  ): Promise<TextEncoders> {
+    return Unfinished.run(async (unfinished) => {
+      const sizes = await readEmbedSizes(source, specs);
+      const encoders: CLIPTextEncoder[] = [];
+      for (const { suffix, outputs } of specs) {
+        const encoder = CLIPTextEncoder.load(device, source, suffix, outputs, options);
+        encoders.push(await unfinished.add(encoder));
+      }
+      return new TextEncoders(encoders, sizes);
+    });
   }
 
   /** Encodes each text on its own; they do not see each other. */
-  async encode(texts: readonly string[]): Promise<PromptEmbeds & { readonly ids: PromptIds }> {
+  async encode(texts: readonly string[]): Promise<EncodedPrompts> {
     const rows: OneText[] = [];
     for (const text of texts) rows.push(await this.#encodeOne(text));
     const { tokens, features, pooled } = this.#sizes;
@@ -81,6 +96,7 @@ export class TextEncoders {
               [pooled],
             ),
       ids: Object.fromEntries(ids),
+      truncated: rows.map(({ truncated }) => truncated),
     };
   }
 
@@ -93,6 +109,7 @@ export class TextEncoders {
     const embeds = new Float32Array(tokens * features);
     const ids: (readonly number[])[] = [];
     let pooled: Float32Array | undefined;
+    let truncated: string | undefined;
     let offset = 0;
     for (const encoder of this.#encoders) {
       const encoded = await encoder.encode(text);
@@ -103,37 +120,36 @@ export class TextEncoders {
       }
       offset += width;
       pooled = encoded.pooled?.data.slice() ?? pooled;
+      truncated ??= encoded.truncated;
       ids.push(encoded.ids);
     }
-    return { embeds, pooled, ids };
+    return { embeds, pooled, ids, truncated };
   }
 }
 
 export async function readEmbedSizes(
-  checkpoint: Pick<Checkpoint, 'pipelineClass' | 'config'>,
+  source: Pick<ComponentSource, 'config'>,
+  specs: readonly TextEncoderSpec[],
 ): Promise<EmbedSizes> {
-  const config = async (component: string) =>
-    readCLIPTextConfig(component, await checkpoint.config(component));
-  const first = await config('text_encoder');
-  if (!hasTwoEncoders(checkpoint)) {
-    return { tokens: first.maxPositions, features: first.hiddenSize, pooled: undefined };
+  let tokens: number | undefined;
+  let features = 0;
+  let pooled: number | undefined;
+  for (const spec of specs) {
+    const component = `text_encoder${spec.suffix}`;
+    const config = readCLIPTextConfig(component, await source.config(component));
+    tokens ??= config.maxPositions;
+    features += config.hiddenSize;
+    if (spec.pooled) pooled = requireProjection(component, config);
   }
-  const second = await config('text_encoder_2');
-  if (second.projectionDim === undefined) {
-    throw new DistriError(
-      'checkpoint',
-      `text_encoder_2/config.json: SDXL needs a CLIPTextModelWithProjection in architectures`,
-    );
-  }
-  return {
-    tokens: first.maxPositions,
-    features: first.hiddenSize + second.hiddenSize,
-    pooled: second.projectionDim,
-  };
+  return { tokens: tokens ?? 0, features, pooled };
 }
 
-function hasTwoEncoders({ pipelineClass }: Pick<Checkpoint, 'pipelineClass'>): boolean {
-  return pipelineClass === 'StableDiffusionXLPipeline';
+function requireProjection(component: string, { projectionDim }: CLIPTextConfig): number {
+  if (projectionDim !== undefined) return projectionDim;
+  throw new DistriError(
+    'checkpoint',
+    `${component}/config.json: a CLIPTextModelWithProjection is needed in architectures`,
+  );
 }
 
 function stack(rows: readonly Float32Array[], shape: readonly number[]): Tensor<'float32'> {

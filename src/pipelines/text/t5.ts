@@ -1,11 +1,10 @@
 import { DistriError } from '../../base/errors.js';
-import type { Checkpoint } from '../../checkpoint/checkpoint.js';
-import type { Addon } from '../../engine/addon.js';
-import { Executable, type ExecutableOptions, floatResult } from '../../engine/onnxruntime/executable.js';
+import type { ComponentSource } from '../../checkpoint/component-source.js';
+import type { Device } from '../../engine/device.js';
+import { type Executable, type ExecutableOptions, floatResult } from '../../engine/executable.js';
 import { Graph } from '../../graph/graph.js';
-import { Kernels } from '../../graph/kernels/kernels.js';
 import { readT5EncoderConfig, T5EncoderModel, t5Names } from '../../models/t5-encoder.js';
-import { SingleDevice } from '../../parallel/strategies/single-device.js';
+import { SingleDevice } from '../../parallel/layers/single-device.js';
 import { float32, int64, type Tensor } from '../../tensor/tensor.js';
 import { T5Tokenizer } from '../../tokenizers/t5.js';
 
@@ -39,8 +38,8 @@ export class T5TextEncoder {
 
   /** `tokens` is how long texts are made. */
   static async load(
-    addon: Addon,
-    checkpoint: Checkpoint,
+    device: Device,
+    checkpoint: ComponentSource,
     tokens: number,
     options: ExecutableOptions,
   ): Promise<T5TextEncoder> {
@@ -52,23 +51,25 @@ export class T5TextEncoder {
         `${checkpoint.directory}/tokenizer: has ${tokenizer.size} tokens, but the text encoder knows ${config.vocabSize}`,
       );
     }
-    const kernels = new Kernels(new Graph());
-    const layers = new SingleDevice(kernels, await checkpoint.weights('text_encoder'));
-    new T5EncoderModel(config, layers, kernels).build({ batch: 1, tokens });
-    const { image, step } = kernels.graph.compile();
+    const kernels = device.kernels(new Graph(device.elementType));
+    const layers = new SingleDevice(kernels, await checkpoint.weights('text_encoder', { types: device.weightTypes }));
+    new T5EncoderModel(config, layers).build({ batch: 1, tokens });
+    const { image, step } = kernels.graph.program();
     // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
     const frugal = { ...options, weights: 'shared' } as const;
     let shared: Readonly<Record<string, Tensor>> = {};
     if (image) {
-      const once = await Executable.load(addon, image, frugal);
+      const once = await device.load(image, frugal);
       shared = await once.run({});
       once.release();
     }
-    return new T5TextEncoder(tokenizer, await Executable.load(addon, step, frugal), shared, tokens);
+    return new T5TextEncoder(tokenizer, await device.load(step, frugal), shared, tokens);
   }
 
-  /** Encodes each text on its own; also returns their ids, `[texts, tokens]`. */
-  async encode(texts: readonly string[]): Promise<CaptionEmbeds & { readonly ids: Tensor<'int64'> }> {
+  /** Encodes each text on its own; also returns their ids, `[texts, tokens]`, and how many tokens of each did not fit. */
+  async encode(
+    texts: readonly string[],
+  ): Promise<CaptionEmbeds & { readonly ids: Tensor<'int64'>; readonly cut: readonly number[] }> {
     const encoded = texts.map((text) => this.#tokenizer.encode(text, this.#tokens));
     const rows: Float32Array[] = [];
     let features = 0;
@@ -89,6 +90,7 @@ export class T5TextEncoder {
       embeds,
       mask: float32([texts.length, this.#tokens], masks),
       ids: asIds(encoded.map(({ ids }) => ids)),
+      cut: encoded.map(({ cut }) => cut),
     };
   }
 

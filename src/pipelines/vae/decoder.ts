@@ -1,7 +1,7 @@
 import type { GridSize } from '../../base/sizes.js';
-import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Addon } from '../../engine/addon.js';
-import type { ExecutableOptions } from '../../engine/onnxruntime/executable.js';
+import type { WeightOptions, WeightSource } from '../../checkpoint/weights.js';
+import type { Device } from '../../engine/device.js';
+import type { ExecutableOptions } from '../../engine/executable.js';
 import {
   type AutoencoderKLConfig,
   AutoencoderKLDecoder,
@@ -16,7 +16,7 @@ import { decoderTiling } from './tiling.js';
 
 /** Where a VAE's weights come from. */
 export interface VaeSource {
-  weights(component: 'vae'): Promise<WeightSource>;
+  weights(component: 'vae', options?: WeightOptions): Promise<WeightSource>;
 }
 
 /** Latents to pictures, one image at a time so that memory does not grow with their number. */
@@ -31,31 +31,32 @@ export class LatentDecoder {
 
   /** A decoder of latents of this size on this rank alone. */
   static async load(
-    addon: Addon,
+    device: Device,
     source: VaeSource,
     config: AutoencoderKLConfig,
     size: GridSize,
     options: ExecutableOptions,
   ): Promise<LatentDecoder> {
-    const decoder = await LatentDecoder.prepare(source, config, size, onlyRankPlacement());
-    await decoder.load(addon, options);
+    const decoder = await LatentDecoder.prepare(device, source, config, size, onlyRankPlacement());
+    await decoder.load(options);
     return decoder;
   }
 
   /** Builds this rank's part of a decoder, which reserves its slots; `load` makes it ready. */
   static async prepare(
+    device: Device,
     source: VaeSource,
     config: AutoencoderKLConfig,
     size: GridSize,
     placement: VaePlacement,
   ): Promise<LatentDecoder> {
-    const weights = withCurrentAttentionNames(await source.weights('vae'));
-    return new LatentDecoder(config, decoderHalf(config, weights, size, placement));
+    const weights = withCurrentAttentionNames(await source.weights('vae', { types: device.weightTypes }));
+    return new LatentDecoder(config, decoderHalf(device, config, weights, size, placement));
   }
 
   /** `options.communicator` has the slots that `prepare` reserved. */
-  load(addon: Addon, options: ExecutableOptions): Promise<void> {
-    return this.#half.load(addon, options);
+  load(options: ExecutableOptions): Promise<void> {
+    return this.#half.load(options);
   }
 
   /**
@@ -86,21 +87,21 @@ export class LatentDecoder {
 
 /** The decoder's graphs for latents of this size. */
 export function decoderHalf(
+  device: Device,
   config: AutoencoderKLConfig,
   weights: WeightSource,
   size: GridSize,
   { place, slots, tilePixels }: VaePlacement,
 ): VaeHalf {
   const tiling = tilePixels === undefined ? undefined : decoderTiling(tilePixels, vaeScaleFactor(config));
-  return new VaeHalf(decoderModel(config), weights, size, { place, slots, tiling });
+  return new VaeHalf(device, decoderModel(config), weights, size, { place, slots, tiling });
 }
 
 function decoderModel(config: AutoencoderKLConfig): VaeHalfModel {
   return {
     input: decoderNames.latents,
     halvings: 0,
-    build: (layers, kernels, size) =>
-      new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, ...size }),
+    build: (layers, size) => new AutoencoderKLDecoder(config, layers).build({ batch: 1, ...size }),
   };
 }
 

@@ -1,8 +1,8 @@
 import { expected } from '../../base/errors.js';
 import type { GridSize, PictureSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Addon } from '../../engine/addon.js';
-import type { ExecutableOptions } from '../../engine/onnxruntime/executable.js';
+import type { Device } from '../../engine/device.js';
+import type { ExecutableOptions } from '../../engine/executable.js';
 import type { Graph } from '../../graph/graph.js';
 import { ChannelsLastKernels } from '../../graph/kernels/channels-last.js';
 import {
@@ -41,14 +41,14 @@ export class LatentEncoder {
 
   /** An encoder on this rank alone, of pictures of this size: a multiple of `vaeScaleFactor(config)` both ways. */
   static async load(
-    addon: Addon,
+    device: Device,
     source: VaeSource,
     config: AutoencoderKLConfig,
     size: PictureSize,
     options: ExecutableOptions,
   ): Promise<LatentEncoder> {
-    const encoder = await LatentEncoder.prepare(source, config, size, onlyRankPlacement());
-    await encoder.load(addon, options);
+    const encoder = await LatentEncoder.prepare(device, source, config, size, onlyRankPlacement());
+    await encoder.load(options);
     return encoder;
   }
 
@@ -57,6 +57,7 @@ export class LatentEncoder {
    * pictures get the very latents that diffusers gives them (see ChannelsLastKernels).
    */
   static async prepare(
+    device: Device,
     source: VaeSource,
     config: AutoencoderKLConfig,
     size: PictureSize,
@@ -67,14 +68,14 @@ export class LatentEncoder {
     for (const [name, length] of Object.entries(size)) {
       if (length % factor !== 0) throw expected(`a multiple of ${factor}`, `the picture's ${name}`, length);
     }
-    const weights = withCurrentAttentionNames(await source.weights('vae'));
+    const weights = withCurrentAttentionNames(await source.weights('vae', { types: device.weightTypes }));
     const rows = { rows: size.height, columns: size.width };
-    return new LatentEncoder(config, encoderHalf(config, weights, rows, placement, rounding));
+    return new LatentEncoder(config, encoderHalf(device, config, weights, rows, placement, rounding));
   }
 
   /** `options.communicator` has the slots that `prepare` reserved. */
-  load(addon: Addon, options: ExecutableOptions): Promise<void> {
-    return this.#half.load(addon, options);
+  load(options: ExecutableOptions): Promise<void> {
+    return this.#half.load(options);
   }
 
   /** pixels `[images, 3, height, width]` in -1…1, on every rank; the result is on the first rank and undefined on the others. */
@@ -90,6 +91,7 @@ export class LatentEncoder {
 
 /** The encoder's graphs for pictures of this size in pixels. */
 export function encoderHalf(
+  device: Device,
   config: AutoencoderKLConfig,
   weights: WeightSource,
   size: GridSize,
@@ -97,7 +99,7 @@ export function encoderHalf(
   rounding: EncoderRounding = 'exact',
 ): VaeHalf {
   const tiling = tilePixels === undefined ? undefined : encoderTiling(tilePixels, vaeScaleFactor(config));
-  return new VaeHalf(encoderModel(config, rounding), weights, size, { place, slots, tiling });
+  return new VaeHalf(device, encoderModel(config, rounding), weights, size, { place, slots, tiling });
 }
 
 function encoderModel(config: AutoencoderKLConfig, rounding: EncoderRounding): VaeHalfModel {
@@ -105,8 +107,8 @@ function encoderModel(config: AutoencoderKLConfig, rounding: EncoderRounding): V
     ...(rounding === 'torch' ? { createKernels: (graph: Graph) => new ChannelsLastKernels(graph) } : {}),
     input: encoderNames.pixels,
     halvings: config.blockOutChannels.length - 1,
-    build: (layers, kernels, { rows, columns }) =>
-      new AutoencoderKLEncoder(config, layers, kernels).build({ batch: 1, height: rows, width: columns }),
+    build: (layers, { rows, columns }) =>
+      new AutoencoderKLEncoder(config, layers).build({ batch: 1, height: rows, width: columns }),
   };
 }
 

@@ -1,10 +1,11 @@
 import type { GridSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Addon } from '../../engine/addon.js';
-import { Executable, type ExecutableOptions, floatResult } from '../../engine/onnxruntime/executable.js';
-import { type CompiledGraph, Graph, type Value } from '../../graph/graph.js';
-import { Kernels } from '../../graph/kernels/kernels.js';
+import type { Device } from '../../engine/device.js';
+import { type Executable, type ExecutableOptions, floatResult } from '../../engine/executable.js';
+import { Graph, type GraphPart } from '../../graph/graph.js';
+import type { Kernels } from '../../graph/kernels/kernels.js';
 import { peakActivationBytes } from '../../graph/passes/liveness.js';
+import type { Value } from '../../graph/value.js';
 import type { Layers } from '../../parallel/layers/layers.js';
 import type { SlotTable } from '../../parallel/slots.js';
 import { type RankPlace, SynchronousPatch } from '../../parallel/strategies/synchronous-patch.js';
@@ -16,8 +17,8 @@ export interface VaeHalfModel {
   readonly input: string;
   /** How often the input's rows are halved. */
   readonly halvings: number;
-  build(layers: Layers, kernels: Kernels, size: GridSize): Value;
-  /** What the graph is made of; plain kernels if left out. */
+  build(layers: Layers, size: GridSize): Value;
+  /** What the graph is made of; the device's kernels if left out. */
   readonly createKernels?: (graph: Graph) => Kernels;
 }
 
@@ -36,6 +37,7 @@ export type TileListener = (done: number, total: number) => void;
  * ranks make the same calls.
  */
 export class VaeHalf {
+  readonly #device: Device;
   readonly #model: VaeHalfModel;
   readonly #areas: readonly (readonly TileArea[])[];
   readonly #tiling: Tiling | undefined;
@@ -47,11 +49,13 @@ export class VaeHalf {
 
   /** Builds the graphs and so reserves their slots. */
   constructor(
+    device: Device,
     model: VaeHalfModel,
     weights: WeightSource,
     size: GridSize,
     { place, slots, tiling }: VaeHalfPlacement,
   ) {
+    this.#device = device;
     this.#model = model;
     this.#first = place.rank === 0;
     const { rows, columns } = size;
@@ -60,7 +64,9 @@ export class VaeHalf {
     this.#areas = tiled ? tileAreas(rows, columns, tiling) : [[{ row: 0, rows, column: 0, columns }]];
     for (const area of this.#areas.flat()) {
       const key = sizeKey(area);
-      if (!this.#graphs.has(key)) this.#graphs.set(key, new BandGraph(model, weights, area, place, slots));
+      if (!this.#graphs.has(key)) {
+        this.#graphs.set(key, new BandGraph(device, model, weights, area, place, slots));
+      }
     }
   }
 
@@ -70,8 +76,8 @@ export class VaeHalf {
   }
 
   /** Makes the graphs ready to run. A single one is loaded now, those of tiles when they are needed. */
-  async load(addon: Addon, options: ExecutableOptions): Promise<void> {
-    this.#load = (graph) => Executable.load(addon, graph.compiled, { ...options, memory: 'freed' });
+  async load(options: ExecutableOptions): Promise<void> {
+    this.#load = (graph) => this.#device.load(graph.part, { ...options, memory: 'freed' });
     const [only] = this.#graphs.values();
     if (this.#graphs.size === 1 && only?.patch.takesPart) await this.#executable(only);
   }
@@ -142,11 +148,12 @@ export class VaeHalf {
 /** The graph of a rank's band for inputs of one size. */
 class BandGraph {
   readonly patch: SynchronousPatch;
-  readonly compiled: CompiledGraph;
+  readonly part: GraphPart;
   readonly output: string;
   readonly peakBytes: number;
 
   constructor(
+    device: Device,
     model: VaeHalfModel,
     weights: WeightSource,
     size: GridSize,
@@ -154,10 +161,11 @@ class BandGraph {
     slots: SlotTable,
   ) {
     this.patch = new SynchronousPatch(place, { rows: size.rows, halvings: model.halvings }, slots);
-    const kernels = model.createKernels?.(new Graph()) ?? new Kernels(new Graph());
-    this.output = model.build(this.patch.layers(kernels, weights), kernels, size).name;
-    this.compiled = kernels.graph.compile().step;
-    this.peakBytes = peakActivationBytes(kernels.graph);
+    const graph = new Graph(device.elementType);
+    const kernels = model.createKernels?.(graph) ?? device.kernels(graph);
+    this.output = model.build(this.patch.layers(kernels, weights), size).name;
+    this.part = graph.program().step;
+    this.peakBytes = peakActivationBytes(graph);
   }
 }
 

@@ -1,6 +1,6 @@
 import { SlotTable } from '../../parallel/slots.js';
 import type { RankPlace } from '../../parallel/strategies/synchronous-patch.js';
-import type { VaeSpread } from '../request.js';
+import type { VaeSpread } from '../load-options.js';
 
 /** Which ranks run a VAE, and whether in tiles. */
 export interface VaePlacement {
@@ -19,11 +19,10 @@ export function onlyRankPlacement(tilePixels?: number): VaePlacement {
 
 /** This rank's place in a VAE; undefined where it has none. `slots` are those of the communicator. */
 export function placeVae(
-  spread: VaeSpread | undefined,
+  { parallel, tilePixels }: VaeSpread,
   { rank, worldSize }: RankPlace,
   slots: SlotTable,
 ): VaePlacement | undefined {
-  const { parallel, tilePixels } = spread ?? { parallel: false, tilePixels: undefined };
   if (parallel) return { place: { rank, worldSize }, slots, tilePixels };
   return rank === 0 ? onlyRankPlacement(tilePixels) : undefined;
 }

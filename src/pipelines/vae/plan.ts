@@ -1,10 +1,10 @@
 import { bytesText } from '../../base/numbers.js';
 import type { GridSize } from '../../base/sizes.js';
 import { WeightPlan } from '../../checkpoint/random-weights.js';
-import { availableMemory } from '../../machine/memory.js';
+import type { Device } from '../../engine/device.js';
 import { type AutoencoderKLConfig, vaeScaleFactor } from '../../models/autoencoder-kl.js';
 import { SlotTable } from '../../parallel/slots.js';
-import type { VaeSpread } from '../request.js';
+import type { VaeSpread } from '../load-options.js';
 import { decoderHalf } from './decoder.js';
 import { encoderHalf } from './encoder.js';
 
@@ -13,6 +13,7 @@ export type VaeMode = (typeof vaeModes)[number];
 
 /** What half a VAE will do to one picture, decided for all ranks. */
 export interface VaeWork {
+  readonly device: Device;
   readonly half: 'decode' | 'encode';
   readonly config: AutoencoderKLConfig;
   /** Of the picture in pixels. */
@@ -32,14 +33,15 @@ export interface VaePlan {
 const USABLE_SHARE = 0.7;
 
 /**
- * What `--vae` means for this work. `auto`: every rank takes a band where there are several ranks and rows; tiles, as diffusers' VAE tiling
- * and with its seams, only where a whole picture would not fit into memory. `tilePixels` replaces the size of the checkpoint's pictures.
+ * What `--vae` means for this work. `auto`: every rank takes a band where there are several ranks and rows; tiles, as diffusers'
+ * VAE tiling and with its seams, only where a whole picture would not fit into memory. `tilePixels` replaces the size of the
+ * checkpoint's pictures.
  */
 export function planVae(
   mode: VaeMode,
   work: VaeWork,
   tilePixels: number | undefined,
-  available = availableMemory(),
+  available = work.device.freeBytes(),
 ): VaePlan {
   const parallel = mode !== 'rank0' && work.worldSize > 1;
   const tile = tilePixels ?? defaultTile(work.config);
@@ -79,13 +81,13 @@ function describe({ parallel }: VaeSpread, { worldSize }: VaeWork): string {
 }
 
 /** Of all ranks together: bands of one picture hold what the whole picture would, but for their borders. */
-function activationBytes({ half, config, size }: VaeWork, { tilePixels }: VaeSpread): number {
+function activationBytes({ device, half, config, size }: VaeWork, { tilePixels }: VaeSpread): number {
   const factor = vaeScaleFactor(config);
   const side = (length: number) => Math.ceil(Math.min(length, tilePixels ?? length) / factor);
   const latents = { rows: side(size.rows), columns: side(size.columns) };
   const pixels = { rows: latents.rows * factor, columns: latents.columns * factor };
   const placement = { place: { rank: 0, worldSize: 1 }, slots: new SlotTable(1), tilePixels: undefined };
   return half === 'decode'
-    ? decoderHalf(config, new WeightPlan(), latents, placement).peakBytes
-    : encoderHalf(config, new WeightPlan(), pixels, placement).peakBytes;
+    ? decoderHalf(device, config, new WeightPlan(), latents, placement).peakBytes
+    : encoderHalf(device, config, new WeightPlan(), pixels, placement).peakBytes;
 }

@@ -1,12 +1,5 @@
+import { phases } from '../progress.js';
 import type { FromRank, RankProgress, ToRank } from '../messages.js';
-
-const phaseActivities = {
-  load: 'while loading',
-  encode: 'while encoding the picture',
-  text: 'while encoding the prompt',
-  denoise: 'in the first step',
-  decode: 'while decoding',
-} as const;
 
 /** Calls that a rank causes, each with the rank as first argument. */
 export interface RankEvents<Job, Result> {
@@ -58,14 +51,14 @@ export abstract class RankLink<Job, Result> {
     else if (message.type === 'phase' || message.type === 'step')
       this.currentActivity = describeProgress(message);
     else if (message.type === 'error') this.silence();
-    else this.currentActivity = 'between jobs';
+    else if (message.type !== 'note') this.currentActivity = 'between jobs';
     this.events.message(this, message);
   }
 }
 
-function describeProgress(progress: Exclude<RankProgress, { type: 'place' }>): string {
+function describeProgress(progress: Extract<RankProgress, { type: 'phase' | 'step' }>): string {
   if (progress.type === 'phase') {
-    return progress.event === 'start' ? phaseActivities[progress.name] : `after ${progress.name}`;
+    return progress.event === 'start' ? phases[progress.name].when : `after ${progress.name}`;
   }
   const { step, steps } = progress;
   return step + 1 < steps ? `in step ${step + 2} of ${steps}` : `after step ${steps} of ${steps}`;

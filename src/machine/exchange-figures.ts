@@ -1,6 +1,3 @@
-import { availableCpus, shareCpus } from '../machine/cpus.js';
-import { RankGroup } from '../ranks/group/rank-group.js';
-
 /** What every rank is told to measure. */
 export interface ExchangeJob {
   /** Bytes that an all-gather has as its result; the ranks' parts are equal and whole cache lines. */
@@ -44,7 +41,6 @@ export interface ExchangeFigures {
 
 const KIBIBYTE = 1024;
 const CACHE_LINE = 64;
-const TIMEOUT_MS = 30_000;
 
 /** 1 KiB to 64 MiB, each four times the one before. */
 export const inspectedBytes: readonly number[] = Array.from(
@@ -55,27 +51,6 @@ export const inspectedBytes: readonly number[] = Array.from(
 /** Bytes of each rank's part, so that the parts of `ranks` make up about `bytes`. */
 export function partBytes(bytes: number, ranks: number): number {
   return Math.max(1, Math.floor(bytes / ranks / CACHE_LINE)) * CACHE_LINE;
-}
-
-/** Measures shared memory between `ranks` processes, at least two of them, placed as those of a run. */
-export async function measureExchange(
-  ranks: number,
-  gatherBytes: readonly number[],
-  interruption: AbortSignal,
-): Promise<ExchangeFigures> {
-  const group = await RankGroup.launch<ExchangeJob, RankExchangeTimes>({
-    worldSize: ranks,
-    entry: new URL('../jobs/exchange.js', import.meta.url),
-    cpus: shareCpus(availableCpus(), ranks, 1),
-    timeout: TIMEOUT_MS,
-    interruption,
-    log: () => {},
-  });
-  try {
-    return summarize(await group.run({ gatherBytes }, () => {}), gatherBytes);
-  } finally {
-    await group.close();
-  }
 }
 
 /** The slowest rank counts: the others only waited less. */

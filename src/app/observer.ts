@@ -1,0 +1,42 @@
+/** Shows how far something is. */
+export interface Progress {
+  /** `label` says what is being done; `outlook` how fast, and how long it will still take. */
+  update(done: number, label: string, outlook?: string): void;
+  stop(): void;
+}
+
+/** Who is told what happens: a terminal, a log, or nobody. */
+export interface Observer {
+  /** Something that users should know. */
+  note(line: string): void;
+  /** Something for those who want to know more. */
+  detail(line: string): void;
+  /** `unit` is what is counted. */
+  progress(total: number, unit: string): Progress;
+}
+
+/** Tells nobody. */
+export const silent: Observer = {
+  note: () => {},
+  detail: () => {},
+  progress: () => ({ update: () => {}, stop: () => {} }),
+};
+
+const MEGABYTE = 1e6;
+
+/** Shows the progress of `work` in bytes, should it report any. */
+export async function withByteProgress<T>(
+  observer: Observer,
+  label: string,
+  work: (onProgress: (done: number, total: number) => void) => Promise<T>,
+): Promise<T> {
+  let progress: Progress | undefined;
+  try {
+    return await work((done, total) => {
+      progress ??= observer.progress(Math.ceil(total / MEGABYTE), 'MB');
+      progress.update(Math.floor(done / MEGABYTE), label);
+    });
+  } finally {
+    progress?.stop();
+  }
+}

@@ -1,0 +1,335 @@
+import { resolve } from 'node:path';
+import { DistriError, expected } from '../base/errors.js';
+import { camelCase, checkOption, type OptionValue } from '../base/option-spec.js';
+import type { PictureSize } from '../base/sizes.js';
+import { type Device, type DeviceChoice, defaultDevice, openDevice } from '../engine/device.js';
+import { syntheticFolder } from '../families/synthetic.js';
+import { pictureSize } from '../images/init-image.js';
+import { availableCpus, type Cpus } from '../machine/cpus.js';
+import { planWeights } from '../machine/memory.js';
+import {
+  completeOptions,
+  describeMode,
+  type ParallelOptions,
+  refuseForeignOptions,
+  requireStrategy,
+  type StrategyName,
+  strategyOf,
+} from '../parallel/registry.js';
+import type { SharedModel } from '../parallel/strategy.js';
+import { planTopology, type RankRole, type Topology } from '../parallel/topology.js';
+import { firstStep } from '../pipelines/denoise/first-step.js';
+import { checkThresholding } from '../pipelines/denoise/stage-loop.js';
+import type { Geometry } from '../pipelines/geometry.js';
+import { firstRankVae, type LoadOptions, type VaeSpread } from '../pipelines/load-options.js';
+import { type GenerationRequest, imageCount, type InitImage, outputTypes } from '../pipelines/request.js';
+import { planVae } from '../pipelines/vae/plan.js';
+import { createScheduler, type SchedulerName, schedulerNames, schedulerOf } from '../schedulers/registry.js';
+import { type RngName, rngNames } from '../tensor/random.js';
+import type { OpenModel } from './model.js';
+import type { Observer } from './observer.js';
+import type { DrawCall, SetupOptions } from './options.js';
+import { settleStrategy } from './settle.js';
+import { denoiserBytes } from './weights.js';
+
+/** What ranks will do for one call, settled before anything expensive. */
+export interface DrawPlan {
+  /** The model's name. */
+  readonly model: string;
+  readonly request: GenerationRequest;
+  readonly geometry: Geometry;
+  /** How often the model is asked: some schedulers ask more than once in a step. */
+  readonly steps: number;
+  readonly parallel: ParallelOptions;
+  readonly topology: Topology;
+  readonly load: LoadOptions;
+  /** By rank: "whole batch, latent rows 1 to 16 of 32". */
+  readonly shares: readonly string[];
+  /** Such as "displaced patches, corrected_async_gn, 5 synchronous steps, then stale". */
+  readonly mode: string;
+}
+
+/** On what a call will run. */
+export interface PlanContext {
+  readonly observer: Observer;
+  /** Aborted when the user wants it to end. */
+  readonly signal: AbortSignal;
+  /** Of all ranks together; by default those of this process. */
+  readonly cpus?: Cpus | undefined;
+}
+
+/** No model goes up to such sides; a mistyped number must not ask for all memory. */
+const MAX_SIDE = 32_768;
+/** As many as a control block has room for. */
+const MAX_RANKS = 1024;
+
+/** Ranks of one group. */
+export function ranksPerGroup({ ranks = defaultRanks(), dataParallel = 1 }: SetupOptions): number {
+  return ranks / dataParallel;
+}
+
+/** Two ranks share the guidance batch evenly; one CPU has no use for a second. */
+export function defaultRanks(): number {
+  return availableCpus().count >= 2 ? 2 : 1;
+}
+
+/** Refuses numbers of ranks that there can't be. */
+export function checkSetup({ ranks = defaultRanks(), dataParallel = 1, threads, commTimeout }: SetupOptions): void {
+  requireInteger(ranks, 'the number of ranks', 1, MAX_RANKS);
+  requireInteger(dataParallel, 'the number of groups', 1, MAX_RANKS);
+  if (threads !== undefined) requireInteger(threads, 'the number of threads', 1, MAX_RANKS);
+  if (commTimeout !== undefined && !(commTimeout >= 1)) {
+    throw expected('at least a second', 'the timeout', commTimeout);
+  }
+  if (ranks % dataParallel !== 0) {
+    throw expected(`a divisor of the number of ranks (${ranks})`, 'the number of groups', dataParallel);
+  }
+}
+
+/** Fits a call to a model and its ranks; what can't be done is refused here. */
+export async function planDrawing(
+  model: OpenModel,
+  setup: SetupOptions,
+  call: DrawCall,
+  context: PlanContext,
+): Promise<DrawPlan> {
+  const device = chooseDevice(setup);
+  const size = await chooseSize(model, call);
+  const request = planRequest(model, call, size);
+  const geometry = model.family.geometry(model.outline, size, request.familyOptions);
+  const scheduler = createScheduler(request.scheduler, model.scheduler);
+  scheduler.setTimesteps(request.numInferenceSteps);
+  const { opened } = device;
+  const image = { device: opened, geometry, images: imageCount(request) };
+  const settled = await settleStrategy(model, setup, request, image, context);
+  const topology = planTopology({
+    worldSize: ranksPerGroup(setup),
+    guided: request.guidanceScale > 1,
+    splitBatch: settled.splitBatch ?? true,
+  });
+  const parallel = planStrategy(model, settled, topology);
+  const shared = { ...model.outline.model, latent: geometry.latent };
+  const steps = scheduler.timesteps.length - firstStep(request);
+  const { shares, options } = shareOut(parallel, topology, shared, model.scheduler);
+  return {
+    model: model.name,
+    request,
+    geometry,
+    steps,
+    parallel: options,
+    topology,
+    load: await planLoad(model, setup, device, geometry, request, context),
+    shares,
+    mode: describeMode(options, topology, steps),
+  };
+}
+
+interface ChosenDevice {
+  readonly choice: DeviceChoice;
+  readonly opened: Device;
+}
+
+function chooseDevice({ dtype = 'auto' }: SetupOptions): ChosenDevice {
+  const choice = dtype === 'auto' ? defaultDevice : { ...defaultDevice, dtype };
+  return { choice, opened: openDevice(choice) };
+}
+
+/** Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the model's own. */
+async function chooseSize({ outline }: OpenModel, { height, width, initImage }: DrawCall): Promise<PictureSize> {
+  if (height !== undefined || width !== undefined) {
+    const size = { height: height ?? width, width: width ?? height } as PictureSize;
+    for (const [name, side] of Object.entries(size)) requireInteger(side, `the picture's ${name}`, 1, MAX_SIDE);
+    return size;
+  }
+  if (initImage === undefined) return outline.native;
+  const picture = await pictureSize(initImage);
+  const whole = (length: number) => Math.max(1, Math.floor(length / outline.factor)) * outline.factor;
+  return { height: whole(picture.height), width: whole(picture.width) };
+}
+
+function planRequest(model: OpenModel, call: DrawCall, { height, width }: PictureSize): GenerationRequest {
+  const { family, source } = model;
+  const { defaults } = family;
+  const prompt = listOf(call.prompt ?? model.prompt);
+  const negativePrompt = call.negativePrompt === undefined ? [] : listOf(call.negativePrompt);
+  if (prompt.length === 0) throw expected('at least one', 'the prompt', 'none');
+  if (negativePrompt.length > 1 && negativePrompt.length !== prompt.length) {
+    throw expected(`one, or as many as prompts (${prompt.length}),`, 'the negative prompt', negativePrompt.length);
+  }
+  const request: GenerationRequest = {
+    prompt,
+    negativePrompt,
+    height,
+    width,
+    numInferenceSteps: call.numInferenceSteps ?? defaults.numInferenceSteps,
+    guidanceScale: call.guidanceScale ?? defaults.guidanceScale,
+    eta: call.eta ?? 0,
+    numImagesPerPrompt: call.numImagesPerPrompt ?? 1,
+    scheduler: call.scheduler ?? defaults.scheduler ?? schedulerOf(model.scheduler),
+    seed: BigInt(call.seed ?? 1234),
+    rng: call.rng ?? 'cpu',
+    initImage: planInitImage(model, call),
+    // Random weights have no VAE.
+    outputType: source.kind === 'random' ? 'latent' : (call.outputType ?? 'pil'),
+    trace: call.trace ?? false,
+    familyOptions: familyOptions(model, call),
+  };
+  checkRequest(request);
+  return request;
+}
+
+function checkRequest({ numInferenceSteps, guidanceScale, eta, numImagesPerPrompt, ...request }: GenerationRequest): void {
+  requireInteger(numInferenceSteps, 'the number of steps', 1, 100_000);
+  requireInteger(numImagesPerPrompt, 'the pictures for each prompt', 1, 100_000);
+  if (!Number.isFinite(guidanceScale)) throw expected('a number', 'the guidance scale', guidanceScale);
+  if (!(eta >= 0 && eta <= 1)) throw expected('a number from 0 to 1', 'eta', eta);
+  requireOneOf(request.scheduler, schedulerNames satisfies readonly SchedulerName[], 'the scheduler');
+  requireOneOf(request.rng, rngNames satisfies readonly RngName[], 'the generator');
+  requireOneOf(request.outputType, outputTypes, 'the output type');
+}
+
+function planInitImage({ family, source }: OpenModel, { initImage, strength = 0.75 }: DrawCall): InitImage | undefined {
+  if (initImage === undefined) return undefined;
+  if (!family.imageToImage) {
+    throw new DistriError('unsupported', `${family.title} has no image to image; leave the picture to begin with out`);
+  }
+  if (source.kind === 'random') {
+    throw new DistriError('usage', 'random weights have no VAE; leave the picture to begin with out');
+  }
+  if (!(strength > 0 && strength <= 1)) throw expected('a number above 0, at most 1', 'the strength', strength);
+  return { picture: typeof initImage === 'string' ? resolve(initImage) : initImage, strength };
+}
+
+/** What a call says of the family's own options, and their defaults. */
+function familyOptions({ family }: OpenModel, call: DrawCall): Readonly<Record<string, OptionValue>> {
+  const values: Record<string, OptionValue> = {};
+  for (const spec of family.options) {
+    const name = camelCase(spec.name);
+    const given = (call as Readonly<Record<string, unknown>>)[name];
+    checkOption(spec, given);
+    const value = given ?? spec.default;
+    if (value !== undefined) values[name] = value as OptionValue;
+  }
+  return values;
+}
+
+function planStrategy(
+  { outline }: OpenModel,
+  setup: SetupOptions & { readonly parallelism: StrategyName },
+  topology: Topology,
+): ParallelOptions {
+  const { parallelism } = setup;
+  requireStrategy(parallelism, outline.model);
+  refuseForeignOptions(parallelism, setup);
+  checkGuidance(setup, topology);
+  return { ...completeOptions(parallelism, setup), parallelism, splitBatch: topology.splitBatch };
+}
+
+function checkGuidance({ useCfgParallel, splitBatch }: SetupOptions, topology: Topology): void {
+  if (!useCfgParallel || topology.splitBatch) return;
+  if (splitBatch === false) {
+    throw new DistriError(
+      'usage',
+      '--use_cfg_parallel and --no_split_batch exclude each other; use one of them',
+    );
+  }
+  if (!topology.guided) {
+    throw new DistriError(
+      'usage',
+      '--use_cfg_parallel needs guidance; a --guidance_scale above 1 would work',
+    );
+  }
+  throw expected('an even number of ranks per image', '--use_cfg_parallel', topology.worldSize);
+}
+
+const guidanceTexts = {
+  both: 'whole batch',
+  unconditional: 'unconditional half of the batch',
+  conditional: 'conditional half of the batch',
+} as const;
+
+/** What each rank has, set up as the ranks will, and options with what follows from that. */
+function shareOut(
+  options: ParallelOptions,
+  topology: Topology,
+  model: SharedModel,
+  scheduler: OpenModel['scheduler'],
+): { shares: readonly string[]; options: ParallelOptions } {
+  const strategy = strategyOf(options);
+  const text = (role: RankRole, share: string) => `${guidanceTexts[role.guidance]}, ${share}`;
+  if (strategy.kind === 'stages') {
+    const plan = strategy.plan({ topology, options, model });
+    checkThresholding(scheduler, plan);
+    return {
+      shares: topology.roles.map((role) => text(role, strategy.describe(plan, role))),
+      options: { ...options, numPipelinePatch: plan.bands.length },
+    };
+  }
+  const role = topology.roles[0] as RankRole;
+  const parallelism = strategy.create({ topology, role, options, model });
+  return { shares: topology.roles.map((other) => text(other, parallelism.describe(other))), options };
+}
+
+/** How each rank holds its weights, with how many threads it computes, and who runs the VAE. */
+async function planLoad(
+  model: OpenModel,
+  setup: SetupOptions,
+  { choice, opened }: ChosenDevice,
+  geometry: Geometry,
+  { outputType, initImage }: GenerationRequest,
+  { observer, cpus = availableCpus() }: PlanContext,
+): Promise<LoadOptions> {
+  const { source, family, variant } = model;
+  const { ranks = defaultRanks(), weights = 'auto' } = setup;
+  const random = source.kind === 'random';
+  const threads = setup.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
+  let mode = weights;
+  if (mode === 'auto') {
+    const planned = planWeights((await denoiserBytes(model, opened)) * ranks, opened.freeBytes());
+    observer.detail(`weights ${planned.mode}: ${planned.reason}`);
+    mode = planned.mode;
+  }
+  const needsVae = !random && (outputType === 'pil' || initImage !== undefined);
+  return {
+    family: family.name,
+    directory: random ? syntheticFolder(source.architecture.name) : source.checkpoint.directory,
+    variant,
+    synthetic: random,
+    device: choice,
+    weights: mode,
+    threads,
+    vae: needsVae ? spreadVae(model, setup, opened, geometry, observer) : firstRankVae,
+  };
+}
+
+/** What `--vae` means for these pictures. */
+function spreadVae(
+  { outline }: OpenModel,
+  setup: SetupOptions,
+  device: Device,
+  { decoded }: Geometry,
+  observer: Observer,
+): VaeSpread {
+  const { vae: mode = 'auto' } = setup;
+  if (outline.vae === undefined) return firstRankVae;
+  const size = { rows: decoded.height, columns: decoded.width };
+  const work = { device, half: 'decode', config: outline.vae, size, worldSize: ranksPerGroup(setup) } as const;
+  const { spread, reason } = planVae(mode, work, undefined);
+  const line = `VAE: ${reason}`;
+  if (mode === 'auto' && spread.tilePixels !== undefined) observer.note(line);
+  else observer.detail(line);
+  return spread;
+}
+
+function listOf(text: string | readonly string[]): readonly string[] {
+  return typeof text === 'string' ? [text] : text;
+}
+
+function requireInteger(value: number, name: string, least: number, most: number): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw expected(`an integer from ${least} to ${most}`, name, value);
+}
+
+function requireOneOf(value: string, values: readonly string[], name: string): void {
+  if (!values.includes(value)) throw expected(`one of ${values.join(', ')}`, name, value);
+}

@@ -1,0 +1,88 @@
+import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import { openDevice } from '../engine/device.js';
+import type { ParallelOptions } from '../parallel/registry.js';
+import { planTopology } from '../parallel/topology.js';
+import { loadLoop } from '../pipelines/denoise/load-loop.js';
+import { LatentPipeline } from '../pipelines/latent-pipeline.js';
+import { executableOptions, type LoadOptions } from '../pipelines/load-options.js';
+import type { PartCache } from '../pipelines/part-cache.js';
+import { type GenerationRequest, imageCount } from '../pipelines/request.js';
+import { PictureVae } from '../pipelines/vae/pictures.js';
+import type { ProgressListener } from '../ranks/progress.js';
+import type { RankContext } from '../ranks/rank-context.js';
+import type { ComponentSource } from '../checkpoint/component-source.js';
+import type { Family } from './family.js';
+import { familyNamed } from './registry.js';
+import { openSynthetic } from './synthetic.js';
+
+/** What a rank draws with, and how the ranks share it. */
+export interface PipelineSpec {
+  readonly load: LoadOptions;
+  readonly parallel: ParallelOptions;
+  readonly request: GenerationRequest;
+}
+
+/**
+ * A pipeline for requests of this one's size, number of images and guidance, of parts that are in the cache or are loaded into it:
+ * text encoders, noise model and VAE each by what it depends on. All ranks make the same calls; waits for the others.
+ */
+export async function loadPipeline(
+  { load, parallel, request }: PipelineSpec,
+  ranks: RankContext,
+  cache: PartCache,
+  listener: ProgressListener,
+): Promise<LatentPipeline> {
+  listener.phase('load', 'start');
+  const family = familyNamed(load.family);
+  const device = openDevice(load.device);
+  const source = await openSource(load, family);
+  const outline = await family.outline(source);
+  const geometry = family.geometry(outline, request, request.familyOptions);
+  const first = ranks.rank === 0;
+  const { directory, variant, synthetic, weights, threads } = load;
+  const common = { directory, variant, synthetic, device: load.device, weights, threads };
+
+  const conditioner = await cache.get('text', common, () =>
+    synthetic
+      ? family.synthetic.conditioner(source)
+      : family.conditioner(device, source, first, executableOptions(load, ranks.rank)),
+  );
+  const guided = request.guidanceScale > 1;
+  const images = imageCount(request);
+  const topology = planTopology({ worldSize: ranks.worldSize, guided, splitBatch: parallel.splitBatch });
+  const { latent } = geometry;
+  const loop = await cache.get(
+    'denoiser',
+    { ...common, profile: load.profile, parallel, latent, images, guided },
+    async () =>
+      loadLoop(request, {
+        device,
+        model: outline.model,
+        weights: await source.weights(outline.model.component, { types: device.weightTypes }),
+        scheduler: await source.config('scheduler'),
+        load,
+        ranks,
+        topology,
+        parallel,
+        latent,
+        textTokens: outline.textTokens,
+        images,
+      }),
+  );
+  const needs = { decodes: request.outputType !== 'latent', encodes: request.initImage !== undefined };
+  const vae =
+    synthetic || !(needs.decodes || needs.encodes)
+      ? undefined
+      : await cache.get('vae', { ...common, vae: load.vae, geometry, needs }, () =>
+          PictureVae.load(device, source, geometry, needs, load, ranks),
+        );
+  listener.phase('load', 'end');
+  return new LatentPipeline({ geometry, conditioner, loop, vae, first });
+}
+
+function openSource({ synthetic, directory, variant }: LoadOptions, family: Family): Promise<ComponentSource> {
+  return synthetic
+    ? Promise.resolve(openSynthetic(directory, family))
+    : openCheckpoint(directory, { variant });
+}
+

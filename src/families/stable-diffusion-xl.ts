@@ -1,0 +1,37 @@
+import { embeddedModel } from '../base/package.js';
+import type { TextEncoderSpec } from '../pipelines/text/prompt-embeds.js';
+import type { Family } from './family.js';
+import { isUNet, REFERENCE_PROMPT, randomUNetConditioner, unetConfigs, unetFamily } from './unet.js';
+import { UNetConditioner } from './unet-conditioner.js';
+
+/** The last but one hidden states of both encoders side by side, and the pooled projection of the second. */
+const encoders: readonly TextEncoderSpec[] = [
+  { suffix: '', pooled: false, outputs: ({ layers }) => ({ hiddenLayer: layers - 1, pooled: false }) },
+  { suffix: '_2', pooled: true, outputs: ({ layers }) => ({ hiddenLayer: layers - 1, pooled: true }) },
+];
+
+/** SDXL, as diffusers' StableDiffusionXLPipeline; defaults of distrifuser's scripts/run_sdxl.py. */
+export const stableDiffusionXL: Family = {
+  ...unetFamily,
+  name: 'sdxl',
+  title: 'SDXL',
+  pipelineClass: 'StableDiffusionXLPipeline',
+  textEncoders: ['text_encoder', 'text_encoder_2'],
+  embedded: { model: embeddedModel, prompt: 'a yellow star on a night sky' },
+  defaults: {
+    numInferenceSteps: 50,
+    guidanceScale: 5,
+    scheduler: 'ddim',
+    prompt: REFERENCE_PROMPT,
+  },
+  synthetic: {
+    example: 'sdxl-base-1.0',
+    isArchitecture: (config) => isUNet(config) && config.addition_embed_type === 'text_time',
+    configs: unetConfigs('EulerDiscreteScheduler', 0.13025),
+    conditioner: randomUNetConditioner,
+  },
+  conditioner: (device, source, encodes, options) => {
+    const zeroesEmptyPrompt = source.modelIndex.force_zeros_for_empty_prompt !== false;
+    return UNetConditioner.load(device, source, encodes, options, { encoders, zeroesEmptyPrompt });
+  },
+};

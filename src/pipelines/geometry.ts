@@ -1,0 +1,8 @@
+import type { GridSize, PictureSize } from '../base/sizes.js';
+
+/** Sizes of a request's pictures on the way. */
+export interface Geometry {
+  readonly latent: GridSize;
+  /** Of the picture that the latents become, before it is resized to what was asked for. */
+  readonly decoded: PictureSize;
+}

@@ -1,0 +1,39 @@
+import type { DeviceChoice } from '../engine/device.js';
+import type { ExecutableOptions } from '../engine/executable.js';
+
+/** How the ranks share the VAE's work; see docs/vae.md. */
+export interface VaeSpread {
+  /** Every rank has a band of rows; otherwise the first rank does it all. */
+  readonly parallel: boolean;
+  /** Side of tiles in pixels, for pictures that are larger; undefined for whole pictures. */
+  readonly tilePixels: number | undefined;
+}
+
+/** The first rank does all that the VAE does, on whole pictures. */
+export const firstRankVae: VaeSpread = { parallel: false, tilePixels: undefined };
+
+/** How a model is loaded and on what; the same on all ranks. */
+export interface LoadOptions {
+  /** Name of the model's family. */
+  readonly family: string;
+  /** Folder in diffusers' layout. */
+  readonly directory: string;
+  readonly variant: string | undefined;
+  /** The folder holds a noise model with random weights and nothing else. */
+  readonly synthetic: boolean;
+  readonly device: DeviceChoice;
+  readonly weights: 'shared' | 'private';
+  /** Threads of each rank. */
+  readonly threads: number;
+  readonly vae: VaeSpread;
+  /** Writes ONNX Runtime's profile of the noise model's steps to files that begin so, when the pipeline is closed. */
+  readonly profile?: string | undefined;
+}
+
+/** How this rank loads a part that exchanges nothing. */
+export function executableOptions(
+  { threads, weights }: Pick<LoadOptions, 'threads' | 'weights'>,
+  rank: number,
+): ExecutableOptions {
+  return { threads, weights, rank, communicator: undefined };
+}
