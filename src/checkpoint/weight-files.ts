@@ -29,7 +29,7 @@ const SHARD = /-\d{5}-of-\d{5}/;
 const PICKLE = /\.(?:bin|pt|pth|ckpt)$/;
 
 /** What the file called `name` holds; undefined for anything but weights, and for shards, which their index names. */
-export function parseWeightFileName(name: string): WeightFileName | undefined {
+function parseWeightFileName(name: string): WeightFileName | undefined {
   if (SHARD.test(name)) return undefined;
   const index = INDEX.exec(name);
   if (index !== null) return { name, variant: index[2] ?? index[1] ?? '', kind: 'index' };

@@ -7,7 +7,7 @@ import type { PictureSize } from '../base/sizes.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { DrawOptions } from '../commands/options/draw.js';
 import { stageOptions } from '../commands/options/pipefusion.js';
-import { pictureSize } from '../images/init-image.js';
+import { pictureSize, wholeUnits } from '../images/picture.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { halvings, readUNet2DConditionConfig } from '../models/unet-2d-condition.js';
 import { createParallelism } from '../parallel/registry.js';
@@ -103,9 +103,8 @@ async function pictureSides(
 ): Promise<readonly [number, number]> {
   const [height = native, width = height] = image_size ?? [];
   if (image_size !== undefined || init_image === undefined) return [height, width];
-  const size = await pictureSize(resolve(init_image));
-  const whole = (length: number) => Math.max(1, Math.floor(length / factor)) * factor;
-  return [whole(size.height), whole(size.width)];
+  const size = wholeUnits(await pictureSize(resolve(init_image)), factor);
+  return [size.height, size.width];
 }
 
 /** Who the ranks are and how they share a picture. */

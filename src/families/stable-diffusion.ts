@@ -2,7 +2,7 @@ import type { GridSize } from '../base/sizes.js';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
-import { readInitImage } from '../images/init-image.js';
+import { readPicture } from '../images/picture.js';
 import {
   type AutoencoderKLConfig,
   readAutoencoderKLConfig,
@@ -151,7 +151,7 @@ export class StableDiffusionPipeline implements Pipeline {
       const { rows, columns } = latentSize(request, this.#vae);
       const noise = generator.randn([1, this.#vae.latentChannels, rows, columns]);
       record('posterior_noise', () => noise);
-      const pixels = this.#encoder && (await readInitImage(initImage.path, height, width));
+      const pixels = this.#encoder && (await readPicture(initImage.path, { height, width }));
       const distribution = pixels && (await this.#encoder?.encode(fromPixels(pixels)));
       if (distribution) {
         record('init_image_uint8', () => uint8(pixels.shape.slice(1), pixels.data));

@@ -4,7 +4,7 @@ import { createBytePairEncoding } from './byte-pair-encoding.js';
 import { readVocabulary } from './vocabulary.js';
 
 /** A text as a CLIP text encoder takes it. */
-export interface EncodedText {
+interface EncodedText {
   /** As many as the encoder has positions: start, tokens of the text, end, padding. */
   readonly ids: number[];
   /** The end of the text, where it did not fit. */

@@ -8,7 +8,7 @@ import { UnigramModel } from './unigram.js';
 import { stripEnd, stripStart } from './white-space.js';
 
 /** A text as a T5 encoder takes it. */
-export interface T5Text {
+interface T5Text {
   /** Tokens of the text, its end, padding. */
   readonly ids: number[];
   /** 1 for tokens and end, 0 for padding. */

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
+import { userCacheDir } from '../../base/cache-dir.js';
 import { DistriError, expected } from '../../base/errors.js';
 
 /**
@@ -45,7 +46,7 @@ async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
 }
 
 function hubHome(env: NodeJS.ProcessEnv): string {
-  return expandHome(env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface'));
+  return expandHome(env.HF_HOME || join(userCacheDir(env), 'huggingface'));
 }
 
 function isTrue(value: string | undefined): boolean {
