@@ -1,6 +1,7 @@
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { readTokenizerSettings, type TokenizerSettings } from './added-tokens.js';
 import { createBytePairEncoding } from './byte-pair-encoding.js';
+import { checkPromptLength } from './prompt-length.js';
 import { readVocabulary } from './vocabulary.js';
 
 /** A text as a CLIP text encoder takes it. */
@@ -33,6 +34,7 @@ export class CLIPTokenizer {
 
   encode(text: string): EncodedText {
     const { special, maxLength } = this.#settings;
+    checkPromptLength(text);
     const tokens = this.#encoding.encode(text).ids;
     const kept = tokens.slice(0, maxLength - 2);
     const ids = [special.bos_token.id, ...kept, special.eos_token.id];

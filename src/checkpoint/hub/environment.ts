@@ -32,7 +32,9 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
 function findEndpoint(env: NodeJS.ProcessEnv): string {
   const endpoint = env.HF_ENDPOINT || HUB_URL;
   if (!/^https?:/.test(endpoint) || !URL.canParse(endpoint)) throw expected('a URL', 'HF_ENDPOINT', endpoint);
-  return endpoint.replace(/\/+$/, '');
+  let end = endpoint.length;
+  while (endpoint[end - 1] === '/') end--;
+  return endpoint.slice(0, end);
 }
 
 async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
