@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
 import { userCacheDir } from '../../base/cache-dir.js';
 import { DistriError, expected } from '../../base/errors.js';
+import { keepSecret } from '../../base/secrets.js';
 
 /**
  * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,
@@ -44,6 +45,7 @@ async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   if (!/^[\x21-\x7e]*$/.test(token.trim())) {
     throw new DistriError('usage', `HF_TOKEN or ${path} holds characters that no token has`);
   }
+  keepSecret(token.trim());
   return token.trim() || undefined;
 }
 
