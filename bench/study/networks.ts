@@ -1,4 +1,4 @@
-import { type LoadOptions, loadInception, loadLpips } from '../../src/metrics/load-networks.js';
+import { loadInception, loadLpips, type NetworkLoadOptions } from '../../src/metrics/load-networks.js';
 import type { FeatureNetwork, LpipsNetwork } from '../../src/metrics/networks/types.js';
 import type { DrawnSetting } from './draw.js';
 import { type Likeness, measureFid, measureLpips } from './likeness.js';
@@ -10,7 +10,7 @@ export interface MetricWeights {
 }
 
 /** Nothing is looked for or fetched that was not asked for. */
-const load: LoadOptions = { offline: true, onDownload: () => {} };
+const load: NetworkLoadOptions = { offline: true, onDownload: () => {} };
 
 /** Those networks whose weights are given. */
 export class StudyNetworks {

@@ -17,7 +17,7 @@ export const limits = {
 } as const;
 
 /** What a number may be. */
-export interface Bounds {
+interface Bounds {
   readonly least?: number;
   readonly most?: number;
   /** All are less. */

@@ -1,4 +1,4 @@
-import { abbreviate, quote } from './quote.js';
+import { abbreviate, printable, quote } from './quote.js';
 
 /**
  * What went wrong, in a word that programs can test. Each has one exit status.
@@ -23,12 +23,15 @@ export const exitStatus = {
 
 export type ErrorCode = keyof typeof exitStatus;
 
-/** An error whose message is for users: one line that says what, where and what would work. */
+/**
+ * An error whose message is for users: one line that says what, where and what would work. Whatever foreign text is in
+ * it, it can be printed.
+ */
 export class DistriError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+    super(printable(message), options);
     this.name = 'DistriError';
     this.code = code;
   }

@@ -3,19 +3,31 @@ import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DistriError, type ErrorCode, toError } from './errors.js';
+import { bytesText } from './numbers.js';
 
 /** Linux moves at most 2 GiB less a page in one call. */
 const MAX_TRANSFER = 1024 * 1024 * 1024;
 
-/** Calls `use` with the regular file at `path`, open for reading. Failures are `checkpoint` errors that name the file. */
+/** Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never end. */
+export async function requireFile(path: string, code: ErrorCode = 'checkpoint'): Promise<void> {
+  const stats = await stat(path).catch((error) => {
+    throw fileError(error, path, code);
+  });
+  if (stats.isFile()) return;
+  throw new DistriError(
+    code,
+    `${path}: ${stats.isDirectory() ? 'a folder, not a file' : 'not a regular file'}`,
+  );
+}
+
+/** Calls `use` with the regular file at `path`, open for reading. Failures are errors of `code` that name the file. */
 export async function withFile<T>(
   path: string,
   use: (handle: FileHandle, size: number) => Promise<T>,
+  code: ErrorCode = 'checkpoint',
 ): Promise<T> {
   try {
-    // Before opening, because opening a named pipe would wait for its writer.
-    const stats = await stat(path);
-    if (!stats.isFile()) throw new Error(stats.isDirectory() ? 'a folder, not a file' : 'not a regular file');
+    await requireFile(path, code);
     const handle = await open(path);
     try {
       return await use(handle, (await handle.stat()).size);
@@ -23,8 +35,28 @@ export async function withFile<T>(
       await handle.close();
     }
   } catch (error) {
-    throw fileError(error, path);
+    throw fileError(error, path, code);
   }
+}
+
+/** How much of a file may be read at once. */
+interface FileLimit {
+  readonly most: number;
+  /** What the file is, for the message about a longer one: "at most 67.1 MB are expected of JSON". */
+  readonly of: string;
+}
+
+/** The whole regular file at `path`; a longer one is refused before anything of it is read. */
+export function readWhole(path: string, { most, of }: FileLimit, code?: ErrorCode): Promise<Buffer> {
+  const read = async (handle: FileHandle, size: number) => {
+    if (size > most) {
+      throw new Error(`${bytesText(size)}, but at most ${bytesText(most)} are expected of ${of}`);
+    }
+    const content = Buffer.allocUnsafe(size);
+    await readExactly(handle, content, 0);
+    return content;
+  };
+  return withFile(path, read, code);
 }
 
 /** Fills `target` with the bytes at `position`; a file that ends before is an error. */

@@ -1,5 +1,5 @@
 import { DistriError } from './errors.js';
-import { readExactly, withFile } from './file-io.js';
+import { readWhole } from './file-io.js';
 import { quote } from './quote.js';
 
 export type JsonObject = Record<string, unknown>;
@@ -19,7 +19,7 @@ export async function readJsonObject(path: string, limit = DEFAULT_LIMIT): Promi
 
 /** Reads the JSON file at `path`, which may have at most `limit` bytes. */
 export async function readJson(path: string, limit = DEFAULT_LIMIT): Promise<unknown> {
-  return parseJson(decodeUtf8(await readLimited(path, limit), path), path);
+  return parseJson(decodeUtf8(await readWhole(path, { most: limit, of: 'JSON' }), path), path);
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
@@ -46,15 +46,6 @@ export function decodeUtf8(bytes: Uint8Array, source: string): string {
   } catch (error) {
     throw new DistriError('checkpoint', `${source}: not UTF-8 text`, { cause: error });
   }
-}
-
-function readLimited(path: string, limit: number): Promise<Uint8Array> {
-  return withFile(path, async (handle, size) => {
-    if (size > limit) throw new Error(`${size} bytes, but at most ${limit} are expected of JSON`);
-    const bytes = new Uint8Array(size);
-    await readExactly(handle, bytes, 0);
-    return bytes;
-  });
 }
 
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;

@@ -42,7 +42,7 @@ const CHUNK_ELEMENTS = 1 << 20;
 /** A prime, so that repetitions of the block do not fall on the same place of a weight's rows. */
 const BLOCK_ELEMENTS = 4_194_301;
 
-export interface RandomWeightsOptions {
+interface RandomWeightsOptions {
   /** Of the file's header. */
   readonly metadata?: Readonly<Record<string, string>>;
   readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;

@@ -1,9 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
 import { fileError } from '../base/file-io.js';
+import { staysInside } from '../base/inner-path.js';
 import { isJsonObject, readJsonObject } from '../base/json.js';
-import { quote } from '../base/quote.js';
+import { listNames, quote } from '../base/quote.js';
 
 /** What a file of weights is for, told by its name alone. `variant` is '' for files without one. */
 export interface WeightFileName {
@@ -29,7 +30,7 @@ const SHARD = /-\d{5}-of-\d{5}/;
 const PICKLE = /\.(?:bin|pt|pth|ckpt)$/;
 
 /** What the file called `name` holds; undefined for anything but weights, and for shards, which their index names. */
-export function parseWeightFileName(name: string): WeightFileName | undefined {
+function parseWeightFileName(name: string): WeightFileName | undefined {
   if (SHARD.test(name)) return undefined;
   const index = INDEX.exec(name);
   if (index !== null) return { name, variant: index[2] ?? index[1] ?? '', kind: 'index' };
@@ -95,7 +96,7 @@ async function readIndex(folder: string, source: string): Promise<ReadonlyMap<st
   if (missing.length > 0) {
     throw new DistriError(
       'checkpoint',
-      `${source}: ${missing.length} of ${shards.length} shards are missing: ${missing.join(', ')}`,
+      `${source}: ${missing.length} of ${shards.length} shards are missing: ${listNames(missing)}`,
     );
   }
   return new Map(entries.map(([tensor, shard]) => [tensor, join(folder, shard)]));
@@ -106,11 +107,6 @@ async function isFile(path: string): Promise<boolean> {
     (stats) => stats.isFile(),
     () => false,
   );
-}
-
-/** True for relative paths that no `..` leads out. Links may lead out: the hub's cache consists of them. */
-function staysInside(path: string): boolean {
-  return path !== '' && !isAbsolute(path) && !path.includes('\0') && !path.split('/').includes('..');
 }
 
 function defaultVariant(found: readonly WeightFileName[], where: string): string {
@@ -127,19 +123,19 @@ function defaultVariant(found: readonly WeightFileName[], where: string): string
 }
 
 function listVariants(found: readonly WeightFileName[]): string {
-  const lines = found.map(
+  const texts = found.map(
     ({ name, variant }) => `${variant === '' ? 'no variant' : quote(variant)} (${name})`,
   );
-  return `there are ${lines.join(', ')}`;
+  return `there are ${listNames(texts)}`;
 }
 
 function whyNone(names: readonly string[]): string {
   const shards = names.filter((name) => SHARD.test(name) && name.endsWith('.safetensors'));
-  if (shards.length > 0) return `shards without their index (*.safetensors.index.json): ${shards.join(', ')}`;
+  if (shards.length > 0) return `shards without their index (*.safetensors.index.json): ${listNames(shards)}`;
   const pickles = names.filter((name) => PICKLE.test(name));
   if (pickles.length > 0) {
     return (
-      `only PyTorch pickle files (${pickles.join(', ')}), but distri reads .safetensors; ` +
+      `only PyTorch pickle files (${listNames(pickles)}), but distri reads .safetensors; ` +
       'save_pretrained(..., safe_serialization=True) of diffusers or transformers writes them'
     );
   }

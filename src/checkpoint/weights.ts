@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
 import { nearNames } from '../base/near-names.js';
-import { abbreviate, quote } from '../base/quote.js';
+import { abbreviate, listNames, quote } from '../base/quote.js';
 import type { Shape } from '../tensor/tensor.js';
 import { type ConversionOptions, convertFloats } from './conversion.js';
 import { SafetensorsFile, type StoredType, type TensorEntry } from './formats/safetensors.js';
@@ -114,7 +114,7 @@ class FileWeights implements WeightSource {
 
   private suggestions(name: string): string {
     const near = nearNames(name, this.byName.keys());
-    return near.length === 0 ? '' : `; near names: ${near.join(', ')}`;
+    return near.length === 0 ? '' : `; near names: ${listNames(near)}`;
   }
 }
 

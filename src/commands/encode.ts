@@ -7,7 +7,7 @@ import { openVae, runVae, type VaeContext } from '../app/vae.js';
 import { DistriError } from '../base/errors.js';
 import { Staging } from '../base/staging.js';
 import { writeSafetensors } from '../checkpoint/formats/safetensors.js';
-import { readPicture } from '../images/read.js';
+import { pictureSize, readPicture, wholeUnits } from '../images/picture.js';
 import { vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { type RngName, rngNames } from '../tensor/random.js';
 import { oneOf, seed, text } from './options/parsers.js';
@@ -64,13 +64,19 @@ async function encode(path: string, options: EncodeOptions, context: VaeContext)
   try {
     const latents = await staging.add(output);
     const vae = await openVae(options, context);
-    const pixels = await readPicture(path, vaeScaleFactor(vae.config));
+    const size = wholeUnits(await pictureSize(path), vaeScaleFactor(vae.config));
+    const pixels = await readPicture(path, size);
     const input = join(folder, 'pixels.safetensors');
     await writeSafetensors(input, { pixels });
-    const [, rows, columns] = pixels.shape as [number, number, number, number];
     const sample = options.sample ? { seed: options.seed ?? 1234n, rng: options.rng } : undefined;
     const task = { kind: 'encode', input, latents, sample } as const;
-    await runVae(vae, { half: 'encode', size: { rows, columns } }, task, options, context);
+    await runVae(
+      vae,
+      { half: 'encode', size: { rows: size.height, columns: size.width } },
+      task,
+      options,
+      context,
+    );
     await staging.commit();
     context.terminal.result(output);
   } catch (error) {

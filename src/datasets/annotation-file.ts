@@ -1,6 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError } from '../base/file-io.js';
+import { listNames } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** Karpathy's split. */
@@ -88,6 +89,9 @@ function preferred(found: readonly AnnotationFile[], folder: string): Annotation
     const match = found.find((file) => file.name === name);
     if (match !== undefined) return match;
   }
-  const names = found.map(({ name }) => name).join(', ');
-  throw datasetError(folder, `has several files of captions (${names}); give the path of one of them`);
+  const names = found.map(({ name }) => name);
+  throw datasetError(
+    folder,
+    `has several files of captions (${listNames(names)}); give the path of one of them`,
+  );
 }

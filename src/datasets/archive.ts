@@ -1,7 +1,7 @@
 import { buffer } from 'node:stream/consumers';
+import { crc32 } from 'node:zlib';
 import { type Entry, openPromise, type ZipFile } from 'yauzl';
 import { toError } from '../base/errors.js';
-import { crc32 } from '../images/crc32.js';
 import { datasetError } from './caption-dataset.js';
 
 /** A zip archive, from which files are read singly. Failures are `dataset` errors that name it. */

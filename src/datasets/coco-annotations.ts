@@ -1,4 +1,5 @@
 import type { JsonObject } from '../base/json.js';
+import { abbreviate } from '../base/quote.js';
 import { type CaptionedImage, datasetError } from './caption-dataset.js';
 import { fileNameField, integerField, listOfObjects, stringField } from './fields.js';
 
@@ -44,7 +45,7 @@ export function readKarpathyCaptions(annotations: JsonObject, path: string): Cap
 export function checkCaptioned<T extends CaptionedImage>(images: readonly T[], path: string): T[] {
   if (images.length === 0) throw datasetError(path, 'has no images');
   for (const { name, captions } of images) {
-    if (captions.length === 0) throw datasetError(path, `the image ${name} has no caption`);
+    if (captions.length === 0) throw datasetError(path, `the image ${abbreviate(name)} has no caption`);
   }
   return [...images];
 }

@@ -1,4 +1,5 @@
 import { toError } from '../base/errors.js';
+import { staysInside } from '../base/inner-path.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
 import { quote } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
@@ -46,9 +47,7 @@ export function integerField(object: JsonObject, key: string, where: string): nu
 /** A file's name, which must not lead out of the data set. */
 export function fileNameField(object: JsonObject, key: string, where: string): string {
   const name = stringField(object, key, where);
-  if (name === '' || name.startsWith('/') || name.split('/').includes('..') || name.includes('\0')) {
-    throw wrong(where, key, 'the name of a file in the data set', name);
-  }
+  if (!staysInside(name)) throw wrong(where, key, 'the name of a file in the data set', name);
   return name;
 }
 

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import { abbreviate } from '../base/quote.js';
 import type { Archive } from './archive.js';
 import { type CaptionedImage, datasetError, type ImageReader, type StoredImage } from './caption-dataset.js';
 
@@ -49,6 +50,9 @@ export class ImageArchives implements ImageReader {
 
   private missing(index: number): Error {
     const paths = this.archives.map(({ path }) => path).join(', ');
-    return datasetError(paths, `no image ${this.images[index]?.name}, but the annotations name it`);
+    return datasetError(
+      paths,
+      `no image ${abbreviate(this.images[index]?.name ?? '')}, but the annotations name it`,
+    );
   }
 }

@@ -1,3 +1,4 @@
+import { abbreviate, listNames } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** Configurations and splits that are meant where a data set has several; the configuration is the one of distrifuser's scripts. */
@@ -41,7 +42,7 @@ function preferred(
   if (choice === undefined) {
     throw datasetError(
       where,
-      `has the ${what}s ${found.sort().join(', ')} and none of them is ${names.join(' or ')}; give a folder with the Parquet files of one`,
+      `has the ${what}s ${listNames(found.sort())} and none of them is ${names.join(' or ')}; give a folder with the Parquet files of one`,
     );
   }
   return shards.filter((shard) => shard[what] === choice);
@@ -50,5 +51,8 @@ function preferred(
 function checkComplete(paths: readonly string[], where: string): void {
   const count = Number(/-of-(\d+)\.parquet$/.exec(paths[0] ?? '')?.[1] ?? paths.length);
   if (count === paths.length) return;
-  throw datasetError(where, `has ${paths.length} of the ${count} Parquet files of ${paths[0]}`);
+  throw datasetError(
+    where,
+    `has ${paths.length} of the ${count} Parquet files of ${abbreviate(paths[0] ?? '')}`,
+  );
 }

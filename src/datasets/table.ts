@@ -1,4 +1,4 @@
-import { quote } from '../base/quote.js';
+import { listNames, quote } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** The first of them that a table has. HuggingFaceM4/COCO has `sentences_raw`. */
@@ -11,7 +11,7 @@ export function captionColumn(columns: readonly string[], path: string): string 
   if (column !== undefined) return column;
   throw datasetError(
     path,
-    `has no column ${CAPTION_COLUMNS.join(', ')} of captions, but ${columns.join(', ')}`,
+    `has no column ${CAPTION_COLUMNS.join(', ')} of captions, but ${listNames(columns)}`,
   );
 }
 

@@ -98,7 +98,7 @@ const library = process.env.DISTRI_ORT_LIBRARY
 
 const solutions: readonly { cause: RegExp; try: readonly string[] }[] = [
   { cause: /distri\.node does not exist/, try: [rebuild] },
-  { cause: /NODE_MODULE_VERSION|undefined symbol: napi/, try: [`Use Node.js 20.9 or later. ${rebuild}`] },
+  { cause: /NODE_MODULE_VERSION|undefined symbol: napi/, try: [`Use Node.js 20.15 or later. ${rebuild}`] },
   {
     cause: /libstdc\+\+|GLIBCXX|CXXABI/,
     try: ['Install the C++ runtime: apt-get install libstdc++6, or dnf install libstdc++', rebuild],
@@ -119,7 +119,7 @@ function unusable(reason: string, cause?: unknown): DistriError {
     'Could not load the native addon',
     `Reason: ${reason}`,
     `Found: ${found}`,
-    'Required: Node.js 20.9 or later on Linux, ONNX Runtime 1.20 to 1.39',
+    'Required: Node.js 20.15 or later on Linux, ONNX Runtime 1.20 to 1.39',
     'Possible solutions:',
     ...advice.map((text) => `- ${text}`),
   ];

@@ -1,7 +1,7 @@
 import type { PngText } from './png.js';
 
 /** How a picture was made, for the texts of its PNG. */
-export interface PictureParameters {
+interface PictureParameters {
   readonly prompt: string;
   readonly negativePrompt: string;
   readonly model: string;

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
+import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
 import { fileError } from '../base/file-io.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { crc32 } from './crc32.js';
 
 /** A text of a PNG: its keyword (1 to 79 Latin-1 characters) and what it says. */
 export interface PngText {

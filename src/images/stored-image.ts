@@ -1,23 +1,27 @@
-import { readFile } from 'node:fs/promises';
 import { inflateSync } from 'node:zlib';
-import sharp from 'sharp';
-import { toError } from '../base/errors.js';
-import { type Image, readImage, unreadable } from './pixels.js';
+import { readWhole } from '../base/file-io.js';
+import { type OpenImage, withImage } from './open-image.js';
+import { type Image, readImage } from './pixels.js';
+
+/** Of a PNG's file. What its pixels take is bounded by their number. */
+const MAX_FILE_BYTES = 2 ** 30;
 
 /**
- * The image as the reference's loader has it, which takes the stored values as they are: of a palette PNG the indices as grey, of one with
- * a bit per pixel 0 and 1. Values that the reference fails on (transparency, 16 bits) are `dataset` errors that name the file.
+ * The image as the reference's loader has it, which takes the stored values as they are: of a palette PNG the indices
+ * as grey, of one with a bit per pixel 0 and 1. Values that the reference fails on (transparency, 16 bits) are
+ * `dataset` errors that name the file.
  */
 export async function readStoredImage(path: string): Promise<Image> {
-  const { format, channels, depth, isPalette, bitsPerSample } = await sharp(path)
-    .metadata()
-    .catch((error) => {
-      throw unreadable(path, toError(error).message);
-    });
+  return withImage(path, path, 'dataset', ({ metadata }) => readStored(path, metadata));
+}
+
+async function readStored(
+  path: string,
+  { format, channels, depth, isPalette, bitsPerSample }: OpenImage['metadata'],
+): Promise<Image> {
   if (isPalette && format === 'png') return readIndices(path);
-  if (channels === 2 || channels === 4)
-    throw unreadable(path, `--strict_reference takes no ${channels} channels`);
-  if (depth !== 'uchar') throw unreadable(path, '--strict_reference takes 8 bits per channel only');
+  if (channels === 2 || channels === 4) throw new Error(`--strict_reference takes no ${channels} channels`);
+  if (depth !== 'uchar') throw new Error('--strict_reference takes 8 bits per channel only');
   const image = await readImage(path);
   return bitsPerSample === 1 ? { ...image, pixels: image.pixels.map((value) => value / 255) } : image;
 }
@@ -26,24 +30,25 @@ const SIGNATURE_BYTES = 8;
 
 /** The palette indices of a PNG (https://www.w3.org/TR/png-3, 9 and 11), in all three channels. */
 async function readIndices(path: string): Promise<Image> {
-  const file = await readFile(path);
+  const file = await readWhole(path, { most: MAX_FILE_BYTES, of: 'a PNG' }, 'dataset');
   const compressed: Buffer[] = [];
   let header: Buffer | undefined;
   for (let at = SIGNATURE_BYTES; at + 8 <= file.length; ) {
     const length = file.readUInt32BE(at);
     const type = file.toString('latin1', at + 4, at + 8);
     const data = file.subarray(at + 8, at + 8 + length);
-    if (type === 'IHDR') header = data;
+    if (type === 'IHDR') header ??= data;
     if (type === 'IDAT') compressed.push(data);
     at += length + 12;
   }
-  if (header === undefined || header.length < 13) throw unreadable(path, 'it has no header');
+  if (header === undefined || header.length < 13) throw new Error('it has no header');
   const size = { width: header.readUInt32BE(0), height: header.readUInt32BE(4) };
   const bits = header[8] as number;
-  if (header[12] !== 0) throw unreadable(path, '--strict_reference takes no interlaced palette images');
+  if (header[12] !== 0) throw new Error('--strict_reference takes no interlaced palette images');
   const rowBytes = Math.ceil((size.width * bits) / 8);
-  const rows = inflateSync(Buffer.concat(compressed));
-  if (rows.length < size.height * (rowBytes + 1)) throw unreadable(path, 'it ends too early');
+  const total = size.height * (rowBytes + 1);
+  const rows = inflateSync(Buffer.concat(compressed), { maxOutputLength: total });
+  if (rows.length < total) throw new Error('it ends too early');
   const indices = unfilter(rows, rowBytes, size.height);
   const pixels = new Uint8Array(size.width * size.height * 3);
   for (let pixel = 0; pixel < size.width * size.height; pixel++) {

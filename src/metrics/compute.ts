@@ -44,7 +44,7 @@ export interface MetricsObserver {
 }
 
 /** The mean of a figure over pairs. */
-export interface Mean {
+interface Mean {
   readonly value: number;
   readonly pairs: number;
 }

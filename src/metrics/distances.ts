@@ -6,7 +6,7 @@ import type { FeatureSet } from './feature-set.js';
 import type { Moments } from './frechet.js';
 
 /** A distance of two feature sets. */
-export interface Distance {
+interface Distance {
   readonly name: 'fid' | 'kid';
   readonly a: FeatureSet;
   readonly b: FeatureSet;

@@ -16,7 +16,7 @@ export interface FolderFeatures extends FeatureSet {
   readonly problems: readonly DistriError[];
 }
 
-export interface FeatureOptions {
+interface FeatureOptions {
   readonly network: FeatureNetwork;
   /** Images that go through the network together. */
   readonly batch: number;

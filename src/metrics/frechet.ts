@@ -16,17 +16,12 @@ export interface Moments {
 }
 
 /**
- * The Fréchet distance of two feature sets, |m1 - m2|² + Tr S1 + Tr S2 - 2 Tr √(S1 S2), with covariances over N - 1: the distance of FID.
+ * The Fréchet distance of two sets of features with these moments: |m1 - m2|² + Tr S1 + Tr S2 - 2 Tr √(S1 S2), with
+ * covariances over N - 1: the distance of FID. Equals clean-fid's `frechet_distance` but for the rounding errors of its
+ * float32 means (4e-9) and of scipy's `sqrtm` of singular products (1e-5).
  *
- * Tr √(S1 S2) is the sum of the singular values of F1 F2ᵗ where FᵗF = S. F is the centred features over √(N-1) where there are no more
- * images than dimensions, otherwise the Cholesky factor of S. Equals clean-fid's `frechet_distance` but for the rounding errors
- * of its float32 means (4e-9) and of scipy's `sqrtm` of singular products (1e-5). Needs two images on each side.
+ * Tr √(S1 S2) is the sum of the singular values of F1 F2ᵗ where FᵗF = S.
  */
-export function frechetDistance(a: FeatureSet, b: FeatureSet): number {
-  return distanceOfMoments(moments(a), moments(b));
-}
-
-/** The distance of two sets that have these moments. */
 export function distanceOfMoments(a: Moments, b: Moments): number {
   const sizes = { m: a.rows, n: b.rows, k: a.mean.length };
   const root = nuclearNorm(multiplyTransposed(a.factor, b.factor, sizes), sizes.m, sizes.n);
@@ -35,6 +30,10 @@ export function distanceOfMoments(a: Moments, b: Moments): number {
   return between + a.trace + b.trace - 2 * root;
 }
 
+/**
+ * F is the centred features over √(N-1) where there are no more images than dimensions, otherwise the Cholesky factor
+ * of S. Needs two images.
+ */
 export function moments({ values, count, dimension }: FeatureSet): Moments {
   const mean = new Float64Array(dimension);
   for (let i = 0; i < values.length; i++) {

@@ -4,7 +4,7 @@
  * docs/dependencies.md says why no library is used.
  */
 
-export type Matrix = Float64Array | Float32Array;
+type Matrix = Float64Array | Float32Array;
 
 /** Rows of both matrices that a tile of a product is made of. */
 const TILE = 4;

@@ -13,13 +13,16 @@ import type { NetworkOptions } from './networks/onnx-network.js';
 import type { FeatureNetwork, LpipsNetwork } from './networks/types.js';
 import { exactWeights, FileWeights, openTensorFile, type TensorFile } from './tensor-file.js';
 
-export type LoadOptions = NetworkOptions & FindOptions;
+export type NetworkLoadOptions = NetworkOptions & FindOptions;
 
 /**
  * LPIPS on AlexNet. `given` are files with AlexNet's convolutions, the heads, or both; what they lack is looked for (`findWeights`), the heads are
  * those of this package.
  */
-export async function loadLpips(given: readonly string[], options: LoadOptions): Promise<LpipsNetwork> {
+export async function loadLpips(
+  given: readonly string[],
+  options: NetworkLoadOptions,
+): Promise<LpipsNetwork> {
   const files = await Promise.all(given.map(openTensorFile));
   const alexNet = files.find((file) => hasOneOf(file, alexNetShapes));
   const heads = files.find((file) => hasOneOf(file, lpipsHeadShapes));
@@ -44,7 +47,7 @@ function hasOneOf({ shapes }: TensorFile, wanted: ReadonlyMap<string, unknown>):
 /** FID's Inception, from the file `given` or where `findWeights` has it. */
 export async function loadInception(
   given: string | undefined,
-  options: LoadOptions,
+  options: NetworkLoadOptions,
 ): Promise<FeatureNetwork> {
   const file = await openTensorFile(given ?? (await findWeights(inceptionFiles, options)));
   const names = inceptionNames(file.shapes);

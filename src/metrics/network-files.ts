@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { userCacheDir } from '../base/cache-dir.js';
 import { DistriError, toError } from '../base/errors.js';
 
 /** A public file of weights. */
@@ -103,7 +104,7 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
 }
 
 /** Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is continued by the next call. */
-export async function downloadWeights(
+async function downloadWeights(
   download: Download,
   folder: string,
   onDownload: FindOptions['onDownload'],
@@ -128,7 +129,7 @@ export async function downloadWeights(
 
 /** Where torch.hub keeps what it downloads. */
 function torchFolder(env: NodeJS.ProcessEnv): string {
-  const home = env.TORCH_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'torch');
+  const home = env.TORCH_HOME || join(userCacheDir(env), 'torch');
   return join(home.replace(/^~(?=\/|$)/, homedir()), 'hub', 'checkpoints');
 }
 

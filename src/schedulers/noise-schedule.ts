@@ -19,7 +19,7 @@ export interface NoiseSchedule {
 }
 
 /** What a class takes for keys of betas that a configuration lacks. */
-export interface BetaDefaults {
+interface BetaDefaults {
   readonly schedule: BetaSchedule;
   readonly start: number;
   readonly end: number;

@@ -1,10 +1,11 @@
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { readTokenizerSettings, type TokenizerSettings } from './added-tokens.js';
 import { createBytePairEncoding } from './byte-pair-encoding.js';
+import { checkPromptLength } from './prompt-length.js';
 import { readVocabulary } from './vocabulary.js';
 
 /** A text as a CLIP text encoder takes it. */
-export interface EncodedText {
+interface EncodedText {
   /** As many as the encoder has positions: start, tokens of the text, end, padding. */
   readonly ids: number[];
   /** The end of the text, where it did not fit. */
@@ -33,6 +34,7 @@ export class CLIPTokenizer {
 
   encode(text: string): EncodedText {
     const { special, maxLength } = this.#settings;
+    checkPromptLength(text);
     const tokens = this.#encoding.encode(text).ids;
     const kept = tokens.slice(0, maxLength - 2);
     const ids = [special.bos_token.id, ...kept, special.eos_token.id];

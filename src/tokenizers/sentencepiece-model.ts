@@ -1,9 +1,9 @@
 import protobuf from 'protobufjs/light.js';
 import { DistriError, toError } from '../base/errors.js';
-import { readExactly, withFile } from '../base/file-io.js';
+import { readWhole } from '../base/file-io.js';
 
-/** T5's spiece.model has 0.8 MB. */
-const MAX_BYTES = 64 * 1024 * 1024;
+/** T5's spiece.model has 0.8 MB, the largest public ones 5 MB. An empty piece takes 2 bytes, and 60 in memory. */
+const MAX_BYTES = 16 * 1024 * 1024;
 
 /** The messages of sentencepiece_model.proto (the public project google/sentencepiece) that encoding needs. */
 const root = protobuf.Root.fromJSON({
@@ -63,13 +63,7 @@ export interface SentencePieceModel {
 
 /** Reads a sentencepiece model; one that works otherwise than T5's is refused. */
 export async function readSentencePieceModel(file: string): Promise<SentencePieceModel> {
-  const bytes = await withFile(file, async (handle, size) => {
-    if (size > MAX_BYTES)
-      throw new Error(`${size} bytes, but at most ${MAX_BYTES} are expected of a tokenizer`);
-    const content = new Uint8Array(size);
-    await readExactly(handle, content, 0);
-    return content;
-  });
+  const bytes = await readWhole(file, { most: MAX_BYTES, of: 'a tokenizer' });
   const { pieces, trainerSpec, normalizerSpec } = decode(bytes, file);
   const { addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces, precompiledCharsmap } = normalizerSpec;
   const refused = [

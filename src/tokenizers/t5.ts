@@ -3,12 +3,13 @@ import { join } from 'node:path';
 import { DistriError, expected } from '../base/errors.js';
 import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
 import { type AddedToken, parseListedTokens } from './added-tokens.js';
+import { checkPromptLength } from './prompt-length.js';
 import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js';
 import { UnigramModel } from './unigram.js';
 import { stripEnd, stripStart } from './white-space.js';
 
 /** A text as a T5 encoder takes it. */
-export interface T5Text {
+interface T5Text {
   /** Tokens of the text, its end, padding. */
   readonly ids: number[];
   /** 1 for tokens and end, 0 for padding. */
@@ -80,6 +81,7 @@ export class T5Tokenizer {
 
   /** Ids of the text alone. Added tokens are found in it as it is written; each part between them begins a word. */
   tokens(text: string): number[] {
+    checkPromptLength(text);
     const parts = splitAt(text, this.#added);
     for (const [index, part] of parts.entries()) {
       const token = this.#added.get(part);

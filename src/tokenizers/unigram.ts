@@ -1,5 +1,6 @@
 import { Charsmap } from './charsmap.js';
 import { type Piece, pieceType, type SentencePieceModel } from './sentencepiece-model.js';
+import { withoutEnd } from './white-space.js';
 
 /** What a space is written as within pieces. */
 const SPACE_SYMBOL = '▁';
@@ -77,7 +78,8 @@ export class UnigramModel {
       }
       position += length;
     }
-    const joined = parts.join('').replaceAll(' ', SPACE_SYMBOL).replace(/▁+$/, '');
+    const symbols = parts.join('').replaceAll(' ', SPACE_SYMBOL);
+    const joined = withoutEnd(symbols, (symbol) => symbol === SPACE_SYMBOL);
     return joined === '' ? '' : `${SPACE_SYMBOL}${joined}`;
   }
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
-import { readExactly, withFile } from '../base/file-io.js';
+import { readWhole } from '../base/file-io.js';
 import { decodeUtf8, isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
 import { quote } from '../base/quote.js';
 
@@ -12,7 +12,7 @@ const MAX_MERGES = 49152 - 256 - 2;
 const MAX_ID = 2 ** 31 - 1;
 
 /** Two neighbouring symbols that become one. */
-export type Merge = readonly [left: string, right: string];
+type Merge = readonly [left: string, right: string];
 
 /** What a byte-pair encoding knows. */
 export interface Vocabulary {
@@ -32,7 +32,7 @@ export async function readVocabulary(directory: string): Promise<Vocabulary> {
     return {
       file: vocab,
       ids: checkIds(await readJsonObject(vocab), vocab),
-      merges: parseMerges(await readText(merges), merges),
+      merges: parseMerges(await readMerges(merges), merges),
     };
   }
   return readTokenizerJson(tokenizer);
@@ -88,13 +88,6 @@ async function readTokenizerJson(file: string): Promise<Vocabulary> {
   return { file, ids: checkIds(model.vocab, file), merges };
 }
 
-function readText(file: string): Promise<string> {
-  return withFile(file, async (handle, size) => {
-    if (size > MAX_MERGES_BYTES) {
-      throw new Error(`${size} bytes, but at most ${MAX_MERGES_BYTES} are expected of merges`);
-    }
-    const bytes = new Uint8Array(size);
-    await readExactly(handle, bytes, 0);
-    return decodeUtf8(bytes, file);
-  });
+async function readMerges(file: string): Promise<string> {
+  return decodeUtf8(await readWhole(file, { most: MAX_MERGES_BYTES, of: 'merges' }), file);
 }

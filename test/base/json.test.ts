@@ -82,7 +82,7 @@ describe('a JSON file', () => {
     const path = join(folder, 'large.json');
     await writeFile(path, `"${'x'.repeat(100)}"`);
     await assert.rejects(readJson(path, 50), {
-      message: `${path}: 102 bytes, but at most 50 are expected of JSON`,
+      message: `${path}: 102 B, but at most 50 B are expected of JSON`,
     });
   });
 

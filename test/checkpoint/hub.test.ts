@@ -380,6 +380,59 @@ describe('a transfer', () => {
   });
 });
 
+describe('an answer of the hub', () => {
+  const listed = (path: string) => ({ type: 'file', path, size: 3, oid: gitId(Buffer.from('abc')) });
+
+  it('that names a path outside of the repository is refused before anything is written', async () => {
+    const paths = [
+      '../x.json',
+      'unet/../../x',
+      '/etc/x',
+      'unet//x',
+      './x',
+      'unet/x\0.json',
+      '',
+      'x'.repeat(5000),
+    ];
+    for (const path of paths) {
+      server.listedToo.splice(0, 1, listed(path));
+      const error = await failure(resolveHubId(ID));
+      assert.equal(error.code, 'network');
+      assert.match(error.message, /^some-org\/tiny\.sdxl: http:.* gives the path ".*, which is not one$/);
+      assert.ok(error.message.length < 300);
+      assert.deepEqual(await readdir(home), []);
+    }
+  });
+
+  it('that names no size, or no object, is refused', async () => {
+    for (const changes of [{ size: -1 }, { size: 0.5 }, { size: '3' }, { oid: '../x' }]) {
+      server.listedToo.splice(0, 1, { ...listed('x.json'), ...changes });
+      assert.match((await failure(resolveHubId(ID))).message, /gives the (?:size|object id) .*"x\.json"/);
+    }
+  });
+
+  it('that becomes far too long when it is decompressed is refused in little memory', async () => {
+    server.padding = 300_000_000;
+    const before = process.resourceUsage().maxRSS;
+    const error = await failure(resolveHubId(ID));
+    assert.equal(error.code, 'network');
+    assert.match(error.message, /answers with more than 16\.8 MB/);
+    const grown = (process.resourceUsage().maxRSS - before) * 1024;
+    assert.ok(grown < 200e6, `${grown} bytes more`);
+  });
+
+  for (const echo of ['as JSON', 'in a header'] as const) {
+    it(`that repeats the token ${echo} is shown without it`, async () => {
+      process.env.HF_TOKEN = 'hf_secretsecretsecretsecret';
+      server.echo = echo;
+      const error = await failure(resolveHubId(ID));
+      assert.match(error.message, /answers 418: .*Bearer /);
+      assert.ok(!error.message.includes('hf_secret'), error.message);
+      assert.ok(!error.stack?.includes('hf_secret'), error.stack);
+    });
+  }
+});
+
 describe('access', () => {
   it('is refused with the way to get it', async () => {
     server.refusal = { status: 401, token: 'hf_right' };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -194,6 +194,18 @@ describe('a data set of the hub', () => {
     await checkRows(await open(id), 5);
     process.env.HF_HUB_OFFLINE = '1';
     await checkRows(await open(id), 5);
+  });
+
+  it('whose list of files leads out of the cache is refused before anything is written', async () => {
+    server.push('main', converted);
+    for (const path of ['../../../../x.parquet', '/tmp/distri-x.parquet', 'data//x.parquet', 'x\0.parquet']) {
+      server.listedToo.splice(0, 1, { type: 'file', path, size: 3, oid: 'a'.repeat(40) });
+      assert.match(
+        await failure(open(id)),
+        /^some-org\/captions: http:.* gives the path ".*, which is not one$/,
+      );
+    }
+    assert.deepEqual(await readdir(folder), []);
   });
 
   it('is taken from its main branch where that has Parquet files', async () => {

@@ -116,7 +116,7 @@ test('a missing partner, a damaged file and other sizes are named, and the rest 
   assert.ok(Math.abs(figure(stdout, 'PSNR') / ((first + last) / 2) - 1) < 1e-6, stdout);
   assert.match(stderr, /b\/0009\.png: not paired/);
   assert.match(stderr, /a\/0001\.png is 80x56 and b\/0001\.png is 96x64: not compared/);
-  assert.match(stderr, /b\/0002\.png: cannot be read as an image/);
+  assert.match(stderr, /b\/0002\.png: not an image that can be read/);
 });
 
 test('grey, 16 bits, transparency and WebP are compared as the colours that they are', async (t) => {

@@ -216,7 +216,7 @@ describe('export-html', () => {
         ],
       ];
       const broken = await exportHtml(folder, 'other');
-      assert.match(broken.stderr, /broken\.png: cannot be read as an image: .*\n$/);
+      assert.match(broken.stderr, /broken\.png: not an image that can be read: .*\n$/);
       assert.equal(broken.status, exitStatus.dataset);
       for (const [args, message] of refusals) {
         const { status, stdout, stderr } = await exportHtml(folder, ...args);

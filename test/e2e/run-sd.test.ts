@@ -90,8 +90,8 @@ test('a picture to begin with that does not exist, is none, or is hardly changed
       .toFile(join(folder, 'half.png'));
     const few = ['--num_inference_steps', '5'];
     for (const [args, message] of [
-      [['--init_image', 'missing.png'], /missing\.png: cannot be read as a picture/],
-      [['--init_image', 'text.png'], /text\.png: cannot be read as a picture/],
+      [['--init_image', 'missing.png'], /missing\.png: no such file or folder/],
+      [['--init_image', 'text.png'], /text\.png: not an image that can be read/],
       [['--init_image', 'half.png', '--strength', '1.5'], /--strength/],
       [['--init_image', 'half.png', '--strength', '0.1', ...few], /at least 0\.2 with 5 steps/],
       [['--strength', '0.5'], /--strength needs --init_image/],

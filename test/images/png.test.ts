@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import sharp from 'sharp';
-import { crc32 } from '../../src/images/crc32.js';
 import { describePicture } from '../../src/images/parameters.js';
 import { encodePng, writePng } from '../../src/images/png.js';
 import { uint8 } from '../../src/tensor/tensor.js';
@@ -28,10 +28,6 @@ const images = uint8(
   [2, 3, 5, 3],
   Uint8Array.from({ length: 90 }, (_, index) => 2 * index),
 );
-
-test('the checksum is that of the standard', () => {
-  assert.equal(crc32(Buffer.from('123456789')), 0xcbf43926);
-});
 
 test('the pixels of a picture come back exactly, also of the second one', async () => {
   for (const index of [0, 1]) {

@@ -155,7 +155,7 @@ test('a vocabulary without some bytes gives unknown tokens', async () => {
 test('a very long word takes time in proportion to its length', { timeout: 20_000 }, async () => {
   const tokenizer = await CLIPTokenizer.load(directory);
   for (const piece of ['pa', 'a', '!', '😀', '你', 'é', '\u0301']) {
-    assert.equal(tokenizer.encode(piece.repeat(100_000)).ids.length, 77);
+    assert.equal(tokenizer.encode(piece.repeat(100_000 / piece.length)).ids.length, 77);
   }
 });
 

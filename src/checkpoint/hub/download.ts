@@ -10,7 +10,7 @@ import { isPassing } from './errors.js';
 import type { RemoteFile } from './repository.js';
 
 /** Asks for a file's bytes from `start` on. */
-export type Request = (start: number, signal: AbortSignal) => Promise<Response>;
+type Request = (start: number, signal: AbortSignal) => Promise<Response>;
 
 const ATTEMPTS = 3;
 const PAUSE_MS = 500;

@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
+import { userCacheDir } from '../../base/cache-dir.js';
 import { DistriError, expected } from '../../base/errors.js';
+import { keepSecret } from '../../base/secrets.js';
 
 /**
  * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,
@@ -31,7 +33,9 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
 function findEndpoint(env: NodeJS.ProcessEnv): string {
   const endpoint = env.HF_ENDPOINT || HUB_URL;
   if (!/^https?:/.test(endpoint) || !URL.canParse(endpoint)) throw expected('a URL', 'HF_ENDPOINT', endpoint);
-  return endpoint.replace(/\/+$/, '');
+  let end = endpoint.length;
+  while (endpoint[end - 1] === '/') end--;
+  return endpoint.slice(0, end);
 }
 
 async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
@@ -41,11 +45,12 @@ async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   if (!/^[\x21-\x7e]*$/.test(token.trim())) {
     throw new DistriError('usage', `HF_TOKEN or ${path} holds characters that no token has`);
   }
+  keepSecret(token.trim());
   return token.trim() || undefined;
 }
 
 function hubHome(env: NodeJS.ProcessEnv): string {
-  return expandHome(env.HF_HOME || join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface'));
+  return expandHome(env.HF_HOME || join(userCacheDir(env), 'huggingface'));
 }
 
 function isTrue(value: string | undefined): boolean {

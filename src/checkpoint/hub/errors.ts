@@ -4,7 +4,7 @@ import { abbreviate } from '../../base/quote.js';
 import type { RepositoryKind } from './cache-layout.js';
 
 /** What was asked of the hub. */
-export interface HubQuestion {
+interface HubQuestion {
   readonly id: string;
   readonly revision: string;
   readonly endpoint: string;

@@ -4,6 +4,7 @@ import { requireSpace } from '../../base/disk-space.js';
 import { DistriError } from '../../base/errors.js';
 import { readJsonObject } from '../../base/json.js';
 import { sum } from '../../base/numbers.js';
+import { abbreviate } from '../../base/quote.js';
 import { componentsOf, isPipelineClass } from '../pipeline-classes.js';
 import { parseIndex } from '../weight-files.js';
 import { type CachedModel, hasSize } from './cache-layout.js';
@@ -88,7 +89,7 @@ export class SnapshotDownload {
     if (file === undefined) {
       throw new DistriError(
         'checkpoint',
-        `${this.repository.id}: the repository has no ${path}; a checkpoint in diffusers' layout is needed`,
+        `${this.repository.id}: the repository has no ${abbreviate(path)}; a checkpoint in diffusers' layout is needed`,
       );
     }
     return file;

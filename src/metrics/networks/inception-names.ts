@@ -3,7 +3,7 @@ import { convolutionShapes, optionalPart } from './inception.js';
 import { type ConvSpec, inceptionConvolutions } from './inception-layers.js';
 
 /** Stored names, by torchvision's. */
-export type NameMap = ReadonlyMap<string, string>;
+type NameMap = ReadonlyMap<string, string>;
 
 /** What the batch norm's parts are called: by torchvision below a module `bn`, by the TorchScript archive beside the weight. */
 const partNames: Readonly<Record<string, readonly string[]>> = {

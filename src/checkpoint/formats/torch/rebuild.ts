@@ -18,7 +18,7 @@ const storageTypes = {
 } as const satisfies Readonly<Record<string, StoredType>>;
 
 /** A run of elements that tensors look into. */
-export interface Storage {
+interface Storage {
   readonly key: string;
   readonly dtype: StoredType;
   /** Of the whole. */
