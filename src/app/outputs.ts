@@ -1,14 +1,14 @@
 import { resolve } from 'node:path';
 import { packageVersion } from '../base/package.js';
 import { Staging } from '../base/staging.js';
-import type { DrawOptions } from '../commands/options/draw.js';
-import { describeMode } from '../commands/output/summary.js';
-import type { DrawPlan, Subject } from '../families/draw-plan.js';
 import { describePicture } from '../images/parameters.js';
-import type { JobFiles } from '../jobs/draw.js';
-import { chooseOutputPath, numberedPaths } from './output-paths.js';
+import type { PngText } from '../images/png.js';
+import type { ResultFiles } from '../jobs/draw.js';
+import { imageCount, type OutputType } from '../pipelines/request.js';
+import { numberedPaths } from './output-paths.js';
+import type { DrawPlan } from './plan-drawing.js';
 
-/** The files that a run writes: where they end up, and where the first rank writes them. */
+/** The files that a call writes: where they end up, and where the first rank writes them. */
 export class DrawOutput {
   private constructor(
     /** Of the pictures or of the latents. */
@@ -18,30 +18,27 @@ export class DrawOutput {
     private readonly stagedTrace: string | undefined,
   ) {}
 
-  /** Chooses the paths and checks that they can be written. */
-  static prepare(options: DrawOptions, subject: Subject): Promise<DrawOutput> {
-    const path = chooseOutputPath(options.output_path, subject.prompts[0] ?? '', outputExtension(options));
-    return DrawOutput.at(path, options, subject);
-  }
-
-  /** Checks that `path` can be written, or numbered paths like it where there are several pictures. */
-  static async at(path: string, options: DrawOptions, subject: Subject): Promise<DrawOutput> {
-    const count = subject.prompts.length * options.num_images_per_prompt;
-    const paths = options.output_type === 'latent' ? [path] : numberedPaths(path, count);
+  /** Checks that `path` can be written, or numbered paths like it where there are several pictures, and `trace`. */
+  static async prepare(
+    path: string,
+    { images, outputType, trace }: { images: number; outputType: OutputType; trace?: string | undefined },
+  ): Promise<DrawOutput> {
+    const paths = outputType === 'latent' ? [path] : numberedPaths(path, images);
     const staging = new Staging();
     const staged: string[] = [];
     for (const target of paths) staged.push(await staging.add(target));
-    const trace = options.trace === undefined ? undefined : await staging.add(resolve(options.trace));
-    return new DrawOutput(paths, staging, staged, trace);
+    const stagedTrace = trace === undefined ? undefined : await staging.add(resolve(trace));
+    return new DrawOutput(paths, staging, staged, stagedTrace);
   }
 
   /** What the first rank is told to write. */
-  files(subject: Subject, plan: DrawPlan): JobFiles {
+  files(plan: DrawPlan): ResultFiles {
     const latent = plan.request.outputType === 'latent';
     return {
+      kind: 'files',
       images: latent
         ? []
-        : this.staged.map((path, index) => ({ path, text: describeImage(subject, plan, index) })),
+        : this.staged.map((path, index) => ({ path, text: describeImage(plan, index) })),
       latents: latent ? this.staged[0] : undefined,
       trace: this.stagedTrace,
     };
@@ -62,31 +59,38 @@ export class DrawOutput {
 }
 
 /** Of the files with what was drawn. */
-export function outputExtension({ output_type }: DrawOptions): string {
-  return output_type === 'latent' ? '.safetensors' : '.png';
+export function outputExtension(outputType: OutputType): string {
+  return outputType === 'latent' ? '.safetensors' : '.png';
 }
 
-/** The texts of the PNG of picture `index` of a run. */
-export function describeImage(
-  subject: Subject,
-  { request, steps, parallel, topology }: DrawPlan,
-  index: number,
-) {
-  const { negativePrompt, numInferenceSteps } = request;
+/** The texts of the PNG of picture `index` of a call. */
+export function describeImage({ model, request, parallel, topology, mode, load }: DrawPlan, index: number): PngText[] {
+  const { negativePrompt, initImage } = request;
   const prompt = Math.floor(index / request.numImagesPerPrompt);
+  const picture = initImage?.picture;
   return describePicture({
     prompt: request.prompt[prompt] ?? '',
     negativePrompt: (negativePrompt.length === 1 ? negativePrompt[0] : negativePrompt[prompt]) ?? '',
-    model: subject.name,
+    model,
+    variant: load.variant,
     seed: request.seed,
     rng: request.rng,
-    steps: numInferenceSteps,
+    batch: { index, size: imageCount(request), imagesPerPrompt: request.numImagesPerPrompt },
+    steps: request.numInferenceSteps,
     scheduler: request.scheduler,
+    eta: request.eta,
     guidanceScale: request.guidanceScale,
     height: request.height,
     width: request.width,
+    initImage: picture === undefined ? undefined : typeof picture === 'string' ? picture : 'given as bytes',
+    strength: initImage?.strength,
+    family: request.familyOptions,
+    tiles: load.vae.tilePixels,
     ranks: topology.worldSize,
-    mode: describeMode(topology, parallel, steps),
+    threads: load.threads,
+    dtype: load.device.dtype,
+    parallel,
+    mode,
     version: packageVersion(),
   });
 }

@@ -4,7 +4,7 @@ import { camelCase, checkOption, type OptionValue } from '../base/option-spec.js
 import type { PictureSize } from '../base/sizes.js';
 import { type Device, type DeviceChoice, defaultDevice, openDevice } from '../engine/device.js';
 import { syntheticFolder } from '../families/synthetic.js';
-import { pictureSize } from '../images/init-image.js';
+import { pictureSize, wholeUnits } from '../images/picture.js';
 import { availableCpus, type Cpus } from '../machine/cpus.js';
 import { planWeights } from '../machine/memory.js';
 import {
@@ -142,9 +142,7 @@ async function chooseSize({ outline }: OpenModel, { height, width, initImage }: 
     return size;
   }
   if (initImage === undefined) return outline.native;
-  const picture = await pictureSize(initImage);
-  const whole = (length: number) => Math.max(1, Math.floor(length / outline.factor)) * outline.factor;
-  return { height: whole(picture.height), width: whole(picture.width) };
+  return wholeUnits(await pictureSize(initImage), outline.factor);
 }
 
 function planRequest(model: OpenModel, call: DrawCall, { height, width }: PictureSize): GenerationRequest {

@@ -1,60 +1,107 @@
 import type { PngText } from './png.js';
 
 /** How a picture was made, for the texts of its PNG. */
-interface PictureParameters {
+export interface PictureParameters {
   readonly prompt: string;
   readonly negativePrompt: string;
   readonly model: string;
+  readonly variant: string | undefined;
   readonly seed: bigint;
   readonly rng: string;
+  /** Which of the pictures of one generator it is: with the seed alone only the first is drawn again. */
+  readonly batch: { readonly index: number; readonly size: number; readonly imagesPerPrompt: number };
   readonly steps: number;
   readonly scheduler: string;
+  readonly eta: number;
   readonly guidanceScale: number;
   readonly height: number;
   readonly width: number;
+  /** What it began with, and how much of that was drawn anew. */
+  readonly initImage: string | undefined;
+  readonly strength: number | undefined;
+  /** Options of the model's family. */
+  readonly family: Readonly<Record<string, unknown>>;
+  /** Side of the VAE's tiles. */
+  readonly tiles: number | undefined;
   readonly ranks: number;
-  /** Such as "displaced patch, corrected_async_gn, 5 synchronous steps". */
+  readonly threads: number;
+  readonly dtype: string;
+  /** How the ranks shared it, by the names of options in camel case. */
+  readonly parallel: object;
+  /** Such as "displaced patches, corrected_async_gn, 5 synchronous steps". */
   readonly mode: string;
   readonly version: string;
 }
 
 /** One text for each parameter, and all of them as `parameters` in the style that web interfaces read. */
 export function describePicture(picture: PictureParameters): PngText[] {
-  const texts: Readonly<Record<string, string>> = {
+  const texts: Readonly<Record<string, unknown>> = {
     parameters: webParameters(picture),
     prompt: picture.prompt,
     negative_prompt: picture.negativePrompt,
     model: picture.model,
-    seed: String(picture.seed),
+    variant: picture.variant,
+    seed: picture.seed,
     rng: picture.rng,
-    num_inference_steps: String(picture.steps),
+    ...batchTexts(picture),
+    num_inference_steps: picture.steps,
     scheduler: picture.scheduler,
-    guidance_scale: String(picture.guidanceScale),
-    height: String(picture.height),
-    width: String(picture.width),
-    ranks: String(picture.ranks),
+    eta: picture.eta === 0 ? undefined : picture.eta,
+    guidance_scale: picture.guidanceScale,
+    height: picture.height,
+    width: picture.width,
+    init_image: picture.initImage,
+    strength: picture.strength,
+    ...snakeCased(picture.family),
+    vae_tiles: picture.tiles,
+    ranks: picture.ranks,
+    threads: picture.threads,
+    dtype: picture.dtype,
+    ...(picture.ranks === 1 ? {} : snakeCased(picture.parallel)),
     mode: picture.mode,
     Software: `distri ${picture.version}`,
   };
-  return Object.entries(texts).map(([keyword, text]) => ({ keyword, text }));
+  return Object.entries(texts).flatMap(([keyword, value]) =>
+    value === undefined ? [] : [{ keyword, text: String(value) }],
+  );
+}
+
+function batchTexts({ batch }: PictureParameters): Readonly<Record<string, number>> {
+  if (batch.size === 1) return {};
+  return { batch_index: batch.index, batch_size: batch.size, num_images_per_prompt: batch.imagesPerPrompt };
+}
+
+function snakeCased(values: object): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  );
 }
 
 /** The three-part text of AUTOMATIC1111's stable-diffusion-webui (modules/infotext_utils.py reads it). */
 function webParameters(picture: PictureParameters): string {
-  const values: Readonly<Record<string, string | number | bigint>> = {
+  const values: Readonly<Record<string, string | number | bigint | undefined>> = {
     Steps: picture.steps,
     Sampler: picture.scheduler,
     'CFG scale': picture.guidanceScale,
     Seed: picture.seed,
     Size: `${picture.width}x${picture.height}`,
     Model: quoted(picture.model),
+    'Denoising strength': picture.strength,
+    Eta: picture.eta === 0 ? undefined : picture.eta,
+    'Batch size': picture.batch.size === 1 ? undefined : picture.batch.size,
+    'Batch pos': picture.batch.size === 1 ? undefined : picture.batch.index,
     RNG: picture.rng === 'philox' ? 'NV' : 'CPU',
     Ranks: picture.ranks,
     Mode: quoted(picture.mode),
     Version: `distri ${picture.version}`,
   };
   const negative = picture.negativePrompt === '' ? [] : [`Negative prompt: ${picture.negativePrompt}`];
-  const list = Object.entries(values).map(([name, value]) => `${name}: ${value}`);
+  const list = Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}: ${value}`],
+  );
   return [picture.prompt, ...negative, list.join(', ')].join('\n');
 }
 

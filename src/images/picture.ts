@@ -2,9 +2,12 @@ import type { PictureSize } from '../base/sizes.js';
 import { type Tensor, uint8 } from '../tensor/tensor.js';
 import { withImage } from './open-image.js';
 
-/** Height and width of the picture at `path` as people see it: turned as its EXIF orientation says. */
-export async function pictureSize(path: string): Promise<PictureSize> {
-  return withImage(path, path, 'usage', async ({ metadata: { autoOrient } }) => {
+/** A picture as the path of a file, or as what such a file holds. */
+export type PictureSource = string | Uint8Array;
+
+/** Height and width of a picture as people see it: turned as its EXIF orientation says. */
+export async function pictureSize(source: PictureSource): Promise<PictureSize> {
+  return withImage(source, nameOf(source), 'usage', async ({ metadata: { autoOrient } }) => {
     return { height: autoOrient.height, width: autoOrient.width };
   });
 }
@@ -16,13 +19,13 @@ export function wholeUnits({ height, width }: PictureSize, unit: number): Pictur
 }
 
 /**
- * The picture at `path` as models see pictures, `[1, height, width, 3]`: turned as its EXIF orientation says,
+ * A picture as models see pictures, `[1, height, width, 3]`: turned as its EXIF orientation says,
  * transparent parts on white, stretched to `size` where that is another by sharp's Lanczos filter of three lobes
  * (diffusers resizes by Pillow's). What cannot be read is a `usage` error.
  */
-export async function readPicture(path: string, size: PictureSize): Promise<Tensor<'uint8'>> {
+export async function readPicture(source: PictureSource, size: PictureSize): Promise<Tensor<'uint8'>> {
   const { height, width } = size;
-  const pixels = await withImage(path, path, 'usage', ({ image }) =>
+  const pixels = await withImage(source, nameOf(source), 'usage', ({ image }) =>
     image
       .autoOrient()
       .flatten({ background: 'white' })
@@ -32,4 +35,8 @@ export async function readPicture(path: string, size: PictureSize): Promise<Tens
       .toBuffer(),
   );
   return uint8([1, height, width, 3], new Uint8Array(pixels));
+}
+
+function nameOf(source: PictureSource): string {
+  return typeof source === 'string' ? source : 'the picture to begin with';
 }

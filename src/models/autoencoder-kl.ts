@@ -221,6 +221,7 @@ export function withCurrentAttentionNames(weights: WeightSource): WeightSource {
     get: (name, shape) => weights.get(stored(name), shape),
     has: (name) => weights.has(stored(name)),
     names: () => weights.names(),
+    entries: weights.entries,
     bytes: weights.bytes,
   };
 }

@@ -1,4 +1,5 @@
 import type { OptionValue } from '../base/option-spec.js';
+import type { PictureSource } from '../images/picture.js';
 import type { SchedulerName } from '../schedulers/registry.js';
 import type { RngName } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -6,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js';
 /** Image to image: what to begin with. */
 export interface InitImage {
   /** The absolute path of a file on the first rank's host, or what such a file holds. */
-  readonly picture: string | Uint8Array;
+  readonly picture: PictureSource;
   /** Above 0, at most 1: the share of the steps that are taken, and so how little is left of the picture. */
   readonly strength: number;
 }

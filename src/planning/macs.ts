@@ -8,6 +8,7 @@ import {
   judgeChoices,
   type LegalChoice,
 } from './choices.js';
+import type { Pause } from './plan.js';
 import { RankProgram } from './rank-program.js';
 import type { PlannedImage } from './rank-work.js';
 
@@ -34,25 +35,26 @@ export interface MacsProfile {
 }
 
 /** Counts in the graphs that each rank would run, built without weights. */
-export function profileMacs(
+export async function profileMacs(
   image: PlannedImage,
   rankCounts: readonly number[],
   options: ChoiceOptions,
-): MacsProfile {
+  pause: Pause = async () => {},
+): Promise<MacsProfile> {
   const judged = judgeChoices(image, rankCounts, options);
-  return {
-    choices: judged.filter((choice) => choice.legal).map((choice) => choiceMacs(image, choice)),
-    refused: judged.filter((choice) => !choice.legal),
-  };
+  const choices: ChoiceMacs[] = [];
+  for (const choice of judged) if (choice.legal) choices.push(await choiceMacs(image, choice, pause));
+  return { choices, refused: judged.filter((choice) => !choice.legal) };
 }
 
-function choiceMacs(image: PlannedImage, legal: LegalChoice): ChoiceMacs {
+async function choiceMacs(image: PlannedImage, legal: LegalChoice, pause: Pause): Promise<ChoiceMacs> {
   const { topology, options, legal: _, ...choice } = legal;
-  const ranksMacs = topology.roles.map((role) => {
-    const program = RankProgram.build(image, topology, role, options);
-    const { share, macs, macsOnce } = program;
-    return { rank: role.rank, guidance: role.guidance, share, step: macs, once: macsOnce };
-  });
+  const ranksMacs: RankMacs[] = [];
+  for (const role of topology.roles) {
+    await pause();
+    const { share, macs, macsOnce } = RankProgram.build(image, topology, role, options);
+    ranksMacs.push({ rank: role.rank, guidance: role.guidance, share, step: macs, once: macsOnce });
+  }
   return { ...choice, ranksMacs };
 }
 

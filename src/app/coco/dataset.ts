@@ -2,16 +2,16 @@ import { unlessInterrupted } from '../../base/interruption.js';
 import { embeddedDataset } from '../../base/package.js';
 import type { CaptionDataset } from '../../datasets/caption-dataset.js';
 import { openCaptionDataset } from '../../datasets/open.js';
-import type { RunContext } from '../prepare.js';
-import { withByteProgress } from '../prepare-weights.js';
+import { withByteProgress } from '../observer.js';
+import type { PipelineContext } from '../pipeline.js';
 
 /** Opens the data set called `name`, showing how far its download is. */
 export function openDataset(
   name: string,
-  { terminal, interruption }: Pick<RunContext, 'terminal' | 'interruption'>,
+  { observer, signal }: Pick<PipelineContext, 'observer' | 'signal'>,
 ): Promise<CaptionDataset> {
-  const opened = withByteProgress(terminal, `downloading ${name}`, (onProgress) =>
+  const opened = withByteProgress(observer, `downloading ${name}`, (onProgress) =>
     openCaptionDataset(name, embeddedDataset, onProgress),
   );
-  return unlessInterrupted(interruption, opened);
+  return unlessInterrupted(signal, opened);
 }

@@ -1,8 +1,5 @@
-import type { DrawOptions } from '../../commands/options/draw.js';
-import type { Subject } from '../../families/draw-plan.js';
 import type { BenchmarkFigures, Measurements } from '../../jobs/report/benchmark.js';
-import type { Preparation } from '../prepare.js';
-import { type RecordHeader, type RunRecord, recordHeader, runRecord } from './run-record.js';
+import { type RecordHeader, type RunRecord, runRecord } from './run-record.js';
 
 /** What `--json` writes of a benchmark; times are seconds, but where a name ends in Ms. */
 export interface BenchmarkRecord extends RecordHeader, BenchmarkFigures {
@@ -10,16 +7,10 @@ export interface BenchmarkRecord extends RecordHeader, BenchmarkFigures {
   readonly runs: readonly RunRecord[];
 }
 
-export async function benchmarkRecord(
-  options: DrawOptions,
-  subject: Subject,
-  preparation: Preparation,
-  measurements: Measurements,
+export function benchmarkRecord(
+  header: RecordHeader,
+  { runs }: Measurements,
   figures: BenchmarkFigures,
-): Promise<BenchmarkRecord> {
-  return {
-    ...(await recordHeader(options, subject, preparation)),
-    ...figures,
-    runs: measurements.runs.map(runRecord),
-  };
+): BenchmarkRecord {
+  return { ...header, ...figures, runs: runs.map(runRecord) };
 }

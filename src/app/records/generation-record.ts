@@ -1,8 +1,5 @@
-import type { DrawOptions } from '../../commands/options/draw.js';
-import type { Subject } from '../../families/draw-plan.js';
-import type { JobReport } from '../../jobs/draw.js';
-import type { Preparation } from '../prepare.js';
-import { type RecordHeader, type RunRecord, recordHeader, runRecord } from './run-record.js';
+import type { DrawReport } from '../../jobs/draw.js';
+import { type RecordHeader, type RunRecord, runRecord } from './run-record.js';
 
 /** A call of the pipeline that has drawn something. */
 export interface DrawnCall {
@@ -12,7 +9,7 @@ export interface DrawnCall {
   /** Which of the groups of `--data_parallel` drew it. */
   readonly group: number;
   /** Of all ranks of the group. */
-  readonly reports: readonly JobReport[];
+  readonly reports: readonly DrawReport[];
 }
 
 /** What `--json` writes where pictures are drawn; times are seconds, but where a name ends in Ms. */
@@ -21,14 +18,6 @@ export interface GenerationRecord extends RecordHeader {
   readonly runs: readonly (Omit<DrawnCall, 'reports'> & RunRecord)[];
 }
 
-export async function generationRecord(
-  options: DrawOptions,
-  subject: Subject,
-  preparation: Preparation,
-  calls: readonly DrawnCall[],
-): Promise<GenerationRecord> {
-  return {
-    ...(await recordHeader(options, subject, preparation)),
-    runs: calls.map(({ reports, ...call }) => ({ ...call, ...runRecord(reports) })),
-  };
+export function generationRecord(header: RecordHeader, calls: readonly DrawnCall[]): GenerationRecord {
+  return { ...header, runs: calls.map(({ reports, ...call }) => ({ ...call, ...runRecord(reports) })) };
 }

@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { fileError } from '../../base/file-io.js';
 import { Staging } from '../../base/staging.js';
 
-/** The file of `--json`: checked before anything expensive, seen by others when it is complete. */
+/** A JSON file with what was measured: checked before anything expensive, seen by others when it is complete. */
 export class RecordFile {
   private constructor(
     readonly path: string,
@@ -11,16 +11,18 @@ export class RecordFile {
     private readonly staged: string,
   ) {}
 
-  static async prepare(path: string): Promise<RecordFile> {
+  /** The file at `path`; undefined where nobody wants one. */
+  static async prepare(path: string | undefined): Promise<RecordFile | undefined> {
+    if (path === undefined) return undefined;
     const target = resolve(path);
     const staging = new Staging();
     return new RecordFile(target, staging, await staging.add(target));
   }
 
-  async write(record: object): Promise<void> {
+  /** `indent`: spaces of a level, none for large files. */
+  async write(record: object, indent: number | undefined = 2): Promise<void> {
     try {
-      await mkdir(dirname(this.staged), { recursive: true });
-      await writeFile(this.staged, `${JSON.stringify(record, seedAsNumber, 2)}\n`);
+      await writeFile(this.staged, `${JSON.stringify(record, seedAsNumber, indent)}\n`);
     } catch (error) {
       throw fileError(error, this.path, 'output');
     }

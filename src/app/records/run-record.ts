@@ -1,13 +1,11 @@
 import { packageVersion } from '../../base/package.js';
-import type { DrawOptions } from '../../commands/options/draw.js';
-import { describeMode } from '../../commands/output/summary.js';
-import type { Subject } from '../../families/draw-plan.js';
-import type { JobReport } from '../../jobs/draw.js';
+import type { DrawReport } from '../../jobs/draw.js';
 import { firstRank } from '../../jobs/report/benchmark.js';
 import { phaseTimes } from '../../jobs/report/phase-times.js';
 import { describeMachine, type Machine } from '../../machine/machine.js';
 import { describeVersions, type Versions } from '../../machine/versions.js';
-import type { Preparation } from '../prepare.js';
+import type { Pipeline } from '../pipeline.js';
+import type { DrawPlan } from '../plan-drawing.js';
 
 /** What was run, and on what. */
 export interface RecordHeader {
@@ -57,32 +55,32 @@ interface RankRecord {
   readonly bytesFetched: readonly number[];
 }
 
+/** `given`: the command's options by their names. */
 export async function recordHeader(
-  options: DrawOptions,
-  subject: Subject,
-  { plan, load, onnxRuntime }: Preparation,
+  given: Readonly<Record<string, unknown>>,
+  { onnxRuntime }: Pick<Pipeline, 'onnxRuntime'>,
+  { model, request, topology, load, mode }: DrawPlan,
 ): Promise<RecordHeader> {
-  const { request, steps, topology, parallel } = plan;
   return {
     time: new Date().toISOString(),
     machine: describeMachine(),
     versions: await describeVersions(packageVersion(), onnxRuntime),
-    arguments: { ...options },
+    arguments: given,
     setting: {
-      model: subject.name,
-      randomWeights: subject.randomWeights,
+      model,
+      randomWeights: load.synthetic,
       height: request.height,
       width: request.width,
       ranks: topology.worldSize,
       threads: load.threads,
       weights: load.weights,
-      mode: describeMode(topology, parallel, steps),
+      mode,
     },
   };
 }
 
 /** `run` are the reports of all ranks. */
-export function runRecord(run: readonly JobReport[]): RunRecord {
+export function runRecord(run: readonly DrawReport[]): RunRecord {
   const { latency, timings } = firstRank(run);
   const { text, denoise, decode } = timings.phases;
   return {
@@ -94,7 +92,7 @@ export function runRecord(run: readonly JobReport[]): RunRecord {
   };
 }
 
-function rankRecord(report: JobReport): RankRecord {
+function rankRecord(report: DrawReport): RankRecord {
   const { phases, steps } = report.timings;
   const { beforeLoop, loop, iteration0, otherIterations, afterLoop, endToEnd } = phaseTimes(report);
   return {

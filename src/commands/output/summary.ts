@@ -1,84 +1,38 @@
+import type { DrawPlan } from '../../app/plan-drawing.js';
 import { mean } from '../../base/numbers.js';
 import type { Timings } from '../../jobs/observe/phase-clock.js';
-import { sequenceDegrees } from '../../parallel/strategies/sequence.js';
-import type { Parallelism } from '../../parallel/strategy.js';
-import type { RankRole, Topology } from '../../parallel/topology.js';
-import type { GenerationRequest, ParallelOptions, SyncMode } from '../../pipelines/request.js';
+import { imageCount } from '../../pipelines/request.js';
+import type { Terminal } from './terminal.js';
 
-/** Who computes what: a line per rank. */
-export function describeRanks(topology: Topology, parallelism: Pick<Parallelism, 'describe'>): string[] {
-  return topology.roles.map(
-    (role) => `rank ${role.rank}: ${describeGuidance(role)}, ${parallelism.describe(role)}`,
+/** More ranks than this are told in short. */
+const LISTED_RANKS = 4;
+
+/** Says what will be done and who does it. */
+export function describeRun(plan: DrawPlan, terminal: Terminal, groups = 1): void {
+  const { topology, load, shares, mode } = plan;
+  const { worldSize } = topology;
+  terminal.note(describeRequest(plan));
+  terminal.note(
+    (groups === 1 ? '' : `${groups} groups, each of `) +
+      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights; ${mode}`,
   );
-}
-
-function describeGuidance({ guidance }: RankRole): string {
-  return guidance === 'both' ? 'whole batch' : `${guidance} half of the batch`;
-}
-
-/** Such as "displaced patch, corrected_async_gn, 5 synchronous steps, then stale". */
-export function describeMode(topology: Topology, parallel: ParallelOptions, steps: number): string {
-  if (parallel.parallelism === 'pipefusion') return describePipeline(topology, parallel, steps);
-  if (topology.worldSize === 1) return 'one rank';
-  if (topology.patches === 1) return 'batch split, nothing stale';
-  if (parallel.parallelism === 'tensor') return 'tensor parallelism';
-  if (parallel.parallelism === 'sequence') return describeSequence(topology, parallel);
-  if (parallel.parallelism === 'naive_patch') return `naive patches, split by ${parallel.splitScheme}`;
-  const synchronous = synchronousSteps(topology, parallel, steps);
-  if (synchronous === steps) return `patches, ${parallel.syncMode}, all steps synchronous`;
-  const after = afterWarmup[parallel.syncMode];
-  return `displaced patches, ${parallel.syncMode}, ${synchronous} synchronous steps, then ${after}`;
-}
-
-/** Such as "sequence parallelism, ulysses degree 2, ring degree 2". */
-function describeSequence({ patches }: Topology, { sequence }: ParallelOptions): string {
-  const { ulysses, ring } = sequenceDegrees(patches, sequence);
-  return `sequence parallelism, ulysses degree ${ulysses}, ring degree ${ring}`;
-}
-
-/** Such as "pipefusion, 4 stages, 8 patches, 1 synchronous step, then stale". */
-function describePipeline(topology: Topology, parallel: ParallelOptions, steps: number): string {
-  const { patches = 1, sequence = 1 } = parallel.pipefusion ?? {};
-  const stages = topology.patches / sequence;
-  const synchronous = synchronousSteps(topology, parallel, steps);
-  return [
-    'pipefusion',
-    `${stages} stage${stages === 1 ? '' : 's'}${sequence === 1 ? '' : ` of ${sequence} ranks`}`,
-    ...(patches === 1
-      ? ['whole pictures']
-      : [`${patches} patches`, `${synchronous} synchronous step${synchronous === 1 ? '' : 's'}`]),
-    ...(synchronous < steps ? ['then stale'] : []),
-  ].join(', ');
-}
-
-const afterWarmup: Readonly<Record<SyncMode, string>> = {
-  corrected_async_gn: 'stale',
-  separate_gn: 'stale',
-  stale_gn: 'stale',
-  sync_gn: 'stale but for GroupNorm',
-  full_sync: 'synchronous',
-  no_sync: 'nothing exchanged',
-};
-
-/** How many of `steps` are synchronous: all of them unless bands of one image are displaced. */
-export function synchronousSteps(
-  { patches }: Topology,
-  { parallelism, syncMode, warmupSteps, pipefusion }: ParallelOptions,
-  steps: number,
-): number {
-  if (parallelism === 'pipefusion') return pipefusion?.patches === 1 ? steps : Math.min(warmupSteps, steps);
-  return patches === 1 || parallelism !== 'patch' || syncMode === 'full_sync'
-    ? steps
-    : Math.min(warmupSteps + 1, steps);
+  if (worldSize === 1) return;
+  const listed = terminal.verbosity === 'verbose' || worldSize <= LISTED_RANKS ? worldSize : LISTED_RANKS - 1;
+  for (const [rank, share] of shares.slice(0, listed).entries()) terminal.note(`  rank ${rank}: ${share}`);
+  if (listed < worldSize) terminal.note(`  … ${worldSize - listed} more, all with --verbose`);
 }
 
 /** What was asked for, in one line. */
-export function describeRequest(model: string, request: GenerationRequest): string {
-  const { prompt, numImagesPerPrompt, width, height, numInferenceSteps, scheduler, guidanceScale, seed } =
-    request;
-  const count = prompt.length * numImagesPerPrompt;
+export function describeRequest({ model, request, geometry }: DrawPlan): string {
+  const { width, height, numInferenceSteps, scheduler, guidanceScale, seed } = request;
+  const count = imageCount(request);
   const pictures = count === 1 ? '' : `${count} pictures, `;
-  return `${model}: ${pictures}${width}x${height}, ${numInferenceSteps} ${scheduler} steps, guidance ${guidanceScale}, seed ${seed}`;
+  const { decoded } = geometry;
+  const drawn =
+    decoded.width === width && decoded.height === height ? '' : `, drawn at ${decoded.width}x${decoded.height}`;
+  const unit = width === height ? '' : ' (width x height)';
+  const size = `${width}x${height}${unit}${drawn}`;
+  return `${model}: ${pictures}${size}, ${numInferenceSteps} ${scheduler} steps, guidance ${guidanceScale}, seed ${seed}`;
 }
 
 /** How long each phase took: a line per phase. `synchronous` is the number of synchronous steps, `total` in milliseconds. */
@@ -87,9 +41,10 @@ export function describeTimings(
   synchronous: number,
   total: number,
 ): string[] {
-  const { load, text, denoise, decode } = timings.phases;
+  const { load, encode, text, denoise, decode } = timings.phases;
   const rows: [string, number | undefined, string][] = [
     ['load', load, ''],
+    ['encode', encode, ''],
     ['text', text, ''],
     ['denoise', denoise, describeSteps(timings.steps, synchronous)],
     ['decode', decode, ''],
@@ -125,4 +80,8 @@ function describeMean(label: string, times: readonly number[]): string {
 function seconds(milliseconds: number): string {
   const decimals = milliseconds < 10_000 ? 3 : 1;
   return `${(milliseconds / 1000).toFixed(decimals)} s`;
+}
+
+export function counted(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
 }

@@ -1,4 +1,4 @@
-import { int, ints } from '../../graph/graph.js';
+import { int, ints } from '../../graph/value.js';
 import { float32, int64, type Shape, type Tensor } from '../../tensor/tensor.js';
 import type { NetworkWeights } from './network-weights.js';
 import { type Edge, NetworkGraph, type NetworkOptions, OnnxNetwork } from './onnx-network.js';

@@ -1,5 +1,5 @@
 import { sum } from '../../base/numbers.js';
-import { int, ints } from '../../graph/graph.js';
+import { int, ints } from '../../graph/value.js';
 import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import {
   type Channels,

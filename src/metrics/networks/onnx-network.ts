@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import type { InferenceSession } from 'onnxruntime-node';
-import { type Attribute, attributeProto, inlineTensor } from '../../graph/graph.js';
-import { elementType, encodeModel } from '../../graph/onnx-schema.js';
+import { elementType, encodeModel } from '../../graph/onnx/schema.js';
+import { attributeProto, inlineTensor } from '../../graph/onnx/serialize.js';
+import type { Attribute } from '../../graph/value.js';
 import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 
 /** The result of a node. */

@@ -2,7 +2,7 @@ import type { PictureSize } from '../../base/sizes.js';
 import type { ComponentSource } from '../../checkpoint/component-source.js';
 import type { Communicator } from '../../engine/addon.js';
 import type { Device } from '../../engine/device.js';
-import { readInitImage } from '../../images/init-image.js';
+import { readPicture } from '../../images/picture.js';
 import { type AutoencoderKLConfig, readAutoencoderKLConfig } from '../../models/autoencoder-kl.js';
 import { SlotTable } from '../../parallel/slots.js';
 import type { RankContext } from '../../ranks/rank-context.js';
@@ -95,7 +95,7 @@ export class PictureVae implements Part {
     const noise = generator.randn([1, this.#config.latentChannels, latent.rows, latent.columns]);
     record('posterior_noise', () => noise);
     if (!this.#encoder) return float32(noise.shape);
-    const pixels = await readInitImage(picture, decoded.height, decoded.width);
+    const pixels = await readPicture(picture, decoded);
     const distribution = await this.#encoder.encode(fromPixels(pixels));
     if (!distribution) return float32(noise.shape);
     record('init_image_uint8', () => uint8(pixels.shape.slice(1), pixels.data));

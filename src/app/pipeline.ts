@@ -1,0 +1,156 @@
+import { unlessInterrupted } from '../base/interruption.js';
+import { probeAddon } from '../engine/load.js';
+import type { Family } from '../families/family.js';
+import type { DrawReport, ResultSink } from '../jobs/draw.js';
+import { runJob } from '../jobs/jobs.js';
+import type { GroupListener } from '../ranks/group/rank-group.js';
+import { type OpenModel, openModel } from './model.js';
+import type { Observer } from './observer.js';
+import type { DrawCall, ModelOptions, SetupOptions } from './options.js';
+import { checkSetup, type DrawPlan, planDrawing, ranksPerGroup } from './plan-drawing.js';
+import { type LaunchedRanks, RankGroups } from './rank-groups.js';
+import { prepareWeights } from './weights.js';
+
+/** Where a pipeline runs. */
+export interface PipelineContext {
+  readonly observer: Observer;
+  /** Aborted when the user wants everything to end. */
+  readonly signal: AbortSignal;
+  /** Of the processes of a launcher; undefined where distri starts the ranks. */
+  readonly launched?: LaunchedRanks | undefined;
+}
+
+/** How one call runs. */
+export interface RunOptions {
+  readonly results: ResultSink;
+  /** Note what each rank does when. */
+  readonly timeline?: boolean;
+  /** Send the latents of each step along with progress. */
+  readonly stepLatents?: boolean;
+  readonly listener?: GroupListener;
+  /** Ends this call. */
+  readonly signal?: AbortSignal | undefined;
+  /** Which of the groups draws; by default the first. */
+  readonly group?: number;
+}
+
+/**
+ * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then run: weights are
+ * made ready and ranks started when the first call needs them. Ranks keep their models for the next call.
+ */
+export class Pipeline {
+  readonly model: OpenModel;
+  /** Version of ONNX Runtime. */
+  readonly onnxRuntime: string;
+  readonly #setup: SetupOptions;
+  readonly #context: PipelineContext;
+  readonly #prepared = new Set<string>();
+  #groups: RankGroups | undefined;
+  /** The last call of each group: one call after another. */
+  readonly #turns = new Map<number, Promise<unknown>>();
+
+  private constructor(model: OpenModel, onnxRuntime: string, setup: SetupOptions, context: PipelineContext) {
+    this.model = model;
+    this.onnxRuntime = onnxRuntime;
+    this.#setup = setup;
+    this.#context = context;
+  }
+
+  /** Opens a model, of `family` where one is given, for ranks of this setup. */
+  static async open(
+    model: string,
+    options: ModelOptions & SetupOptions,
+    context: PipelineContext,
+    family?: Family,
+  ): Promise<Pipeline> {
+    checkSetup(options);
+    const { observer, signal } = context;
+    const open = async () => {
+      const { version, library } = await probeAddon();
+      observer.detail(`ONNX Runtime ${version} (${library})`);
+      return new Pipeline(await openModel(model, options, observer, family), version, options, context);
+    };
+    return unlessInterrupted(signal, open());
+  }
+
+  /** Ranks of a group. */
+  get worldSize(): number {
+    return ranksPerGroup(this.#setup);
+  }
+
+  /** Groups that draw at the same time. */
+  get groups(): number {
+    return this.#setup.dataParallel ?? 1;
+  }
+
+  /** What ranks will do for a call. Refuses what can't be done. */
+  async plan(call: DrawCall): Promise<DrawPlan> {
+    const { observer, signal, launched } = this.#context;
+    const plan = async () => {
+      const cpus = await launched?.cpus();
+      return planDrawing(this.model, this.#setup, call, { observer, signal, cpus });
+    };
+    return unlessInterrupted(signal, plan());
+  }
+
+  /** Makes the weights ready that a plan needs. */
+  async prepare(plan: DrawPlan): Promise<void> {
+    const { observer, signal } = this.#context;
+    const key = JSON.stringify([plan.load.device, plan.request.outputType, plan.request.initImage !== undefined]);
+    if (this.#prepared.has(key)) return;
+    await unlessInterrupted(signal, prepareWeights(this.model, plan, observer));
+    this.#prepared.add(key);
+  }
+
+  /** Draws what was planned; resolves to how it went on each rank of the group. */
+  async run(plan: DrawPlan, options: RunOptions): Promise<readonly DrawReport[]> {
+    const { group = 0 } = options;
+    const turn = (this.#turns.get(group) ?? Promise.resolve()).then(() => this.#run(plan, options, group));
+    this.#turns.set(
+      group,
+      turn.catch(() => {}),
+    );
+    return turn;
+  }
+
+  /** Starts the ranks of a group ahead of its first call, or others in the place of ranks that failed. */
+  async start(plan: DrawPlan, group = 0): Promise<void> {
+    await this.#rankGroups(plan).group(group, this.#context.signal);
+  }
+
+  /** Process ids of a group's ranks. */
+  async pids(plan: DrawPlan, group = 0): Promise<readonly (number | undefined)[]> {
+    return (await this.#rankGroups(plan).group(group, this.#context.signal)).pids;
+  }
+
+  /** Whether the ranks of a group have failed: the next call starts others. */
+  failed(group = 0): boolean {
+    return this.#groups?.failed(group) ?? false;
+  }
+
+  /** Ends the ranks; resolves when they are gone. */
+  async close(): Promise<void> {
+    await this.#groups?.close();
+  }
+
+  async #run(plan: DrawPlan, options: RunOptions, group: number): Promise<readonly DrawReport[]> {
+    const { results, timeline = false, stepLatents = false, listener } = options;
+    const signals = [this.#context.signal, ...(options.signal ? [options.signal] : [])];
+    const signal = AbortSignal.any(signals);
+    signal.throwIfAborted();
+    await this.prepare(plan);
+    const ranks = await this.#rankGroups(plan).group(group, signal);
+    const { load, request, parallel } = plan;
+    const job = { load, request, parallel, results, timeline, stepLatents };
+    return runJob(ranks, 'draw', job, (rank, event) => {
+      if (event.type === 'note') this.#context.observer.note(event.line);
+      else listener?.(rank, event);
+    });
+  }
+
+  #rankGroups({ load }: DrawPlan): RankGroups {
+    const { observer, launched } = this.#context;
+    this.#groups ??= new RankGroups(this.#setup, load.threads, observer, launched);
+    return this.#groups;
+  }
+}

@@ -1,0 +1,178 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { expected } from '../base/errors.js';
+import type { PictureSize } from '../base/sizes.js';
+import { openDevice } from '../engine/device.js';
+import { availableCpus } from '../machine/cpus.js';
+import type { WeightsMode } from '../machine/memory.js';
+import {
+  completeOptions,
+  refuseForeignOptions,
+  requireStrategy,
+  type StrategyName,
+  type StrategyOptions,
+  strategiesFor,
+} from '../parallel/registry.js';
+import type { VaeMode } from '../pipelines/vae/plan.js';
+import { type ChoiceOptions, comparedRankCounts } from '../planning/choices.js';
+import { type MacsProfile, profileMacs } from '../planning/macs.js';
+import { makePlan, type Plan, type PlannedChoice } from '../planning/plan.js';
+import type { MeasureProfile } from '../planning/profile.js';
+import type { PlannedImage } from '../planning/rank-work.js';
+import { recommend } from '../planning/recommend.js';
+import { type PlannedVae, planVaeRanks } from '../planning/vae-ranks.js';
+import type { OpenModel } from './model.js';
+import { plannedImage } from './settle.js';
+
+/** Which ways to share a picture are compared. */
+export interface PlanOptions {
+  /** In pixels; by default the model's own. */
+  readonly height?: number | undefined;
+  readonly width?: number | undefined;
+  readonly numInferenceSteps?: number | undefined;
+  readonly guidanceScale?: number | undefined;
+  /** 1, powers of two up to this number of ranks, and this number are compared. */
+  readonly ranks: number;
+  /** Of each rank; by default the CPUs divided among the ranks. */
+  readonly threads?: number | undefined;
+  readonly weights?: WeightsMode | 'auto' | undefined;
+  /** Only this strategy. */
+  readonly parallelism?: StrategyName | undefined;
+  /** Whether ways that split the batch of the guidance are compared. */
+  readonly splitBatch?: boolean | undefined;
+  readonly strategyOptions?: Partial<StrategyOptions> | undefined;
+  readonly vae?: VaeMode | undefined;
+}
+
+/** What a plan is for. */
+export interface PlanPicture {
+  readonly model: string;
+  readonly height: number;
+  readonly width: number;
+  readonly guided: boolean;
+  readonly steps: number;
+  /** What strategies were told. */
+  readonly options: Partial<StrategyOptions>;
+}
+
+/** Who would do what, what is exchanged and held, and how long a step would take. Bytes, seconds, multiply-accumulates. */
+export interface PlanReport {
+  readonly picture: PlanPicture;
+  readonly choices: readonly PlannedChoice[];
+  readonly refused: Plan['refused'];
+  /** Index in `choices` and why; undefined where nothing was measured. */
+  readonly recommended: { readonly index: number; readonly reason: string } | undefined;
+  /** The choice that is described in full: the recommended one, or else the last that is wanted. */
+  readonly shown: number | undefined;
+  /** How the ranks of that choice decode the picture; undefined without a VAE. */
+  readonly vae: PlannedVae | undefined;
+}
+
+/**
+ * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between two pieces of work.
+ */
+export async function planRun(
+  model: OpenModel,
+  options: PlanOptions,
+  measure: MeasureProfile | undefined,
+  signal: AbortSignal,
+): Promise<PlanReport> {
+  const { image, choices: choiceOptions, size, steps } = compared(model, options);
+  const pause = () => letSignalsIn(signal);
+  const made = await makePlan(
+    {
+      image,
+      rankCounts: comparedRankCounts(options.ranks),
+      options: choiceOptions,
+      steps,
+      threads: (count) => options.threads ?? Math.max(1, Math.floor(availableCpus().count / count)),
+      weights: options.weights ?? 'auto',
+    },
+    measure,
+    pause,
+  );
+  const recommendation = recommend(made.choices);
+  const recommended = recommendation && {
+    index: made.choices.indexOf(recommendation.choice),
+    reason: recommendation.reason,
+  };
+  const shown = recommended?.index ?? lastWanted(made.choices);
+  const choice = shown === undefined ? undefined : made.choices[shown];
+  const { vae: config } = model.outline;
+  return {
+    picture: {
+      model: model.name,
+      ...size,
+      guided: choiceOptions.guided,
+      steps,
+      options: choiceOptions.given,
+    },
+    choices: made.choices,
+    refused: made.refused,
+    recommended,
+    shown,
+    vae:
+      config &&
+      choice &&
+      planVaeRanks(options.vae ?? 'auto', {
+        device: image.device,
+        config,
+        size: { rows: size.height, columns: size.width },
+        worldSize: choice.ranks,
+      }),
+  };
+}
+
+/** Multiply-accumulates of each rank in every way to share a picture. */
+export function countMacs(
+  model: OpenModel,
+  options: PlanOptions,
+  signal: AbortSignal,
+): Promise<{ readonly picture: PictureSize & { readonly guided: boolean }; readonly counted: MacsProfile }> {
+  const { image, choices, size } = compared(model, options);
+  const counted = profileMacs(image, comparedRankCounts(options.ranks), choices, () => letSignalsIn(signal));
+  return counted.then((macs) => ({ picture: { ...size, guided: choices.guided }, counted: macs }));
+}
+
+/** What is compared, of which picture. */
+function compared(
+  model: OpenModel,
+  options: PlanOptions,
+): { image: PlannedImage; choices: ChoiceOptions; size: PictureSize; steps: number } {
+  const { family, outline } = model;
+  const { parallelism, strategyOptions: given = {} } = options;
+  const height = options.height ?? options.width ?? outline.native.height;
+  const asked = { height, width: options.width ?? height };
+  for (const side of Object.values(asked)) {
+    if (!Number.isInteger(side) || side < 1) throw expected('whole pixels', 'the image size', side);
+  }
+  // A size that is not among those a model was trained at is planned as it is.
+  const geometry = family.geometry(outline, asked, { useResolutionBinning: false });
+  if (parallelism !== undefined) {
+    requireStrategy(parallelism, outline.model);
+    refuseForeignOptions(parallelism, given);
+    completeOptions(parallelism, given);
+  }
+  const { defaults } = family;
+  return {
+    image: plannedImage(model, { device: openDevice(), geometry, images: 1 }),
+    choices: {
+      guided: (options.guidanceScale ?? defaults.guidanceScale) > 1,
+      allowSplit: options.splitBatch ?? true,
+      parallelisms: parallelism === undefined ? strategiesFor(outline.model) : [parallelism],
+      given,
+    },
+    size: asked,
+    steps: options.numInferenceSteps ?? defaults.numInferenceSteps,
+  };
+}
+
+/** Those that nobody wants come with seams, or are no pipeline. */
+function lastWanted(choices: readonly PlannedChoice[]): number | undefined {
+  const index = choices.findLastIndex(({ recommendable }) => recommendable);
+  return index < 0 ? undefined : index;
+}
+
+async function letSignalsIn(signal: AbortSignal): Promise<void> {
+  await nextTurn();
+  signal.throwIfAborted();
+}

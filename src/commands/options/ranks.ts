@@ -1,0 +1,70 @@
+import type { Command } from 'commander';
+import { defaultRanks } from '../../app/plan-drawing.js';
+import { expected } from '../../base/errors.js';
+import type { WeightsMode } from '../../machine/memory.js';
+import { atLeast, choice, value, withDefault } from './build.js';
+import { number } from './parsers.js';
+
+const weightsModes = ['auto', 'shared', 'private'] as const;
+
+/** As many as the ranks' shared memory has room for. */
+export const MAX_RANKS = 1024;
+
+export interface RanksOptions {
+  readonly nproc_per_node: number;
+  readonly data_parallel?: number;
+  readonly threads?: number;
+  readonly weights: WeightsMode | 'auto';
+  readonly comm_timeout: number;
+}
+
+export function addRanksOptions(command: Command): Command {
+  return addThreadsOption(
+    addRankCount(command).addOption(
+      value(
+        '--data_parallel <n>',
+        'draw each prompt on its own, n at a time, each by its share of the ranks',
+        atLeast(1, MAX_RANKS),
+      ),
+    ),
+  )
+    .addOption(weightsOption())
+    .addOption(commTimeoutOption());
+}
+
+/** `-n`. */
+export function addRankCount(command: Command, text = 'rank processes', initial = defaultRanks()): Command {
+  return command
+    .optionsGroup('Ranks:')
+    .addOption(withDefault('-n, --nproc_per_node <n>', text, initial, atLeast(1, MAX_RANKS)));
+}
+
+export function addThreadsOption(command: Command): Command {
+  return command.addOption(
+    value(
+      '--threads <n>',
+      'threads of each rank (default: the CPUs divided among the ranks)',
+      atLeast(1, MAX_RANKS),
+    ),
+  );
+}
+
+export function weightsOption() {
+  return choice(
+    '--weights <mode>',
+    'one shared copy, a faster copy per rank, or as memory allows',
+    weightsModes,
+    'auto',
+  );
+}
+
+export function commTimeoutOption() {
+  return withDefault('--comm_timeout <seconds>', 'give up a rank that does not answer for so long', 60, (name) =>
+    number(name, 1, 1e6),
+  );
+}
+
+export function checkRanksOptions({ nproc_per_node, data_parallel = 1 }: RanksOptions): void {
+  if (nproc_per_node % data_parallel === 0) return;
+  throw expected(`a divisor of the number of ranks (${nproc_per_node})`, '--data_parallel', data_parallel);
+}
