@@ -20,11 +20,7 @@ namespace {
 }
 
 Napi::Value LoadOnnxRuntime(const Napi::CallbackInfo& info) {
-  try {
-    return Napi::String::New(info.Env(), ort::LoadLibrary(info[0].As<Napi::String>().Utf8Value()));
-  } catch (const std::runtime_error& error) {
-    throw Napi::Error::New(info.Env(), error.what());
-  }
+  return Napi::String::New(info.Env(), ort::LoadLibrary(info[0].As<Napi::String>().Utf8Value()));
 }
 
 Napi::Value CreateSharedMemory(const Napi::CallbackInfo& info) {

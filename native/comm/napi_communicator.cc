@@ -5,13 +5,12 @@
 #include <cstdint>
 #include <cstring>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "comm/shm/control_block.h"
 #include "comm/shm/shm_communicator.h"
-#include "ort/native_error.h"
-#include "ort/promise_worker.h"
+#include "napi/errors.h"
+#include "napi/promise_worker.h"
 
 namespace distri {
 namespace {
@@ -111,34 +110,8 @@ ShmOptions ReadOptions(const Napi::Value& value) {
   return options;
 }
 
-NativeError ToNativeError(const CommError& error) {
-  return NativeError(ErrorCode(error.code()), error.what());
-}
-
 Napi::Error ProtocolError(Napi::Env env, const std::string& message) {
-  return ToJavaScript(env, ToNativeError(CommError(CommErrorCode::kProtocol, message)));
-}
-
-// Runs `function`; its CommErrors become JavaScript's.
-template <class Function>
-auto Translating(Napi::Env env, const Function& function) {
-  try {
-    return function();
-  } catch (const CommError& error) {
-    throw ToJavaScript(env, ToNativeError(error));
-  }
-}
-
-// What a method that returns a promise throws, as a rejection.
-template <class Function>
-Napi::Value Rejecting(Napi::Env env, const Function& function) {
-  try {
-    return function();
-  } catch (const Napi::Error& error) {
-    const auto deferred = Napi::Promise::Deferred::New(env);
-    deferred.Reject(error.Value());
-    return deferred.Promise();
-  }
+  return ToJavaScript(env, NativeError(ErrorCode(CommErrorCode::kProtocol), message));
 }
 
 class NapiControlBlock : public Napi::ObjectWrap<NapiControlBlock> {
@@ -297,18 +270,12 @@ class NapiCommunicator : public Napi::ObjectWrap<NapiCommunicator> {
   Napi::Value Start(const Napi::CallbackInfo& info, std::vector<Napi::Value> kept, const Work& work) {
     const std::shared_ptr<ShmCommunicator> communicator = Opened(info.Env());
     CheckIdle(info.Env());
-    busy_ = true;
     kept.push_back(info.This());
-    return PromiseWorker::Start(
-        info.Env(), kept,
-        [=] {
-          try {
-            work(*communicator);
-          } catch (const CommError& error) {
-            throw ToNativeError(error);
-          }
-        },
-        [](Napi::Env env) { return env.Undefined(); }, [this] { busy_ = false; });
+    const Napi::Value promise = PromiseWorker::Start(
+        info.Env(), kept, [=] { work(*communicator); }, [](Napi::Env env) { return env.Undefined(); },
+        [this] { busy_ = false; });
+    busy_ = true;
+    return promise;
   }
 
   void CheckIdle(Napi::Env env) const {

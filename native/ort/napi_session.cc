@@ -3,11 +3,21 @@
 #include <utility>
 
 #include "comm/napi_communicator.h"
+#include "napi/errors.h"
+#include "napi/promise_worker.h"
 #include "ort/napi_tensors.h"
-#include "ort/promise_worker.h"
 
 namespace distri {
 namespace {
+
+// Tells objects that wrap a NapiSession from all others.
+constexpr napi_type_tag kSessionTag = {0x41c07f8e5d1b4a96, 0xa3e2d46b90f7158c};
+
+// Node checks the object that a method is called on, but not one whose accessor is called.
+void CheckThis(const Napi::CallbackInfo& info) {
+  if (info.This().As<Napi::Object>().CheckTypeTag(&kSessionTag)) return;
+  throw Napi::TypeError::New(info.Env(), "not a Session");
+}
 
 ort::SessionConfig ReadConfig(const Napi::Object& options) {
   ort::SessionConfig config;
@@ -52,20 +62,6 @@ Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) 
   return names;
 }
 
-// Errors in arguments reject, as errors in the work do.
-template <class Function>
-Napi::Value Rejecting(Napi::Env env, Function function) {
-  std::string message;
-  try {
-    return function();
-  } catch (const std::exception& error) {
-    message = error.what();
-  }
-  const auto deferred = Napi::Promise::Deferred::New(env);
-  deferred.Reject(ToJavaScript(env, NativeError("ORT", message)).Value());
-  return deferred.Promise();
-}
-
 Napi::Value Create(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Napi::FunctionReference>& constructor) {
   const auto model = info[0].As<Napi::Uint8Array>();
@@ -100,6 +96,7 @@ void NapiSession::Register(Napi::Env env, Napi::Object exports) {
 NapiSession::NapiSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NapiSession>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Use Session.create");
   session_ = *info[0].As<Napi::External<std::shared_ptr<ort::Session>>>().Data();
+  info.This().As<Napi::Object>().TypeTag(&kSessionTag);
 }
 
 ort::Session& NapiSession::Checked() {
@@ -108,17 +105,19 @@ ort::Session& NapiSession::Checked() {
 }
 
 Napi::Value NapiSession::Inputs(const Napi::CallbackInfo& info) {
-  return Names(info.Env(), Checked().inputs());
+  CheckThis(info);
+  return Translating(info.Env(), [&] { return Names(info.Env(), Checked().inputs()); });
 }
 
 Napi::Value NapiSession::Outputs(const Napi::CallbackInfo& info) {
-  return Names(info.Env(), Checked().outputs());
+  CheckThis(info);
+  return Translating(info.Env(), [&] { return Names(info.Env(), Checked().outputs()); });
 }
 
 Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
   return Rejecting(info.Env(), [&]() -> Napi::Value {
     ort::Session& session = Checked();
-    if (running_) throw NativeError("ORT", "a run of this session is in progress");
+    CheckIdle();
     const std::optional<Step> step = ReadStep(info[2]);
     if (session.exchanges() && !step) throw NativeError("ORT", "a graph that exchanges needs a step");
     BoundTensors inputs = BindTensors(info[0].As<Napi::Object>(), session.inputs(), "input");
@@ -127,27 +126,30 @@ Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
     kept.insert(kept.end(), outputs.arrays.begin(), outputs.arrays.end());
     kept.push_back(info.This());
     session.Prepare();
-    running_ = true;
-    return PromiseWorker::Start(
+    const Napi::Value promise = PromiseWorker::Start(
         info.Env(), kept,
         [&session, in = std::move(inputs.views), out = std::move(outputs.views), step] {
           session.Run(in, out, step);
         },
         [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
+    running_ = true;
+    return promise;
   });
 }
 
 void NapiSession::Terminate(const Napi::CallbackInfo& info) {
-  try {
+  Translating(info.Env(), [&] {
     if (running_) Checked().Terminate();
-  } catch (const std::exception& error) {
-    throw Napi::Error::New(info.Env(), error.what());
-  }
+  });
 }
 
 void NapiSession::Release(const Napi::CallbackInfo& info) {
-  if (running_) throw Napi::Error::New(info.Env(), "a run of this session is in progress");
+  Translating(info.Env(), [&] { CheckIdle(); });
   session_.reset();
+}
+
+void NapiSession::CheckIdle() const {
+  if (running_) throw NativeError("ORT", "a run of this session is in progress");
 }
 
 }  // namespace distri

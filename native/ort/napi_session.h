@@ -23,7 +23,9 @@ class NapiSession : public Napi::ObjectWrap<NapiSession> {
   void Terminate(const Napi::CallbackInfo& info);
   void Release(const Napi::CallbackInfo& info);
 
+  // Both throw NativeError.
   ort::Session& Checked();
+  void CheckIdle() const;
 
   std::shared_ptr<ort::Session> session_;
   bool running_ = false;

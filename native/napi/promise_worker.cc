@@ -1,7 +1,9 @@
-#include "ort/promise_worker.h"
+#include "napi/promise_worker.h"
 
 #include <memory>
 #include <utility>
+
+#include "napi/errors.h"
 
 namespace distri {
 
@@ -10,8 +12,9 @@ Napi::Promise PromiseWorker::Start(Napi::Env env, const std::vector<Napi::Value>
   auto worker =
       std::make_unique<PromiseWorker>(env, kept, std::move(work), std::move(result), std::move(settled));
   const Napi::Promise promise = worker->deferred_.Promise();
-  // An AsyncWorker deletes itself when its work is done.
-  worker.release()->Queue();
+  worker->Queue();
+  // From here on it deletes itself when its work is done.
+  worker.release();
   return promise;
 }
 
@@ -27,32 +30,29 @@ PromiseWorker::PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept
   kept_ = Napi::Persistent<Napi::Object>(values);
 }
 
+// Not SetError: it takes an error without a text for success.
 void PromiseWorker::Execute() {
   try {
     work_();
-  } catch (const NativeError& error) {
-    code_ = error.code();
-    SetError(error.what());
-  } catch (const std::exception& error) {
-    SetError(error.what());
+  } catch (...) {
+    failure_ = CurrentError();
   }
 }
 
 void PromiseWorker::OnOK() {
   if (settled_) settled_();
-  deferred_.Resolve(result_(Env()));
+  try {
+    if (failure_) throw ToJavaScript(Env(), *failure_);
+    deferred_.Resolve(result_(Env()));
+  } catch (const Napi::Error& error) {
+    deferred_.Reject(error.Value());
+  }
 }
 
+// When Execute itself failed, for want of memory.
 void PromiseWorker::OnError(const Napi::Error& error) {
   if (settled_) settled_();
-  error.Set("code", Napi::String::New(Env(), code_));
   deferred_.Reject(error.Value());
-}
-
-Napi::Error ToJavaScript(Napi::Env env, const NativeError& error) {
-  Napi::Error result = Napi::Error::New(env, error.what());
-  result.Set("code", Napi::String::New(env, error.code()));
-  return result;
 }
 
 }  // namespace distri

@@ -4,7 +4,7 @@
 #include <napi.h>
 
 #include <functional>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "ort/native_error.h"
@@ -34,10 +34,7 @@ class PromiseWorker : public Napi::AsyncWorker {
   Work work_;
   Result result_;
   Work settled_;
-  std::string code_ = "ORT";
+  std::optional<NativeError> failure_;
 };
-
-// An Error with a `code`, see NativeError in src/engine/addon.ts.
-Napi::Error ToJavaScript(Napi::Env env, const NativeError& error);
 
 }  // namespace distri
