@@ -7,6 +7,12 @@
 
 namespace distri {
 
+Napi::ObjectReference Keep(Napi::Env env, const std::vector<Napi::Value>& objects) {
+  const Napi::Array array = Napi::Array::New(env, objects.size());
+  for (uint32_t i = 0; i < objects.size(); ++i) array.Set(i, objects[i]);
+  return Napi::Persistent<Napi::Object>(array);
+}
+
 Napi::Promise PromiseWorker::Start(Napi::Env env, const std::vector<Napi::Value>& kept, Work work,
                                    Result result, Work settled) {
   auto worker =
@@ -22,13 +28,10 @@ PromiseWorker::PromiseWorker(Napi::Env env, const std::vector<Napi::Value>& kept
                              Work settled)
     : Napi::AsyncWorker(env),
       deferred_(Napi::Promise::Deferred::New(env)),
+      kept_(Keep(env, kept)),
       work_(std::move(work)),
       result_(std::move(result)),
-      settled_(std::move(settled)) {
-  const Napi::Array values = Napi::Array::New(env, kept.size());
-  for (uint32_t i = 0; i < kept.size(); ++i) values.Set(i, kept[i]);
-  kept_ = Napi::Persistent<Napi::Object>(values);
-}
+      settled_(std::move(settled)) {}
 
 // Not SetError: it takes an error without a text for success.
 void PromiseWorker::Execute() {

@@ -11,6 +11,9 @@
 
 namespace distri {
 
+// Keeps objects from being collected for as long as the result lives.
+Napi::ObjectReference Keep(Napi::Env env, const std::vector<Napi::Value>& objects);
+
 class PromiseWorker : public Napi::AsyncWorker {
  public:
   using Work = std::function<void()>;

@@ -19,7 +19,7 @@ void CheckThis(const Napi::CallbackInfo& info) {
   throw Napi::TypeError::New(info.Env(), "not a Session");
 }
 
-ort::SessionConfig ReadConfig(const Napi::Object& options) {
+ort::SessionConfig ReadConfig(const Napi::Object& options, std::vector<Napi::Value>& kept) {
   ort::SessionConfig config;
   config.threads = options.Get("threads").As<Napi::Number>().Int32Value();
   if (config.threads < 1) throw NativeError("ORT", "a session needs at least one thread");
@@ -35,7 +35,11 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
   const Napi::Value profile = options.Get("profile");
   if (!profile.IsUndefined()) config.profile = profile.As<Napi::String>().Utf8Value();
   const Napi::Value initializers = options.Get("initializers");
-  if (initializers.IsObject()) config.initializers = BindInitializers(initializers.As<Napi::Object>());
+  if (initializers.IsObject()) {
+    BoundInitializers bound = BindInitializers(initializers.As<Napi::Object>());
+    config.initializers = std::move(bound.views);
+    kept = std::move(bound.arrays);
+  }
   const Napi::Value communicator = options.Get("communicator");
   if (!communicator.IsUndefined()) {
     config.communicator = UnwrapCommunicator(communicator);
@@ -64,15 +68,18 @@ Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) 
 
 Napi::Value Create(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Napi::FunctionReference>& constructor) {
+  const Napi::Env env = info.Env();
   const auto model = info[0].As<Napi::Uint8Array>();
-  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>()));
-  const auto session = std::make_shared<std::shared_ptr<ort::Session>>();
+  std::vector<Napi::Value> kept;
+  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>(), kept));
+  const auto parts = std::make_shared<NapiSession::Parts>();
+  parts->initializers = Keep(env, kept);
   const uint8_t* data = model.Data();
   const size_t bytes = model.ByteLength();
   return PromiseWorker::Start(
-      info.Env(), {model}, [=] { *session = std::make_shared<ort::Session>(data, bytes, *config); },
-      [=](Napi::Env env) -> Napi::Value {
-        return constructor->New({Napi::External<std::shared_ptr<ort::Session>>::New(env, session.get())});
+      env, {model}, [=] { parts->session = std::make_shared<ort::Session>(data, bytes, *config); },
+      [=](Napi::Env settling) -> Napi::Value {
+        return constructor->New({Napi::External<NapiSession::Parts>::New(settling, parts.get())});
       });
 }
 
@@ -95,13 +102,13 @@ void NapiSession::Register(Napi::Env env, Napi::Object exports) {
 
 NapiSession::NapiSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NapiSession>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Use Session.create");
-  session_ = *info[0].As<Napi::External<std::shared_ptr<ort::Session>>>().Data();
+  parts_ = std::move(*info[0].As<Napi::External<Parts>>().Data());
   info.This().As<Napi::Object>().TypeTag(&kSessionTag);
 }
 
 ort::Session& NapiSession::Checked() {
-  if (!session_) throw NativeError("ORT", "the session is released");
-  return *session_;
+  if (!parts_.session) throw NativeError("ORT", "the session is released");
+  return *parts_.session;
 }
 
 Napi::Value NapiSession::Inputs(const Napi::CallbackInfo& info) {
@@ -145,7 +152,8 @@ void NapiSession::Terminate(const Napi::CallbackInfo& info) {
 
 void NapiSession::Release(const Napi::CallbackInfo& info) {
   Translating(info.Env(), [&] { CheckIdle(); });
-  session_.reset();
+  parts_.session.reset();
+  parts_.initializers.Reset();
 }
 
 void NapiSession::CheckIdle() const {

@@ -113,8 +113,8 @@ export interface SessionOptions {
   /** Rank named in error messages (default 0). */
   readonly rank?: number;
   /**
-   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers of these names.
-   * Their memory must live as long as the session.
+   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers
+   * of these names. The session keeps them until it is released.
    */
   readonly initializers?: Readonly<Record<string, Tensor<'float32'>>>;
   /** Writes ONNX Runtime's per-node profile to `${profile}_<time>.json` when the session is released. */

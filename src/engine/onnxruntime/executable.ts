@@ -20,33 +20,27 @@ export class Executable {
   readonly #session: Session;
   readonly #results: Readonly<Record<string, Tensor>>;
   readonly #inputs: readonly Value[];
-  /** The session's memory, which must not be collected before it. */
-  protected readonly slices: Readonly<Record<string, Tensor<'float32'>>>;
 
-  private constructor(
-    session: Session,
-    graph: CompiledGraph,
-    slices: Readonly<Record<string, Tensor<'float32'>>>,
-  ) {
+  private constructor(session: Session, graph: CompiledGraph) {
     this.#session = session;
-    this.slices = slices;
     this.#inputs = graph.inputs;
     this.#results = emptyTensors(graph.outputs);
   }
 
   static async load(addon: Addon, graph: CompiledGraph, options: ExecutableOptions): Promise<Executable> {
     const { threads, weights, rank, communicator, memory, profile } = options;
-    const slices = Object.fromEntries(graph.slices.map((slice) => [slice.name, readSlice(slice)]));
+    const initializers: Record<string, Tensor<'float32'>> = {};
+    for (const slice of graph.slices) initializers[slice.name] = await readSlice(slice);
     const session = await addon.Session.create(graph.model, {
       threads,
       weights,
       rank,
-      initializers: slices,
+      initializers,
       ...(communicator ? { communicator } : {}),
       ...(memory === undefined ? {} : { memory }),
       ...(profile === undefined ? {} : { profile }),
     });
-    return new Executable(session, graph, slices);
+    return new Executable(session, graph);
   }
 
   /** Zeros for all inputs of a graph of fixed sizes, by name. */
