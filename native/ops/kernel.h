@@ -54,7 +54,7 @@ class KernelContext {
   void ParallelFor(size_t total, Task task) const {
     TaskGuard<Task> guard(task);
     Parallel([](void* data, size_t i) { static_cast<TaskGuard<Task>*>(data)->Run(i); }, total, &guard);
-    guard.Rethrow();
+    guard.Finish();
   }
 
  private:

@@ -7,7 +7,24 @@
 #include <mutex>
 #include <utility>
 
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
+
 namespace distri::ops {
+
+// How a library that ThreadSanitizer does not see into hands tasks to its threads and waits for them: what
+// was written before is seen after.
+class Handover {
+ public:
+#ifdef __SANITIZE_THREAD__
+  void Give() { __tsan_release(this); }
+  void Take() { __tsan_acquire(this); }
+#else
+  void Give() {}
+  void Take() {}
+#endif
+};
 
 // Runs tasks by number, from any thread, and keeps what the first that failed has thrown. Those that come
 // after it are left out.
@@ -15,20 +32,24 @@ template <class Task>
 class TaskGuard {
  public:
   // `task` outlives this.
-  explicit TaskGuard(Task& task) : task_(task) {}
+  explicit TaskGuard(Task& task) : task_(task) { begun_.Give(); }
 
   void Run(size_t index) noexcept {
-    if (failed_.load(std::memory_order_relaxed)) return;
-    try {
-      task_(index);
-    } catch (...) {
-      Keep(std::current_exception());
+    begun_.Take();
+    if (!failed_.load(std::memory_order_relaxed)) {
+      try {
+        task_(index);
+      } catch (...) {
+        Keep(std::current_exception());
+      }
     }
+    done_.Give();
   }
 
-  // Throws what was kept. When all tasks are done.
-  void Rethrow() const {
-    if (failed_.load()) std::rethrow_exception(first_);
+  // When all tasks are done; throws what was kept.
+  void Finish() {
+    done_.Take();
+    if (first_) std::rethrow_exception(first_);
   }
 
  private:
@@ -40,6 +61,8 @@ class TaskGuard {
   }
 
   Task& task_;
+  Handover begun_;
+  Handover done_;
   std::mutex mutex_;
   std::exception_ptr first_;
   std::atomic<bool> failed_{false};

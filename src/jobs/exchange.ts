@@ -7,6 +7,7 @@ import {
   partBytes,
   type RankExchangeTimes,
 } from '../planning/exchange-figures.js';
+import { readByAll } from '../ranks/channels.js';
 import { serveJobs } from '../ranks/serve.js';
 
 const ROUND_TRIP_BYTES = 64;
@@ -22,7 +23,8 @@ serveJobs<ExchangeJob, RankExchangeTimes>(async ({ gatherBytes }, ranks) => {
   const { worldSize } = ranks;
   const parts = [ROUND_TRIP_BYTES, ...gatherBytes.map((bytes) => partBytes(bytes, worldSize))];
   const communicator = await ranks.connect(
-    parts.map((bytes) => Array.from({ length: worldSize }, () => bytes)),
+    'denoiser',
+    readByAll(parts.map((bytes) => Array.from({ length: worldSize }, () => bytes))),
   );
   try {
     return await measure(communicator, gatherBytes);

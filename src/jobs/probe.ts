@@ -14,7 +14,7 @@ const MAX_RUNS = 16;
 const TURN_MS = 12;
 
 serveJobs<ProfileJob, readonly ProbeTime[]>(async ({ threads, weights }, ranks) => {
-  const communicator = ranks.worldSize > 1 ? await ranks.connect([]) : undefined;
+  const communicator = ranks.worldSize > 1 ? await ranks.connect('denoiser', []) : undefined;
   const options = { threads, weights, rank: ranks.rank, communicator };
   const probes = allProbes();
   const best = probes.map(() => Number.POSITIVE_INFINITY);

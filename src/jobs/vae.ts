@@ -19,6 +19,7 @@ import {
   scaleLatents,
 } from '../pipelines/vae/encoder.js';
 import { placeVae, type VaePlacement } from '../pipelines/vae/placement.js';
+import { readByAll } from '../ranks/channels.js';
 import type { RankContext } from '../ranks/rank-context.js';
 import { createGenerator } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -149,7 +150,7 @@ async function withLoaded(
   use: () => Promise<void>,
 ): Promise<Measured> {
   const shared = placement.place.worldSize > 1;
-  const communicator = shared ? await ranks.connect(placement.slots.bytes) : undefined;
+  const communicator = shared ? await ranks.connect('vae', readByAll(placement.slots.bytes)) : undefined;
   const { threads, weights } = load;
   const options: ExecutableOptions = { threads, weights, rank: ranks.rank, communicator };
   await half.load(loadAddon(), options);

@@ -72,7 +72,9 @@ const SEPARATE = 3;
 function halo(context: Context, slot: string): readonly Exchange[] {
   const neighbours = [intOf(context, 'above'), intOf(context, 'below')].filter((rank) => rank >= 0);
   if (neighbours.length === 0) return [];
-  return [exchange(context, 'halo', slot, neighbours, intOf(context, 'fresh') === 1)];
+  const whole = exchange(context, 'halo', slot, neighbours, intOf(context, 'fresh') === 1);
+  // A band leaves its first and its last row, of which each neighbour reads one.
+  return [{ ...whole, fetched: whole.fetched / 2 }];
 }
 
 function statistics(context: Context): readonly Exchange[] {

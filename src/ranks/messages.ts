@@ -1,10 +1,7 @@
 import { DistriError, type ErrorCode, exitStatus } from '../base/errors.js';
 import type { Phase } from '../pipelines/request.js';
 
-/**
- * Where a child process finds its inherited descriptors, the control block and then the segments of all ranks: 0 to 2 are the standard streams,
- * 3 is Node's IPC channel.
- */
+/** Where a child process finds the run's memory that it inherits: 0 to 2 are the standard streams, 3 is Node's IPC channel. */
 export const FIRST_DESCRIPTOR = 4;
 
 /** What the parent tells a rank. The end of the channel means: end. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Communicator } from '../../src/engine/addon.js';
 import { float32 } from '../../src/tensor/tensor.js';
-import { addon, create, singleNode } from './support.js';
+import { addon, connectRanks, create, createWorld, singleNode } from './support.js';
 
 /** Nothing of this is what any entry point wants, but for numbers and strings here and there. */
 const nonsense: readonly unknown[] = [
@@ -48,17 +49,13 @@ function identity(): Promise<Awaited<ReturnType<typeof create>>> {
 }
 
 test('no argument of any entry point ends the process', async () => {
-  const controlFd = addon.createSharedMemory('test-control');
-  const control = new addon.ControlBlock(controlFd, 1);
-  const segmentFds = [addon.createSharedMemory('test-segment')];
-  const common = { controlFd, segmentFds, slotBytes: [[8]], timeout: 100, generation: 1 };
-  const communicator = new addon.Communicator({ rank: 0, worldSize: 1, ...common });
-  await communicator.connect();
+  const { liveness, communicators } = await connectRanks('shm', 1, [[8]]);
+  const communicator = communicators[0] as Communicator;
   const session = await identity();
   const owners: readonly [string, object][] = [
     ['addon', addon],
     ['Session', addon.Session],
-    ['ControlBlock', control],
+    ['Liveness', liveness],
     ['Communicator', communicator],
     ['Session', session],
   ];
@@ -73,7 +70,7 @@ test('no argument of any entry point ends the process', async () => {
       if (owner instanceof Function && method !== 'create') continue;
       const value = skipped.has(method) ? undefined : (Reflect.get(owner, method) as unknown);
       if (typeof value !== 'function') continue;
-      if (method === 'ControlBlock' || method === 'Communicator' || method === 'Session') {
+      if (method === 'Liveness' || method === 'Communicator' || method === 'Session') {
         await provoke(method, (...values) => Reflect.construct(value, values), 2);
       } else {
         await provoke(`${name}.${method}`, (...values) => Reflect.apply(value, owner, values), 4);
@@ -101,10 +98,10 @@ test('a released session answers with an Error', async () => {
 
 test('methods and accessors refuse an object of another class', async () => {
   const session = await identity();
-  const control = new addon.ControlBlock(addon.createSharedMemory('test-control'), 1);
+  const liveness = new addon.Liveness(createWorld('shm', 1).run);
   const inputs = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(session), 'inputs')?.get;
   assert.ok(inputs);
-  for (const wrong of [control, {}, Object.create(session)]) {
+  for (const wrong of [liveness, {}, Object.create(session)]) {
     assert.throws(() => Reflect.apply(inputs, wrong, []), Error);
     assert.throws(() => Reflect.apply(session.terminate, wrong, []), Error);
   }

@@ -6,6 +6,7 @@ import { SlotTable } from '../../parallel/slots.js';
 import { KeyValueSlots, PipeFusion, type StageContext } from '../../parallel/strategies/pipefusion.js';
 import type { PatchRows, StagePart, StagePlan } from '../../parallel/strategies/stage-plan.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
+import { readByAll } from '../../ranks/channels.js';
 import type { RowRange } from '../../tensor/rows.js';
 import { elementCount, type Shape, type Tensor } from '../../tensor/tensor.js';
 import { buildNoiseModel } from './step-denoiser.js';
@@ -80,7 +81,8 @@ export class StageDenoiser {
       stage.shape,
     );
     await reserve?.(table);
-    const communicator = topology.worldSize > 1 ? await ranks.connect(table.bytes) : undefined;
+    const communicator =
+      topology.worldSize > 1 ? await ranks.connect('denoiser', readByAll(table.bytes)) : undefined;
     const { program, variants } = compileFlexible(built.map(({ graph }) => graph));
     const executable = { threads: load.threads, weights: load.weights, rank: ranks.rank, communicator };
     const image = program.image ? await Executable.load(addon, program.image, executable) : undefined;

@@ -14,6 +14,7 @@ import { createParallelism } from '../../parallel/registry.js';
 import type { SlotTable } from '../../parallel/slots.js';
 import type { Parallelism } from '../../parallel/strategy.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
+import { readByAll } from '../../ranks/channels.js';
 import type { RankContext } from '../../ranks/rank-context.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 import type { LoadOptions, ParallelOptions } from '../request.js';
@@ -107,7 +108,10 @@ export class Denoiser {
     const weights = await source.weights(model.component);
     const graphs = buildNoiseModel(model, parallelism, weights, shape);
     await reserve?.(parallelism.slots);
-    const communicator = topology.worldSize > 1 ? await ranks.connect(parallelism.slots.bytes) : undefined;
+    const communicator =
+      topology.worldSize > 1
+        ? await ranks.connect('denoiser', readByAll(parallelism.slots.bytes))
+        : undefined;
     const executable = { threads: options.threads, weights: options.weights, rank: ranks.rank, communicator };
     const programs = graphs.map(({ graph, output }) => ({ program: graph.compile(), output }));
     const imageGraph = programs[0]?.program.image;

@@ -1,12 +1,12 @@
-import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError, exitStatus } from '../../base/errors.js';
 import { unlessInterrupted } from '../../base/interruption.js';
-import type { Addon, ControlBlock } from '../../engine/addon.js';
+import type { Addon, Liveness } from '../../engine/addon.js';
 import { loadAddon } from '../../engine/load.js';
 import { availableCpus } from '../../machine/cpus.js';
 import type { Meeting } from '../join/meeting.js';
 import { type ErrorReport, type FromRank, type RankProgress, reportedError } from '../messages.js';
+import { closeRunMemory, createRunMemory, type RunMemory, runOptions } from '../run-memory.js';
 import type { RankEvents, RankLink } from './rank-link.js';
 import { RankProcess } from './rank-process.js';
 import { SilenceWatch, STALLED_MS } from './silence-watch.js';
@@ -50,12 +50,12 @@ const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
 
 /**
  * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or hangs; the user
- * interrupts) ends all of them: peers are woken by the control block's abort flag, and who is not gone after a short
+ * interrupts) ends all of them: peers are woken by the run's abort flag, and who is not gone after a short
  * grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
   private readonly ranks: readonly RankLink<Job, Result>[];
-  private readonly control: ControlBlock;
+  private readonly liveness: Liveness;
   private readonly started: Answers<void>;
   private readonly watch: SilenceWatch;
   private answers: Answers<Result> | undefined;
@@ -85,17 +85,14 @@ export class RankGroup<Job, Result> {
   ) {
     const { worldSize } = options;
     const addon = loadAddon();
-    const memory = [
-      addon.createSharedMemory('distri-control'),
-      ...Array.from({ length: worldSize }, (_, rank) => addon.createSharedMemory(`distri-segment-${rank}`)),
-    ];
+    const memory = createRunMemory(addon, worldSize);
     this.started = new Answers(worldSize);
     try {
-      this.control = new addon.ControlBlock(memory[0] as number, worldSize);
+      this.liveness = new addon.Liveness(runOptions(memory, worldSize));
       this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
     } finally {
       // Children have inherited them; processes that a launcher started have yet to open them.
-      if (meeting === undefined) for (const descriptor of memory) closeSync(descriptor);
+      if (meeting === undefined) closeRunMemory(memory);
     }
     this.watch = new SilenceWatch(() => this.look());
     options.interruption.addEventListener('abort', this.interrupt, { once: true });
@@ -137,11 +134,11 @@ export class RankGroup<Job, Result> {
     return this.ending;
   }
 
-  private startRank(addon: Addon, rank: number, memory: readonly number[]): RankLink<Job, Result> {
+  private startRank(addon: Addon, rank: number, memory: RunMemory): RankLink<Job, Result> {
     if (this.meeting !== undefined) return this.meeting.link(rank, memory, this.events);
     const { entry, cpus } = this.options;
     const log = (line: string) => this.options.log(rank, line);
-    const start = () => new RankProcess<Job, Result>({ rank, entry, descriptors: memory, log }, this.events);
+    const start = () => new RankProcess<Job, Result>({ rank, entry, memory, log }, this.events);
     const own = cpus?.[rank];
     return own === undefined ? start() : startOn(addon, own, start);
   }
@@ -180,7 +177,7 @@ export class RankGroup<Job, Result> {
   /** The error for the first rank that was silent for longer than `limit` milliseconds. */
   private stalled(limit: number): DistriError | undefined {
     for (const rank of this.ranks) {
-      const sinceBeat = this.control.silence(rank.rank);
+      const sinceBeat = this.liveness.silence(rank.rank);
       const silence = sinceBeat ?? performance.now() - rank.startedAt;
       const allowed = sinceBeat === undefined ? Math.max(limit, STARTUP_MS) : limit;
       if (rank.running && silence > allowed) {
@@ -205,7 +202,7 @@ export class RankGroup<Job, Result> {
       this.fault = { kind, error };
     }
     this.ending ??= this.end(() => {
-      this.control.abort(-1);
+      this.liveness.abort(-1);
       return Promise.all(this.ranks.map((rank) => rank.silenced));
     });
   }

@@ -82,6 +82,18 @@ test('ranks started once serve several jobs, meet each other and leave nothing b
   assert.equal(openDescriptors(), before);
 });
 
+test('one channel is connected again and again while another stays', async () => {
+  const group = await launch(3);
+  for (let job = 0; job < 2; job++) {
+    const results = await group.run({ stepTime: 1, steps: 3, meet: true, reconnect: 2 }, () => {});
+    assert.deepEqual(
+      results.map(({ sum, reconnected }) => [sum, reconnected]),
+      [0, 1, 2].map(() => [6, 3 * 2 * 6]),
+    );
+  }
+  await group.close();
+});
+
 test('each rank may use its share of the CPUs only, the parent keeps all', async () => {
   const cpus = availableCpus();
   const shares = shareCpus({ ids: cpus.ids, count: cpus.ids.length }, cpus.ids.length, 1);
