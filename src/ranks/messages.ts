@@ -22,11 +22,12 @@ export type RankProgress =
   /** What it does now, for messages: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
   | { readonly type: 'place'; readonly where: string };
 
-/** What a rank tells the parent. After `error` it waits to be ended. */
+/** What a rank tells the parent. After `refused` it waits for the next job, after `error` to be ended. */
 export type FromRank<Result> =
   | { readonly type: 'ready' }
   | RankProgress
   | { readonly type: 'result'; readonly result: Result }
+  | { readonly type: 'refused'; readonly error: ErrorReport }
   | { readonly type: 'error'; readonly error: ErrorReport };
 
 /** An Error as it crosses processes. */

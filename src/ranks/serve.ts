@@ -5,11 +5,12 @@ import type { ProgressListener } from '../pipelines/request.js';
 import { type Channel, channels } from './channels.js';
 import { FIRST_DESCRIPTOR, type FromRank, reportError, type ToRank } from './messages.js';
 import type { RankContext } from './rank-context.js';
+import { Refusal } from './refusal.js';
 import { type RunMemory, runMemorySize, runOptions, segmentsOf } from './run-memory.js';
 
 const HEARTBEAT_MS = 250;
 
-/** What every rank does with a job. */
+/** What every rank does with a job. Throws a Refusal where the ranks shall stay. */
 export type JobFunction<Job, Result> = (
   job: Job,
   context: RankContext,
@@ -89,6 +90,10 @@ export class Rank<Job, Result> implements RankContext {
     try {
       this.send({ type: 'result', result: await this.run(job, this, this.progress) });
     } catch (thrown) {
+      if (thrown instanceof Refusal) {
+        this.send({ type: 'refused', error: reportError(thrown.reason) });
+        return;
+      }
       this.liveness.abort(this.rank);
       this.send({ type: 'error', error: reportError(toError(thrown)) });
     }

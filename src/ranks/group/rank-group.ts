@@ -7,6 +7,7 @@ import { availableCpus } from '../../machine/cpus.js';
 import type { Meeting } from '../join/meeting.js';
 import { type ErrorReport, type FromRank, type RankProgress, reportedError } from '../messages.js';
 import { closeRunMemory, createRunMemory, type RunMemory, runOptions } from '../run-memory.js';
+import { Answers } from './answers.js';
 import type { RankEvents, RankLink } from './rank-link.js';
 import { RankProcess } from './rank-process.js';
 import { SilenceWatch, STALLED_MS } from './silence-watch.js';
@@ -49,8 +50,8 @@ const consequences: ReadonlySet<string | undefined> = new Set([
 const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
 
 /**
- * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or hangs; the user
- * interrupts) ends all of them: peers are woken by the run's abort flag, and who is not gone after a short
+ * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or
+ * hangs; the user interrupts) ends all of them: peers are woken by the run's abort flag, and who is not gone after a short
  * grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
@@ -86,7 +87,7 @@ export class RankGroup<Job, Result> {
     const { worldSize } = options;
     const addon = loadAddon();
     const memory = createRunMemory(addon, worldSize);
-    this.started = new Answers(worldSize);
+    this.started = new Answers(worldSize, this.disagreed);
     try {
       this.liveness = new addon.Liveness(runOptions(memory, worldSize));
       this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
@@ -112,13 +113,16 @@ export class RankGroup<Job, Result> {
     return this.fault !== undefined;
   }
 
-  /** Gives every rank the same job; resolves to their results in rank order. One job at a time. */
+  /**
+   * Gives every rank the same job; resolves to their results in rank order. One job at a time. A job that all ranks
+   * refuse rejects without harm: the next one can follow.
+   */
   async run(job: Job, listener: GroupListener): Promise<readonly Result[]> {
     if (this.fault !== undefined) {
       await this.ending;
       throw this.fault.error;
     }
-    const answers = new Answers<Result>(this.ranks.length);
+    const answers = new Answers<Result>(this.ranks.length, this.disagreed);
     this.answers = answers;
     this.listener = listener;
     for (const rank of this.ranks) rank.send({ type: 'job', job });
@@ -154,6 +158,8 @@ export class RankGroup<Job, Result> {
   private receive(rank: RankLink<Job, Result>, message: FromRank<Result>): void {
     if (message.type === 'ready') this.started.give(rank.rank, undefined);
     else if (message.type === 'result') this.answers?.give(rank.rank, message.result);
+    else if (message.type === 'refused')
+      this.answers?.refuse(rank.rank, reportedError(message.error, rank.rank));
     else if (message.type === 'error') this.receiveError(rank, message.error);
     else this.listener(rank.rank, message);
   }
@@ -168,6 +174,9 @@ export class RankGroup<Job, Result> {
       this.fail(consequences.has(report.code) ? 'consequence' : 'cause', error);
     }
   }
+
+  /** Who refused alone is not where the others are: as any other error of a rank. */
+  private readonly disagreed = (refusal: DistriError): void => this.fail('cause', refusal);
 
   private look(): void {
     const stalled = this.stalled(this.options.timeout);
@@ -228,30 +237,6 @@ export class RankGroup<Job, Result> {
 
   private allGone(): Promise<unknown> {
     return Promise.all(this.ranks.map((rank) => rank.gone));
-  }
-}
-
-/** One answer per rank. */
-class Answers<T> {
-  readonly all: Promise<readonly T[]>;
-  private readonly received = new Map<number, T>();
-  private resolve: (answers: readonly T[]) => void = () => {};
-  fail: (error: Error) => void = () => {};
-
-  constructor(private readonly count: number) {
-    this.all = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.fail = reject;
-    });
-    // A failure before anybody waits is not lost: `run` throws it.
-    this.all.catch(() => {});
-  }
-
-  give(rank: number, answer: T): void {
-    this.received.set(rank, answer);
-    if (this.received.size === this.count) {
-      this.resolve(Array.from({ length: this.count }, (_, index) => this.received.get(index) as T));
-    }
   }
 }
 

@@ -30,7 +30,7 @@ export class OwnRank<Job, Result> extends RankLink<Job, Result> {
   send(message: ToRank<Job>): void {
     if (message.type === 'start') {
       this.server = new Rank({ ...message, memory: this.memory }, this.run, (said) => {
-        if (said.type === 'result' || said.type === 'error') this.working = false;
+        if (said.type === 'result' || said.type === 'refused' || said.type === 'error') this.working = false;
         setImmediate(() => this.receive(said));
       });
     } else {
