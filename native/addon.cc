@@ -8,7 +8,9 @@
 #include <cstring>
 
 #include "comm/napi_communicator.h"
+#include "comm/napi_liveness.h"
 #include "comm/napi_measure.h"
+#include "comm/napi_transports.h"
 #include "ort/library.h"
 #include "ort/napi_session.h"
 
@@ -20,11 +22,7 @@ namespace {
 }
 
 Napi::Value LoadOnnxRuntime(const Napi::CallbackInfo& info) {
-  try {
-    return Napi::String::New(info.Env(), ort::LoadLibrary(info[0].As<Napi::String>().Utf8Value()));
-  } catch (const std::runtime_error& error) {
-    throw Napi::Error::New(info.Env(), error.what());
-  }
+  return Napi::String::New(info.Env(), ort::LoadLibrary(info[0].As<Napi::String>().Utf8Value()));
 }
 
 Napi::Value CreateSharedMemory(const Napi::CallbackInfo& info) {
@@ -56,6 +54,8 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("createSharedMemory", Napi::Function::New<CreateSharedMemory>(env));
   exports.Set("setAffinity", Napi::Function::New<SetAffinity>(env));
   exports.Set("exitNow", Napi::Function::New<ExitNow>(env));
+  RegisterTransports(env, exports);
+  RegisterLiveness(env, exports);
   RegisterCommunicator(env, exports);
   RegisterMeasure(env, exports);
   NapiSession::Register(env, exports);

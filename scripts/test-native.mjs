@@ -1,17 +1,19 @@
 // Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address, thread).
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const SANITIZERS = ['address', 'thread'];
-const TESTS = ['distri_ops_test', 'distri_comm_test'];
+const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test'];
 /** Sanitized programs run several times slower; one that hangs is killed. */
 const TEST_LIMIT_MS = 60_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const source = join(root, 'native');
+const ortLibrary = process.env.DISTRI_ORT_LIBRARY || findOrtLibrary();
 const wanted = process.argv.slice(2);
 
 const unknown = wanted.filter((name) => !SANITIZERS.includes(name));
@@ -30,7 +32,9 @@ function test(sanitizer) {
   removeForeignCache(build);
   // Sanitized code without optimisation takes minutes.
   const type = sanitizer === undefined ? 'Release' : 'RelWithDebInfo';
-  cmake(['-S', source, '-B', build, `-DCMAKE_BUILD_TYPE=${type}`, `-DDISTRI_SANITIZE=${sanitizer ?? ''}`]);
+  const checks = `-DDISTRI_CHECK_READS=${sanitizer === undefined ? 'OFF' : 'ON'}`;
+  const options = [`-DCMAKE_BUILD_TYPE=${type}`, `-DDISTRI_SANITIZE=${sanitizer ?? ''}`, checks];
+  cmake(['-S', source, '-B', build, ...options]);
   const targets = TESTS.flatMap((name) => ['--target', name]);
   cmake(['--build', build, '--parallel', String(availableParallelism()), ...targets]);
   for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
@@ -39,8 +43,10 @@ function test(sanitizer) {
 function run(program, label) {
   const env = {
     ...process.env,
+    DISTRI_ORT_LIBRARY: ortLibrary,
     ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
-    TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1',
+    // ONNX Runtime comes without instrumentation.
+    TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1',
   };
   const { status, signal, stdout, stderr, error } = spawnSync(program, {
     encoding: 'utf8',
@@ -53,6 +59,17 @@ function run(program, label) {
   }
   process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
   fail(`${label} ${signal ? `ended by ${signal}` : (error?.message ?? `exited with status ${status}`)}`);
+}
+
+/** The library that onnxruntime-node brings. */
+function findOrtLibrary() {
+  const entry = createRequire(import.meta.url).resolve('onnxruntime-node');
+  const bin = join(dirname(entry), '..', 'bin');
+  const library = join(process.platform, process.arch, 'libonnxruntime.so.1');
+  const found = readdirSync(bin)
+    .map((binding) => join(bin, binding, library))
+    .find((path) => existsSync(path));
+  return found ?? fail(`onnxruntime-node has no ${library} in ${bin}`);
 }
 
 /** Whether a program can be linked with this sanitizer here, in words of the compiler that CMake would take. */

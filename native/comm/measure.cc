@@ -38,7 +38,8 @@ class Part {
   }
 
   void Fetch(int peer, int64_t tick, size_t offset = 0) {
-    std::memcpy(all_.data() + offset, communicator_.fetch(slot_, peer, tick), Bytes(peer));
+    const Reading reading = communicator_.fetch(slot_, peer, tick);
+    std::memcpy(all_.data() + offset, reading.as<std::byte>(), Bytes(peer));
   }
 
   void FetchAll(int64_t tick) {

@@ -1,4 +1,4 @@
-// The classes ControlBlock and Communicator of src/engine/addon.ts.
+// The class Communicator of src/engine/addon.ts.
 #pragma once
 
 #include <napi.h>

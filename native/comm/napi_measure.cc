@@ -7,8 +7,7 @@
 
 #include "comm/measure.h"
 #include "comm/napi_communicator.h"
-#include "ort/native_error.h"
-#include "ort/promise_worker.h"
+#include "napi/promise_worker.h"
 
 namespace distri {
 namespace {
@@ -29,14 +28,7 @@ Napi::Value MeasureExchange(const Napi::CallbackInfo& info) {
   const int iterations = options.Get("iterations").As<Napi::Number>().Int32Value();
   const auto times = std::make_shared<Times>();
   return PromiseWorker::Start(
-      info.Env(), {info[0]},
-      [=] {
-        try {
-          *times = Measure(*communicator, pattern, slot, iterations);
-        } catch (const CommError& error) {
-          throw NativeError(ErrorCode(error.code()), error.what());
-        }
-      },
+      info.Env(), {info[0]}, [=] { *times = Measure(*communicator, pattern, slot, iterations); },
       [=](Napi::Env env) {
         Napi::Float64Array result = Napi::Float64Array::New(env, times->size());
         std::copy(times->begin(), times->end(), result.Data());

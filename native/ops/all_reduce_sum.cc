@@ -46,18 +46,17 @@ void AllReduceSum::PublishOwn(const KernelContext& context, const Input& x) cons
 }
 
 void AllReduceSum::Add(const KernelContext& context, const Share& share, float* to) const {
-  std::vector<const float*> partials;
+  std::vector<Reading> partials;
   const size_t size = share.end - share.begin;
   for (const int64_t source : sources_) {
-    const void* data =
-        partial_.FetchPart(source, partial_.step().tick, count_ * sizeof(float), size * sizeof(float));
-    partials.push_back(static_cast<const float*>(data) + share.begin);
+    partials.push_back(partial_.FetchPart(source, partial_.step().tick, count_ * sizeof(float),
+                                          share.begin * sizeof(float), share.bytes()));
   }
   context.ParallelFor((size + kBlock - 1) / kBlock, [&](size_t block) {
     const size_t begin = block * kBlock;
     const size_t length = std::min(kBlock, size - begin);
-    std::memcpy(to + begin, partials[0] + begin, length * sizeof(float));
-    for (size_t i = 1; i < partials.size(); ++i) AddTo(partials[i] + begin, to + begin, length);
+    std::memcpy(to + begin, partials[0].as<float>() + begin, length * sizeof(float));
+    for (size_t i = 1; i < partials.size(); ++i) AddTo(partials[i].as<float>() + begin, to + begin, length);
   });
 }
 
@@ -69,8 +68,8 @@ void AllReduceSum::ExchangeShares(const KernelContext& context, float* y) const 
   for (size_t i = 1; i <= peers_.size(); ++i) {
     const size_t peer = (index_ + i) % peers_.size();
     const Share share = ShareOf(peer);
-    const void* data = share_.Fetch(peers_[peer], share_.step().tick, share.bytes());
-    CopyAll(context, {{y + share.begin, data, share.bytes()}});
+    const Reading reading = share_.Fetch(peers_[peer], share_.step().tick, share.bytes());
+    CopyAll(context, {{y + share.begin, reading.as<float>(), share.bytes()}});
   }
 }
 

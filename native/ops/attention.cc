@@ -53,6 +53,7 @@ void PatchAttention::Compute(KernelContext& context) {
   float* out = context.GetOutput(0, queries.shape);
   // Peers may be waiting: publish first.
   if (exchange_ && (fresh_ || exchange_->step().publish)) PublishOwn(context, keys, values);
+  std::vector<Reading> readings;
   std::vector<TokenSource> sources;
   for (size_t part = 0; part < peers_.size(); ++part) {
     if (part == index_) {
@@ -61,8 +62,8 @@ void PatchAttention::Compute(KernelContext& context) {
     }
     const int64_t tick = fresh_ ? exchange_->step().tick : exchange_->step().read_tick;
     const size_t count = static_cast<size_t>(queries.shape[0] * tokens_[part] * queries.shape[2]);
-    const void* data = exchange_->Fetch(peers_[part], tick, 2 * count * sizeof(float));
-    const auto* theirs = static_cast<const float*>(data);
+    readings.push_back(exchange_->Fetch(peers_[part], tick, 2 * count * sizeof(float)));
+    const auto* theirs = readings.back().as<float>();
     sources.push_back({theirs, theirs + count, tokens_[part], tokens_[part]});
   }
   AttendAll(context, queries, heads_, sources, out);

@@ -113,8 +113,8 @@ void CachedAttention::ExchangeParts(const KernelContext& context, const Call& ca
     if (peer == index_) continue;
     const Part& part = call.parts[peer];
     const size_t count = static_cast<size_t>(batch_ * part.tokens * channels_);
-    const void* data = exchange.Fetch(peers_[peer], tick, 2 * count * sizeof(float));
-    const auto* theirs = static_cast<const float*>(data);
+    const Reading reading = exchange.Fetch(peers_[peer], tick, 2 * count * sizeof(float));
+    const auto* theirs = reading.as<float>();
     Store(context, part, theirs, theirs + count);
   }
 }

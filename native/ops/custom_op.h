@@ -35,6 +35,8 @@ OrtStatus* AsStatus(Function function) noexcept {
     return nullptr;
   } catch (const std::exception& error) {
     return ort::api().CreateStatus(ORT_FAIL, error.what());
+  } catch (...) {
+    return ort::api().CreateStatus(ORT_FAIL, "something that is no exception was thrown");
   }
 }
 

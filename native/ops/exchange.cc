@@ -17,13 +17,13 @@ void* Exchange::Buffer(size_t bytes) const {
 
 void Exchange::Publish() const { session_.communicator->publish(slot_, step().tick); }
 
-const void* Exchange::Fetch(int64_t peer, int64_t tick, size_t bytes) const {
-  return FetchPart(peer, tick, bytes, bytes);
+Reading Exchange::Fetch(int64_t peer, int64_t tick, size_t bytes) const {
+  return FetchPart(peer, tick, bytes, 0, bytes);
 }
 
-const void* Exchange::FetchPart(int64_t peer, int64_t tick, size_t bytes, size_t read) const {
+Reading Exchange::FetchPart(int64_t peer, int64_t tick, size_t bytes, size_t offset, size_t read) const {
   CheckSize(static_cast<int>(peer), bytes);
-  return session_.communicator->fetch(slot_, static_cast<int>(peer), tick, read);
+  return session_.communicator->fetch(slot_, static_cast<int>(peer), tick, offset, read);
 }
 
 void Exchange::CheckSize(int rank, size_t bytes) const {

@@ -18,10 +18,10 @@ class Exchange {
   // another size.
   void* Buffer(size_t bytes) const;
   void Publish() const;
-  // What `peer` published at `tick`. Throws CommError.
-  const void* Fetch(int64_t peer, int64_t tick, size_t bytes) const;
-  // The same, of which only `read` bytes are looked at.
-  const void* FetchPart(int64_t peer, int64_t tick, size_t bytes, size_t read) const;
+  // What `peer` published at `tick`, `bytes` in all. Throws CommError.
+  Reading Fetch(int64_t peer, int64_t tick, size_t bytes) const;
+  // A part of the `bytes` that `peer` published: `read` of them from `offset` on.
+  Reading FetchPart(int64_t peer, int64_t tick, size_t bytes, size_t offset, size_t read) const;
 
  private:
   void CheckSize(int rank, size_t bytes) const;

@@ -66,8 +66,8 @@ void GatherBands::Compute(KernelContext& context) {
   for (size_t i = 1; i < parts_.size(); ++i) {
     const Part& part = parts_[(own_ + i) % parts_.size()];
     const size_t bytes = static_cast<size_t>(part.size(shape[1])) * sizeof(float);
-    const void* data = exchange_->Fetch(part.rank, exchange_->step().tick, bytes);
-    CopyPart(context, part, static_cast<const float*>(data), shape, y);
+    const Reading reading = exchange_->Fetch(part.rank, exchange_->step().tick, bytes);
+    CopyPart(context, part, reading.as<float>(), shape, y);
   }
 }
 

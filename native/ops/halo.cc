@@ -55,8 +55,9 @@ void Halo::FillRow(int64_t peer, size_t place, const Shape& y_shape, int64_t row
   }
   const Step& step = exchange_->step();
   const int64_t tick = fresh_ ? step.tick : step.read_tick;
-  const auto* from = static_cast<const float*>(exchange_->Fetch(peer, tick, 2 * planes * row_bytes));
-  from += place * planes * width;
+  const size_t strip = planes * row_bytes;
+  const Reading reading = exchange_->FetchPart(peer, tick, 2 * strip, place * strip, strip);
+  const auto* from = reading.as<float>();
   for (size_t i = 0; i < planes; ++i) std::memcpy(to + i * plane, from + i * width, row_bytes);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ops/task_guard.h"
 #include "ort/api.h"
 
 namespace distri::ops {
@@ -47,10 +48,13 @@ class KernelContext {
   Input GetInput(size_t index) const;
   float* GetOutput(size_t index, const Shape& shape);
 
-  // Calls task(i) for all i < total on the session's threads. The task must not throw.
+  // Calls task(i) for all i < total on the session's threads. Throws what the first task that failed has
+  // thrown.
   template <class Task>
   void ParallelFor(size_t total, Task task) const {
-    Parallel([](void* data, size_t i) { (*static_cast<Task*>(data))(i); }, total, &task);
+    TaskGuard<Task> guard(task);
+    Parallel([](void* data, size_t i) { static_cast<TaskGuard<Task>*>(data)->Run(i); }, total, &guard);
+    guard.Finish();
   }
 
  private:

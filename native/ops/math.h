@@ -1,7 +1,7 @@
 // Elementary functions as straight-line code, so that loops over them vectorise.
 //
 // Polynomials are Chebyshev interpolations of the exact functions; the errors named are those of the
-// polynomial alone, relative, before rounding to float32. native/test/ops_math_test.cc measures the whole.
+// polynomial alone, relative, before rounding to float32. native/test/math_test.cc measures the whole.
 #pragma once
 
 #include <cstdint>

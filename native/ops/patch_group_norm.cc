@@ -55,9 +55,8 @@ std::vector<PatchGroupNorm::Distribution> PatchGroupNorm::Combine(const std::vec
 
 std::vector<PatchGroupNorm::Distribution> PatchGroupNorm::Corrected(const std::vector<Sums>& own) const {
   const int64_t tick = exchange_->step().read_tick;
-  const auto* fetched =
-      static_cast<const Sums*>(exchange_->Fetch(peers_[index_], tick, own.size() * sizeof(Sums)));
-  const std::vector<Sums> before(fetched, fetched + own.size());
+  const Reading reading = exchange_->Fetch(peers_[index_], tick, own.size() * sizeof(Sums));
+  const std::vector<Sums> before(reading.as<Sums>(), reading.as<Sums>() + own.size());
   const std::vector<Sums> total = Total(before, tick);
   std::vector<Distribution> result;
   for (size_t i = 0; i < own.size(); ++i) {
@@ -71,10 +70,15 @@ std::vector<PatchGroupNorm::Distribution> PatchGroupNorm::Corrected(const std::v
 
 std::vector<PatchGroupNorm::Sums> PatchGroupNorm::Total(const std::vector<Sums>& own, int64_t tick) const {
   std::vector<Sums> total(own.size());
+  const auto add = [&](const Sums* band) {
+    for (size_t i = 0; i < total.size(); ++i) total[i].Add(band[i]);
+  };
   for (size_t peer = 0; peer < peers_.size(); ++peer) {
-    const void* band = own.data();
-    if (peer != index_) band = exchange_->Fetch(peers_[peer], tick, own.size() * sizeof(Sums));
-    for (size_t i = 0; i < own.size(); ++i) total[i].Add(static_cast<const Sums*>(band)[i]);
+    if (peer == index_) {
+      add(own.data());
+    } else {
+      add(exchange_->Fetch(peers_[peer], tick, own.size() * sizeof(Sums)).as<Sums>());
+    }
   }
   return total;
 }

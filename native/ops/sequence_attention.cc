@@ -43,7 +43,8 @@ void SequenceAttention::Compute(KernelContext& context) {
     PublishOwn(context, {keys.data, values.data}, sizes);
   }
   if (ChannelsOf(member(), sizes) > 0) {
-    std::vector<Task> tasks = MakeTasks(queries.data, out, sizes);
+    std::vector<Reading> readings;
+    std::vector<Task> tasks = MakeTasks(queries.data, out, sizes, readings);
     const size_t groups = peers_.size() / ulysses_;
     for (size_t turn = 0; turn < groups; ++turn)
       AttendGroup(context, (group() + groups - turn) % groups, sizes, tasks);
@@ -103,17 +104,17 @@ void SequenceAttention::PublishOwn(const KernelContext& context, const std::vect
   parts_.Publish();
 }
 
-const float* SequenceAttention::FetchPart(size_t peer, const Sizes& sizes, size_t tensors_read) const {
+Reading SequenceAttention::FetchPart(size_t peer, const Sizes& sizes, size_t first, size_t count) const {
   const size_t tensors = scatters() ? 3 : 2;
-  const size_t rows = sizes.batch * tokens_[peer];
-  const size_t read = tensors_read * rows * ChannelsOf(member(), sizes);
-  const void* data = parts_.FetchPart(peers_[peer], parts_.step().tick,
-                                      tensors * rows * sizes.channels * sizeof(float), read * sizeof(float));
-  return static_cast<const float*>(data) + tensors * rows * ChannelOf(member(), sizes);
+  const size_t rows = sizes.batch * tokens_[peer] * sizeof(float);
+  const size_t own = rows * ChannelsOf(member(), sizes);
+  return parts_.FetchPart(peers_[peer], parts_.step().tick, tensors * rows * sizes.channels,
+                          tensors * rows * ChannelOf(member(), sizes) + first * own, count * own);
 }
 
 std::vector<SequenceAttention::Task> SequenceAttention::MakeTasks(const float* queries, float* out,
-                                                                  const Sizes& sizes) const {
+                                                                  const Sizes& sizes,
+                                                                  std::vector<Reading>& readings) const {
   const size_t channels = ChannelsOf(member(), sizes);
   const size_t per_token = sizes.batch * channels;
   const auto make = [&](const float* from, float* to, size_t tokens) {
@@ -128,7 +129,8 @@ std::vector<SequenceAttention::Task> SequenceAttention::MakeTasks(const float* q
   auto* buffer = static_cast<float*>(mixed_.Buffer(per_token * TokensOfGroup() * sizeof(float)));
   for (size_t i = 0; i < ulysses_; ++i) {
     const size_t peer = PeerAt(group(), i);
-    tasks.push_back(make(FetchPart(peer, sizes, 1), buffer, tokens_[peer]));
+    readings.push_back(FetchPart(peer, sizes, 0, 1));
+    tasks.push_back(make(readings.back().as<float>(), buffer, tokens_[peer]));
     buffer += per_token * tokens_[peer];
   }
   return tasks;
@@ -139,11 +141,13 @@ void SequenceAttention::AttendGroup(const KernelContext& context, size_t group, 
                                     std::vector<Task>& tasks) const {
   const size_t channels = ChannelsOf(member(), sizes);
   const size_t heads = channels / sizes.width;
+  std::vector<Reading> readings;
   std::vector<AttentionSegment> sources;
   for (size_t i = 0; i < ulysses_; ++i) {
     const size_t peer = PeerAt(group, i);
     const size_t count = sizes.batch * tokens_[peer] * channels;
-    const float* keys = FetchPart(peer, sizes, 2) + (scatters() ? count : 0);
+    readings.push_back(FetchPart(peer, sizes, scatters() ? 1 : 0, 2));
+    const auto* keys = readings.back().as<float>();
     sources.push_back({keys, keys + count, tokens_[peer]});
   }
   const float scale = 1.0f / std::sqrt(static_cast<float>(sizes.width));
@@ -178,10 +182,11 @@ void SequenceAttention::GatherHeads(const KernelContext& context, float* out, co
     if (count == 0) continue;
     const size_t start = ChannelOf(from, sizes);
     const size_t per_token = sizes.batch * count;
-    const void* data =
-        mixed_.FetchPart(peers_[PeerAt(group(), from)], mixed_.step().tick,
-                         per_token * TokensOfGroup() * sizeof(float), per_token * own * sizeof(float));
-    const float* part = static_cast<const float*>(data) + per_token * before;
+    const size_t token_bytes = per_token * sizeof(float);
+    const Reading reading =
+        mixed_.FetchPart(peers_[PeerAt(group(), from)], mixed_.step().tick, token_bytes * TokensOfGroup(),
+                         token_bytes * before, token_bytes * own);
+    const auto* part = reading.as<float>();
     const size_t rows = sizes.batch * own;
     context.ParallelFor((rows + kCopyBlock - 1) / kCopyBlock, [&](size_t block) {
       const size_t end = std::min(rows, (block + 1) * kCopyBlock);

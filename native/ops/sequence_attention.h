@@ -51,10 +51,12 @@ class SequenceAttention {
   Sizes CheckInputs(const Input& queries, const Input& keys, const Input& values) const;
   void PublishOwn(const KernelContext& context, const std::vector<const float*>& tensors,
                   const Sizes& sizes) const;
-  // Keys and values of this rank's heads, and before them, where heads are exchanged, queries; of a peer. So
-  // many of these are looked at.
-  const float* FetchPart(size_t peer, const Sizes& sizes, size_t tensors_read) const;
-  std::vector<Task> MakeTasks(const float* queries, float* out, const Sizes& sizes) const;
+  // Of the channels of this rank's heads, which a peer published as queries (where heads are exchanged), keys
+  // and values: `count` of these from the `first` on.
+  Reading FetchPart(size_t peer, const Sizes& sizes, size_t first, size_t count) const;
+  // The queries of other ranks lie in `readings`.
+  std::vector<Task> MakeTasks(const float* queries, float* out, const Sizes& sizes,
+                              std::vector<Reading>& readings) const;
   void AttendGroup(const KernelContext& context, size_t group, const Sizes& sizes,
                    std::vector<Task>& tasks) const;
   void GatherHeads(const KernelContext& context, float* out, const Sizes& sizes) const;

@@ -3,13 +3,23 @@
 #include <utility>
 
 #include "comm/napi_communicator.h"
+#include "napi/errors.h"
+#include "napi/promise_worker.h"
 #include "ort/napi_tensors.h"
-#include "ort/promise_worker.h"
 
 namespace distri {
 namespace {
 
-ort::SessionConfig ReadConfig(const Napi::Object& options) {
+// Tells objects that wrap a NapiSession from all others.
+constexpr napi_type_tag kSessionTag = {0x41c07f8e5d1b4a96, 0xa3e2d46b90f7158c};
+
+// Node checks the object that a method is called on, but not one whose accessor is called.
+void CheckThis(const Napi::CallbackInfo& info) {
+  if (info.This().As<Napi::Object>().CheckTypeTag(&kSessionTag)) return;
+  throw Napi::TypeError::New(info.Env(), "not a Session");
+}
+
+ort::SessionConfig ReadConfig(const Napi::Object& options, std::vector<Napi::Value>& kept) {
   ort::SessionConfig config;
   config.threads = options.Get("threads").As<Napi::Number>().Int32Value();
   if (config.threads < 1) throw NativeError("ORT", "a session needs at least one thread");
@@ -25,7 +35,11 @@ ort::SessionConfig ReadConfig(const Napi::Object& options) {
   const Napi::Value profile = options.Get("profile");
   if (!profile.IsUndefined()) config.profile = profile.As<Napi::String>().Utf8Value();
   const Napi::Value initializers = options.Get("initializers");
-  if (initializers.IsObject()) config.initializers = BindInitializers(initializers.As<Napi::Object>());
+  if (initializers.IsObject()) {
+    BoundInitializers bound = BindInitializers(initializers.As<Napi::Object>());
+    config.initializers = std::move(bound.views);
+    kept = std::move(bound.arrays);
+  }
   const Napi::Value communicator = options.Get("communicator");
   if (!communicator.IsUndefined()) {
     config.communicator = UnwrapCommunicator(communicator);
@@ -52,31 +66,20 @@ Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) 
   return names;
 }
 
-// Errors in arguments reject, as errors in the work do.
-template <class Function>
-Napi::Value Rejecting(Napi::Env env, Function function) {
-  std::string message;
-  try {
-    return function();
-  } catch (const std::exception& error) {
-    message = error.what();
-  }
-  const auto deferred = Napi::Promise::Deferred::New(env);
-  deferred.Reject(ToJavaScript(env, NativeError("ORT", message)).Value());
-  return deferred.Promise();
-}
-
 Napi::Value Create(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Napi::FunctionReference>& constructor) {
+  const Napi::Env env = info.Env();
   const auto model = info[0].As<Napi::Uint8Array>();
-  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>()));
-  const auto session = std::make_shared<std::shared_ptr<ort::Session>>();
+  std::vector<Napi::Value> kept;
+  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>(), kept));
+  const auto parts = std::make_shared<NapiSession::Parts>();
+  parts->initializers = Keep(env, kept);
   const uint8_t* data = model.Data();
   const size_t bytes = model.ByteLength();
   return PromiseWorker::Start(
-      info.Env(), {model}, [=] { *session = std::make_shared<ort::Session>(data, bytes, *config); },
-      [=](Napi::Env env) -> Napi::Value {
-        return constructor->New({Napi::External<std::shared_ptr<ort::Session>>::New(env, session.get())});
+      env, {model}, [=] { parts->session = std::make_shared<ort::Session>(data, bytes, *config); },
+      [=](Napi::Env settling) -> Napi::Value {
+        return constructor->New({Napi::External<NapiSession::Parts>::New(settling, parts.get())});
       });
 }
 
@@ -99,26 +102,29 @@ void NapiSession::Register(Napi::Env env, Napi::Object exports) {
 
 NapiSession::NapiSession(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NapiSession>(info) {
   if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "Use Session.create");
-  session_ = *info[0].As<Napi::External<std::shared_ptr<ort::Session>>>().Data();
+  parts_ = std::move(*info[0].As<Napi::External<Parts>>().Data());
+  info.This().As<Napi::Object>().TypeTag(&kSessionTag);
 }
 
 ort::Session& NapiSession::Checked() {
-  if (!session_) throw NativeError("ORT", "the session is released");
-  return *session_;
+  if (!parts_.session) throw NativeError("ORT", "the session is released");
+  return *parts_.session;
 }
 
 Napi::Value NapiSession::Inputs(const Napi::CallbackInfo& info) {
-  return Names(info.Env(), Checked().inputs());
+  CheckThis(info);
+  return Translating(info.Env(), [&] { return Names(info.Env(), Checked().inputs()); });
 }
 
 Napi::Value NapiSession::Outputs(const Napi::CallbackInfo& info) {
-  return Names(info.Env(), Checked().outputs());
+  CheckThis(info);
+  return Translating(info.Env(), [&] { return Names(info.Env(), Checked().outputs()); });
 }
 
 Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
   return Rejecting(info.Env(), [&]() -> Napi::Value {
     ort::Session& session = Checked();
-    if (running_) throw NativeError("ORT", "a run of this session is in progress");
+    CheckIdle();
     const std::optional<Step> step = ReadStep(info[2]);
     if (session.exchanges() && !step) throw NativeError("ORT", "a graph that exchanges needs a step");
     BoundTensors inputs = BindTensors(info[0].As<Napi::Object>(), session.inputs(), "input");
@@ -127,27 +133,31 @@ Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
     kept.insert(kept.end(), outputs.arrays.begin(), outputs.arrays.end());
     kept.push_back(info.This());
     session.Prepare();
-    running_ = true;
-    return PromiseWorker::Start(
+    const Napi::Value promise = PromiseWorker::Start(
         info.Env(), kept,
         [&session, in = std::move(inputs.views), out = std::move(outputs.views), step] {
           session.Run(in, out, step);
         },
         [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
+    running_ = true;
+    return promise;
   });
 }
 
 void NapiSession::Terminate(const Napi::CallbackInfo& info) {
-  try {
+  Translating(info.Env(), [&] {
     if (running_) Checked().Terminate();
-  } catch (const std::exception& error) {
-    throw Napi::Error::New(info.Env(), error.what());
-  }
+  });
 }
 
 void NapiSession::Release(const Napi::CallbackInfo& info) {
-  if (running_) throw Napi::Error::New(info.Env(), "a run of this session is in progress");
-  session_.reset();
+  Translating(info.Env(), [&] { CheckIdle(); });
+  parts_.session.reset();
+  parts_.initializers.Reset();
+}
+
+void NapiSession::CheckIdle() const {
+  if (running_) throw NativeError("ORT", "a run of this session is in progress");
 }
 
 }  // namespace distri

@@ -11,9 +11,16 @@ namespace distri {
 
 class NapiSession : public Napi::ObjectWrap<NapiSession> {
  public:
+  // What is freed by `release`, the session first.
+  struct Parts {
+    // The typed arrays whose memory the session uses for as long as it lives.
+    Napi::ObjectReference initializers;
+    std::shared_ptr<ort::Session> session;
+  };
+
   static void Register(Napi::Env env, Napi::Object exports);
 
-  // For Register only: takes the session as an External.
+  // For Register only: takes the parts out of an External.
   explicit NapiSession(const Napi::CallbackInfo& info);
 
  private:
@@ -23,9 +30,11 @@ class NapiSession : public Napi::ObjectWrap<NapiSession> {
   void Terminate(const Napi::CallbackInfo& info);
   void Release(const Napi::CallbackInfo& info);
 
+  // Both throw NativeError.
   ort::Session& Checked();
+  void CheckIdle() const;
 
-  std::shared_ptr<ort::Session> session_;
+  Parts parts_;
   bool running_ = false;
 };
 

@@ -103,9 +103,9 @@ BoundTensors BindTensors(const Napi::Object& tensors, const std::vector<ort::Sig
   return bound;
 }
 
-std::vector<std::pair<std::string, ort::TensorView>> BindInitializers(const Napi::Object& tensors) {
+BoundInitializers BindInitializers(const Napi::Object& tensors) {
   const Napi::Array names = tensors.GetPropertyNames();
-  std::vector<std::pair<std::string, ort::TensorView>> bound;
+  BoundInitializers bound;
   for (uint32_t i = 0; i < names.Length(); ++i) {
     const std::string name = names.Get(i).ToString().Utf8Value();
     const std::string what = "initializer " + name;
@@ -113,7 +113,8 @@ std::vector<std::pair<std::string, ort::TensorView>> BindInitializers(const Napi
     if (!tensor.IsObject()) Refuse(what + " is not a tensor");
     const size_t rank = ReadShape(tensor.As<Napi::Object>().Get("shape"), what).size();
     const ort::Signature any{name, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, ops::Shape(rank, -1)};
-    bound.emplace_back(name, Bind(tensor.As<Napi::Object>(), any, what));
+    bound.views.emplace_back(name, Bind(tensor.As<Napi::Object>(), any, what));
+    bound.arrays.push_back(tensor.As<Napi::Object>().Get("data"));
   }
   return bound;
 }

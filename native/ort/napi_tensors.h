@@ -21,7 +21,12 @@ struct BoundTensors {
 BoundTensors BindTensors(const Napi::Object& tensors, const std::vector<ort::Signature>& signatures,
                          const std::string& kind);
 
+struct BoundInitializers {
+  std::vector<std::pair<std::string, ort::TensorView>> views;
+  std::vector<Napi::Value> arrays;
+};
+
 // Float32 weights by name, of any shape. Throws NativeError.
-std::vector<std::pair<std::string, ort::TensorView>> BindInitializers(const Napi::Object& tensors);
+BoundInitializers BindInitializers(const Napi::Object& tensors);
 
 }  // namespace distri

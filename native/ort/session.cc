@@ -24,8 +24,8 @@ SessionOptionsHandle MakeOptions(const SessionConfig& config, OrtCustomOpDomain*
   Check(api().SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
   Check(api().SetSessionGraphOptimizationLevel(options.get(), ORT_ENABLE_ALL));
   Check(api().SetIntraOpNumThreads(options.get(), config.threads));
-  // A thread that spins between operators is there at once for the next one, but ranks wait for each other and
-  // may share cores: it would take time from the rank waited for.
+  // A thread that spins between operators is there at once for the next one, but ranks wait for each other
+  // and may share cores: it would take time from the rank waited for.
   set("session.intra_op.allow_spinning", config.communicator ? "0" : "1");
   set("session.intra_op.spin_duration_us", "1000");
   // ONNX Runtime refuses absolute locations, and symbolic links that leave this folder.
@@ -135,7 +135,7 @@ Session::~Session() {
     char* file = nullptr;
     Check(api().SessionEndProfiling(session_.get(), DefaultAllocator(), &file));
     TakeString(file);
-  } catch (const OrtError&) {
+  } catch (...) {
     // A profile that can't be written is no reason to fail.
   }
 }

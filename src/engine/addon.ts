@@ -18,7 +18,11 @@ export interface Addon {
   /** `_exit(status)`: ends the process at once, also while a session runs (process.exit would wait for the run). */
   exitNow(status: number): never;
 
-  readonly ControlBlock: new (fd: number, worldSize: number) => ControlBlock;
+  /** The names of the ways for ranks to exchange data that this build has. */
+  readonly transports: readonly string[];
+  describeTransport(name: string): TransportDescription;
+
+  readonly Liveness: new (options: RunOptions) => Liveness;
   readonly Communicator: new (options: CommunicatorOptions) => Communicator;
   /**
    * Takes part in a pattern of exchanges again and again, off the JavaScript thread and without JavaScript in between. All ranks call it with the
@@ -31,11 +35,29 @@ export interface Addon {
   };
 }
 
-/**
- * Words shared by the parent and all ranks of a run, in a shared memory file that the parent creates.
- * The first to map it (the parent) sizes it; a mapping with another world size is an error.
- */
-export interface ControlBlock {
+export interface TransportDescription {
+  /** What it serves for, for people. */
+  readonly purpose: string;
+  /** Why it can't be used here; undefined where it can. */
+  readonly problem?: string;
+}
+
+/** Where the processes of a run find each other. */
+export interface RunOptions {
+  /** One of `transports`. */
+  readonly transport: string;
+  readonly worldSize: number;
+  /** How many communicators a rank can have at the same time, each of a channel of its own. */
+  readonly channels: number;
+  /**
+   * Descriptor of the control block, a shared memory file that the parent creates. The first to map it (the parent) sizes
+   * it; a mapping for other numbers of ranks or channels is an error.
+   */
+  readonly controlFd: number;
+}
+
+/** Who of a run is alive, and whether it was given up: shared by the parent and all ranks. */
+export interface Liveness {
   /** Wakes every waiter of every rank with an `aborted` error. `rank` is who caused it, -1 for the parent. Idempotent: the first caller stays. */
   abort(rank: number): void;
   /** The rank given to the first `abort`, or undefined while nobody aborted. */
@@ -46,18 +68,25 @@ export interface ControlBlock {
   silence(rank: number): number | undefined;
 }
 
-export interface CommunicatorOptions {
+/** A place where every rank can leave one array per tick (each is kept twice, by parity of the tick). */
+export interface SlotSpec {
+  readonly name: string;
+  /** By publishing rank: size of what it publishes. */
+  readonly bytes: readonly number[];
+  /** By publishing rank: ranks that read it. */
+  readonly readers: readonly (readonly number[])[];
+}
+
+export interface CommunicatorOptions extends RunOptions {
   readonly rank: number;
-  readonly worldSize: number;
-  /** Descriptor of the control block. */
-  readonly controlFd: number;
-  /** One shared memory file per rank, in rank order. Each rank sizes its own and maps everybody's. */
+  readonly channel: number;
+  /** One shared memory file per rank, in rank order, of this channel alone. Each rank sizes its own and maps everybody's. */
   readonly segmentFds: readonly number[];
-  /** slotBytes[slot][rank]: size of what `rank` publishes in `slot` (each is kept twice, by parity of the tick). Equal on all ranks. */
-  readonly slotBytes: readonly (readonly number[])[];
+  /** Equal on all ranks. */
+  readonly slots: readonly SlotSpec[];
   /** Milliseconds after which a wait for a peer fails. */
   readonly timeout: number;
-  /** 1 for the first communicator over these descriptors, then 2, … : equal on all ranks. */
+  /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */
   readonly generation: number;
 }
 
@@ -113,8 +142,8 @@ export interface SessionOptions {
   /** Rank named in error messages (default 0). */
   readonly rank?: number;
   /**
-   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers of these names.
-   * Their memory must live as long as the session.
+   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers
+   * of these names. The session keeps them until it is released.
    */
   readonly initializers?: Readonly<Record<string, Tensor<'float32'>>>;
   /** Writes ONNX Runtime's per-node profile to `${profile}_<time>.json` when the session is released. */
@@ -153,7 +182,7 @@ export interface Session {
     outputs: Readonly<Record<string, Tensor>>,
     step?: Step,
   ): Promise<void>;
-  /** Makes a run in progress fail soon (between nodes; waiting operators are woken by ControlBlock.abort). */
+  /** Makes a run in progress fail soon (between nodes; waiting operators are woken by Liveness.abort). */
   terminate(): void;
   /** Frees the session; writes the profile if there is one. Not during a run. */
   release(): void;

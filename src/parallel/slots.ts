@@ -1,4 +1,5 @@
 import { sum } from '../base/numbers.js';
+import type { SlotSpec } from '../engine/addon.js';
 
 /** What is exchanged, by the kind of layer that needs it, and how people call it. */
 export const exchangeKinds = {
@@ -37,15 +38,6 @@ export interface SlotPlan {
 export interface SlotReserver {
   /** Returns the index of the slot. */
   add(slot: SlotPlan): number;
-}
-
-/** A slot as the communicator takes it; equal on all ranks. */
-export interface SlotSpec {
-  readonly name: string;
-  /** By publishing rank. */
-  readonly bytes: readonly number[];
-  /** By publishing rank: the ranks that read it. */
-  readonly readers: readonly (readonly number[])[];
 }
 
 /** The communicator's slots that graphs need, in the order of their layers: equal on all ranks. */

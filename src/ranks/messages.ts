@@ -2,10 +2,7 @@ import { DistriError, type ErrorCode, exitStatus } from '../base/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Phase } from './progress.js';
 
-/**
- * Where a child process finds its inherited descriptors, the control block and then the segments of all ranks: 0 to 2 are the standard streams,
- * 3 is Node's IPC channel.
- */
+/** Where a child process finds the run's memory that it inherits: 0 to 2 are the standard streams, 3 is Node's IPC channel. */
 export const FIRST_DESCRIPTOR = 4;
 
 /** What the parent tells a rank. The end of the channel means: end. */
@@ -34,11 +31,12 @@ export type RankProgress =
   /** What it does now, for messages: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
   | { readonly type: 'place'; readonly where: string };
 
-/** What a rank tells the parent. After `error` it waits to be ended. */
+/** What a rank tells the parent. After `refused` it waits for the next job, after `error` to be ended. */
 export type FromRank<Result> =
   | { readonly type: 'ready' }
   | RankProgress
   | { readonly type: 'result'; readonly result: Result }
+  | { readonly type: 'refused'; readonly error: ErrorReport }
   | { readonly type: 'error'; readonly error: ErrorReport };
 
 /** An Error as it crosses processes. */

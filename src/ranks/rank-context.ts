@@ -1,12 +1,14 @@
-import type { Communicator } from '../engine/addon.js';
+import type { Communicator, SlotSpec } from '../engine/addon.js';
+import type { Channel } from './channels.js';
 
 /** What a rank process knows of its place among the ranks. */
 export interface RankContext {
   readonly rank: number;
   readonly worldSize: number;
   /**
-   * Makes the next communicator over the run's shared memory and meets the peers. All ranks call it equally often, with the same
-   * `slotBytes[slot][rank]`; a communicator is closed before the next one is made.
+   * Makes the channel's next communicator and meets the peers there. All ranks call it equally often for each channel,
+   * with the same slots. A communicator is closed before the next one of its channel is made; those of other channels
+   * are not concerned.
    */
-  connect(slotBytes: readonly (readonly number[])[]): Promise<Communicator>;
+  connect(channel: Channel, slots: readonly SlotSpec[]): Promise<Communicator>;
 }

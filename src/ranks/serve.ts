@@ -1,13 +1,16 @@
 import { toError } from '../base/errors.js';
-import type { ControlBlock } from '../engine/addon.js';
+import type { Communicator, Liveness, SlotSpec } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
+import { type Channel, channels } from './channels.js';
 import { FIRST_DESCRIPTOR, type FromRank, reportError, type ToRank } from './messages.js';
 import type { ProgressListener } from './progress.js';
 import type { RankContext } from './rank-context.js';
+import { Refusal } from './refusal.js';
+import { type RunMemory, runMemorySize, runOptions, segmentsOf } from './run-memory.js';
 
 const HEARTBEAT_MS = 250;
 
-/** What every rank does with a job. */
+/** What every rank does with a job. Throws a Refusal where the ranks shall stay. */
 export type JobFunction<Job, Result> = (
   job: Job,
   context: RankContext,
@@ -29,8 +32,9 @@ export function serveJobs<Job, Result>(run: JobFunction<Job, Result>): void {
   process.on('message', (message) => {
     const order = message as ToRank<Job>;
     if (order.type === 'start') {
-      const descriptors = Array.from({ length: 1 + order.worldSize }, (_, index) => FIRST_DESCRIPTOR + index);
-      rank = new Rank({ ...order, descriptors }, run, send);
+      const length = runMemorySize(order.worldSize);
+      const memory = Array.from({ length }, (_, index) => FIRST_DESCRIPTOR + index);
+      rank = new Rank({ ...order, memory }, run, send);
     } else {
       void rank?.work(order.job);
     }
@@ -38,18 +42,18 @@ export function serveJobs<Job, Result>(run: JobFunction<Job, Result>): void {
 }
 
 export interface RankOptions extends Omit<Extract<ToRank<unknown>, { type: 'start' }>, 'type'> {
-  /** Of the control block, then of every rank's segment. */
-  readonly descriptors: readonly number[];
+  readonly memory: RunMemory;
 }
 
 /** A rank in this process. What it has to say goes to `send`. */
 export class Rank<Job, Result> implements RankContext {
   readonly rank: number;
   readonly worldSize: number;
-  readonly control: ControlBlock;
+  readonly liveness: Liveness;
   private readonly addon = loadAddon();
   private readonly heartbeat: NodeJS.Timeout;
-  private generation = 0;
+  /** How many communicators there were, by channel. */
+  private readonly generations = new Map<Channel, number>();
 
   constructor(
     private readonly options: RankOptions,
@@ -59,22 +63,24 @@ export class Rank<Job, Result> implements RankContext {
     this.rank = options.rank;
     this.worldSize = options.worldSize;
     process.title = `distri rank ${this.rank} of ${this.worldSize}`;
-    this.control = new this.addon.ControlBlock(this.controlDescriptor, this.worldSize);
-    this.control.beat(this.rank);
-    this.heartbeat = setInterval(() => this.control.beat(this.rank), HEARTBEAT_MS);
+    this.liveness = new this.addon.Liveness(runOptions(options.memory, this.worldSize));
+    this.liveness.beat(this.rank);
+    this.heartbeat = setInterval(() => this.liveness.beat(this.rank), HEARTBEAT_MS);
     send({ type: 'ready' });
   }
 
-  async connect(slotBytes: readonly (readonly number[])[]) {
-    this.generation += 1;
+  async connect(channel: Channel, slots: readonly SlotSpec[]): Promise<Communicator> {
+    const { memory, timeout } = this.options;
+    const generation = 1 + (this.generations.get(channel) ?? 0);
+    this.generations.set(channel, generation);
     const communicator = new this.addon.Communicator({
+      ...runOptions(memory, this.worldSize),
       rank: this.rank,
-      worldSize: this.worldSize,
-      controlFd: this.controlDescriptor,
-      segmentFds: this.options.descriptors.slice(1),
-      slotBytes,
-      timeout: this.options.timeout,
-      generation: this.generation,
+      channel: channels.indexOf(channel),
+      segmentFds: segmentsOf(memory, this.worldSize, channel),
+      slots,
+      timeout,
+      generation,
     });
     await communicator.connect();
     return communicator;
@@ -84,7 +90,11 @@ export class Rank<Job, Result> implements RankContext {
     try {
       this.send({ type: 'result', result: await this.run(job, this, this.progress) });
     } catch (thrown) {
-      this.control.abort(this.rank);
+      if (thrown instanceof Refusal) {
+        this.send({ type: 'refused', error: reportError(thrown.reason) });
+        return;
+      }
+      this.liveness.abort(this.rank);
       this.send({ type: 'error', error: reportError(toError(thrown)) });
     }
   }
@@ -92,10 +102,6 @@ export class Rank<Job, Result> implements RankContext {
   /** Stops saying that the rank is alive. */
   dispose(): void {
     clearInterval(this.heartbeat);
-  }
-
-  private get controlDescriptor(): number {
-    return this.options.descriptors[0] as number;
   }
 
   private readonly progress: ProgressListener = {

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Session, Step } from '../../src/engine/addon.js';
 import { int, ints } from '../../src/graph/graph.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
-import { connectRanks, create, ramp, singleNode } from './support.js';
+import { connectRanks, create, ramp, singleNode, transportTest } from './support.js';
 
 const HEADS = 2;
 const CHANNELS = 8;
@@ -122,10 +122,10 @@ test('a band that does not follow on what is there is refused', async () => {
   session.release();
 });
 
-test('ranks that share a band see what the others bring, always of this step', async () => {
+transportTest('ranks that share a band see what the others bring, always of this step', async (transport) => {
   const half = [BATCH, 1, CHANNELS];
   const bytes = 4 * 2 * BATCH * CHANNELS;
-  const ranks = await connectRanks(2, [[bytes, bytes]]);
+  const ranks = await connectRanks(transport, 2, [[bytes, bytes]]);
   const part = (tensor: Tensor<'float32'>, token: number): Tensor<'float32'> => {
     const data = new Float32Array(BATCH * CHANNELS);
     for (let row = 0; row < BATCH; row++) {

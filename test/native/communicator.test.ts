@@ -4,37 +4,46 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CommunicatorOptions } from '../../src/engine/addon.js';
-import { addon, connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
+import type { Communicator, CommunicatorOptions } from '../../src/engine/addon.js';
+import { readByAll } from '../../src/ranks/channels.js';
+import {
+  addon,
+  communicatorOptions,
+  connectAll,
+  connectRanks,
+  create,
+  createWorld,
+  type Ranks,
+  ramp,
+  singleNode,
+  transportTest,
+} from './support.js';
 
 /** Options of rank 0 of a new run of two, changed by `changes`. */
-function twoRanks(changes: Readonly<Record<string, unknown>> = {}): CommunicatorOptions {
-  const controlFd = addon.createSharedMemory('test-control');
-  const segmentFds = [0, 1].map((rank) => addon.createSharedMemory(`test-rank-${rank}`));
-  const options = { rank: 0, worldSize: 2, controlFd, segmentFds, slotBytes: [[8, 8]], timeout: 200 };
-  return { ...options, generation: 1, ...changes };
-}
-
-/** Both ranks of a run over the descriptors of `options`. */
-function bothRanks(options: CommunicatorOptions) {
-  return [0, 1].map((rank) => new addon.Communicator({ ...options, rank }));
+function twoRanks(transport: string, changes: Readonly<Record<string, unknown>> = {}): CommunicatorOptions {
+  const options = communicatorOptions(createWorld(transport, 2), [[8, 8]]);
+  return { ...options, timeout: 200, ...changes };
 }
 
 const all = <T>(ranks: Ranks, call: (communicator: Ranks['communicators'][0], rank: number) => Promise<T>) =>
   Promise.all(ranks.communicators.map(call));
 
-test('the first abort of a run is kept, whoever looks at it', () => {
-  const fd = addon.createSharedMemory('test-control');
-  const [parent, rank] = [new addon.ControlBlock(fd, 3), new addon.ControlBlock(fd, 3)];
+/** Two views of one run, as its parent and a rank have them. */
+function views(transport: string, worldSize: number) {
+  const { run } = createWorld(transport, worldSize);
+  return [new addon.Liveness(run), new addon.Liveness(run)] as const;
+}
+
+transportTest('the first abort of a run is kept, whoever looks at it', (transport) => {
+  const [parent, rank] = views(transport, 3);
   assert.equal(rank.abortedBy(), undefined);
   parent.abort(-1);
   rank.abort(2);
   assert.equal(rank.abortedBy(), -1);
 });
 
-test("silence is the time since a rank's last beat", async () => {
-  const fd = addon.createSharedMemory('test-control');
-  const [parent, rank] = [new addon.ControlBlock(fd, 2), new addon.ControlBlock(fd, 2)];
+transportTest("silence is the time since a rank's last beat", async (transport) => {
+  const [parent, rank] = views(transport, 2);
   assert.equal(parent.silence(1), undefined);
   rank.beat(1);
   await delay(30);
@@ -43,32 +52,49 @@ test("silence is the time since a rank's last beat", async () => {
   assert.equal(parent.silence(0), undefined);
 });
 
-test('a control block keeps working when its descriptor is closed', () => {
-  const fd = addon.createSharedMemory('test-control');
-  const control = new addon.ControlBlock(fd, 2);
-  closeSync(fd);
-  control.abort(1);
-  assert.equal(control.abortedBy(), 1);
+test('what shows life keeps working when its descriptor is closed', () => {
+  const { run } = createWorld('shm', 2);
+  const liveness = new addon.Liveness(run);
+  closeSync(run.controlFd);
+  liveness.abort(1);
+  assert.equal(liveness.abortedBy(), 1);
 });
 
 test('a control block refuses what it can not be', () => {
-  const fd = addon.createSharedMemory('test-control');
-  const control = new addon.ControlBlock(fd, 2);
-  const construct = (...values: unknown[]) =>
-    Reflect.construct(addon.ControlBlock, values) as InstanceType<typeof addon.ControlBlock>;
-  assert.throws(() => construct(fd, 3), { code: 'COMM_PROTOCOL', message: /made for 2 ranks, not 3$/ });
-  assert.throws(() => construct('1', 2), TypeError);
+  const { run } = createWorld('shm', 2);
+  const liveness = new addon.Liveness(run);
+  const construct = (changes: Readonly<Record<string, unknown>>) =>
+    Reflect.construct(addon.Liveness, [{ ...run, ...changes }]);
+  for (const changes of [{ worldSize: 3 }, { channels: 2 }]) {
+    assert.throws(() => construct(changes), {
+      code: 'COMM_PROTOCOL',
+      message: /made for 2 ranks and 1 channels, not/,
+    });
+  }
+  assert.throws(() => construct({ controlFd: '1' }), TypeError);
   assert.throws(
-    () => construct(fd),
+    () => construct({ worldSize: undefined }),
     /^TypeError: Expected an integer from 1 to 1024 for worldSize but received nothing$/,
   );
   for (const worldSize of [0, 1.5, 1e9, Number.NaN])
-    assert.throws(() => construct(fd, worldSize), RangeError);
+    assert.throws(() => construct({ worldSize }), RangeError);
+  for (const channels of [0, 17]) assert.throws(() => construct({ channels }), RangeError);
+  assert.throws(
+    () => construct({ transport: 'pigeons' }),
+    /^TypeError: Expected shm for transport but received pigeons$/,
+  );
   for (const rank of [-1, 2, 0.5]) {
-    assert.throws(() => control.beat(rank), RangeError);
-    assert.throws(() => control.silence(rank), RangeError);
+    assert.throws(() => liveness.beat(rank), RangeError);
+    assert.throws(() => liveness.silence(rank), RangeError);
   }
-  assert.throws(() => control.abort(-2), RangeError);
+  assert.throws(() => liveness.abort(-2), RangeError);
+});
+
+test('transports say what they serve for', () => {
+  assert.ok(addon.transports.includes('shm'));
+  for (const name of addon.transports) assert.notEqual(addon.describeTransport(name).purpose, '');
+  assert.equal(addon.describeTransport('shm').problem, undefined);
+  assert.throws(() => addon.describeTransport('pigeons'), /there is no transport pigeons; there is shm/);
 });
 
 test('a file that is not shared memory is refused and left alone', () => {
@@ -77,36 +103,54 @@ test('a file that is not shared memory is refused and left alone', () => {
   writeFileSync(path, 'precious');
   const fd = openSync(path, 'r+');
   const refused = { code: 'COMM_PROTOCOL', message: /is not shared memory$/ };
-  assert.throws(() => new addon.ControlBlock(fd, 2), refused);
-  assert.throws(() => new addon.Communicator(twoRanks({ segmentFds: [fd, fd] })), refused);
+  assert.throws(() => new addon.Liveness({ ...createWorld('shm', 2).run, controlFd: fd }), refused);
+  assert.throws(() => new addon.Communicator(twoRanks('shm', { segmentFds: [fd, fd] })), refused);
   closeSync(fd);
   assert.equal(readFileSync(path, 'utf8'), 'precious');
   rmSync(folder, { recursive: true });
 });
 
-test('options of a communicator are checked by name', () => {
+transportTest('options of a communicator are checked by name', (transport) => {
+  const bytes = [8, 8];
+  const readers = [[1], [0]];
   const wrong: readonly [Readonly<Record<string, unknown>>, RegExp][] = [
     [{ rank: 2 }, /^RangeError: Expected an integer from 0 to 1 for rank but received 2$/],
     [{ rank: undefined }, /^TypeError: .* for rank but received nothing$/],
     [{ worldSize: 0 }, /^RangeError: .* for worldSize/],
+    [{ channel: 1 }, /^RangeError: Expected an integer from 0 to 0 for channel but received 1$/],
     [{ controlFd: -1 }, /^RangeError: .* for controlFd/],
-    [{ controlFd: 1e6 }, /descriptor 1000000 for the control block/],
     [{ segmentFds: [1] }, /^RangeError: Expected an array of 2 \(one per rank\) for segmentFds/],
     [{ segmentFds: 3 }, /^TypeError: .* for segmentFds/],
-    [{ slotBytes: [[8, 8], [8]] }, /^RangeError: .* for slotBytes\[1\]/],
-    [{ slotBytes: [[8, -8]] }, /^RangeError: .* for slotBytes\[0\]\[1\]/],
+    [{ slots: [3] }, /^TypeError: Expected an object for slots\[0\]/],
+    [
+      {
+        slots: [
+          { bytes, readers },
+          { bytes: [8], readers },
+        ],
+      },
+      /^RangeError: .* for slots\[1\]\.bytes/,
+    ],
+    [{ slots: [{ bytes: [8, -8], readers }] }, /^RangeError: .* for slots\[0\]\.bytes\[1\]/],
+    [{ slots: [{ bytes }] }, /^TypeError: .* for slots\[0\]\.readers/],
+    [{ slots: [{ bytes, readers: [[1], [2]] }] }, /^RangeError: .* for slots\[0\]\.readers\[1\]\[0\]/],
     [{ timeout: Number.POSITIVE_INFINITY }, /^RangeError: .* for timeout/],
     [{ timeout: 0 }, /^RangeError: .* for timeout/],
     [{ generation: 0 }, /^RangeError: .* for generation/],
   ];
   for (const [changes, message] of wrong) {
-    assert.throws(() => new addon.Communicator(twoRanks(changes)), message);
+    assert.throws(() => new addon.Communicator(twoRanks(transport, changes)), message);
   }
   assert.throws(() => Reflect.construct(addon.Communicator, []), TypeError);
 });
 
-test('broadcast copies any typed array from any root, also part of a buffer', async () => {
-  const ranks = await connectRanks(3, []);
+test('a descriptor that is not open is refused', () => {
+  const options = twoRanks('shm', { controlFd: 1e6 });
+  assert.throws(() => new addon.Communicator(options), /descriptor 1000000 for the control block/);
+});
+
+transportTest('broadcast copies any typed array from any root, also part of a buffer', async (transport) => {
+  const ranks = await connectRanks(transport, 3, []);
   for (const root of [0, 1, 2]) {
     const sent = {
       floats: ramp([70_000]).data.map((value) => value + root),
@@ -137,8 +181,8 @@ test('broadcast copies any typed array from any root, also part of a buffer', as
   ranks.close();
 });
 
-test('nobody passes a barrier before all have come', async () => {
-  const ranks = await connectRanks(3, []);
+transportTest('nobody passes a barrier before all have come', async (transport) => {
+  const ranks = await connectRanks(transport, 3, []);
   let arrived = 0;
   await all(ranks, async (communicator, rank) => {
     await delay(rank * 40);
@@ -149,8 +193,8 @@ test('nobody passes a barrier before all have come', async () => {
   ranks.close();
 });
 
-test('statistics count what was sent, received and waited for', async () => {
-  const ranks = await connectRanks(2, []);
+transportTest('statistics count what was sent, received and waited for', async (transport) => {
+  const ranks = await connectRanks(transport, 2, []);
   const [first, second] = await all(ranks, async (communicator, rank) => {
     await delay(rank * 60);
     await communicator.broadcast(new Uint8Array(1000), 1);
@@ -162,23 +206,23 @@ test('statistics count what was sent, received and waited for', async () => {
   ranks.close();
 });
 
-test('a missing peer is a timeout that names it', async () => {
-  const alone = new addon.Communicator(twoRanks());
+transportTest('a missing peer is a timeout that names it', async (transport) => {
+  const alone = new addon.Communicator(twoRanks(transport));
   await assert.rejects(alone.connect(), { code: 'COMM_TIMEOUT', message: 'waited 0.2 s for rank 1' });
-  const ranks = await connectRanks(2, [], 200);
+  const ranks = await connectRanks(transport, 2, [], 200);
   const [first] = ranks.communicators;
   await assert.rejects(first?.barrier() as Promise<void>, { code: 'COMM_TIMEOUT' });
   ranks.close();
 });
 
-test('abort ends what is waiting within 100 ms, and what waits later', async () => {
-  const ranks = await connectRanks(2, [], 60_000);
+transportTest('abort ends what is waiting within 100 ms, and what waits later', async (transport) => {
+  const ranks = await connectRanks(transport, 2, [], 60_000);
   const [first] = ranks.communicators;
   const waiting = first?.barrier() as Promise<void>;
   let abortedAt = 0;
   setTimeout(() => {
     abortedAt = performance.now();
-    ranks.control.abort(1);
+    ranks.liveness.abort(1);
   }, 50);
   await assert.rejects(waiting, { code: 'COMM_ABORTED', message: 'rank 1 stopped the run' });
   const late = performance.now() - abortedAt;
@@ -187,8 +231,8 @@ test('abort ends what is waiting within 100 ms, and what waits later', async () 
   ranks.close();
 });
 
-test('the JavaScript thread runs on while a rank waits', async () => {
-  const ranks = await connectRanks(2, []);
+transportTest('the JavaScript thread runs on while a rank waits', async (transport) => {
+  const ranks = await connectRanks(transport, 2, []);
   let ticks = 0;
   const timer = setInterval(() => ticks++, 5);
   await all(ranks, async (communicator, rank) => {
@@ -200,27 +244,27 @@ test('the JavaScript thread runs on while a rank waits', async () => {
   ranks.close();
 });
 
-test('ranks that disagree on the slots do not connect', async () => {
-  const options = twoRanks();
-  const peer = new addon.Communicator({ ...options, rank: 1, slotBytes: [[4, 12]] });
+transportTest('ranks that disagree on the slots do not connect', async (transport) => {
+  const options = twoRanks(transport);
+  const peer = new addon.Communicator({ ...options, rank: 1, slots: readByAll([[4, 12]]) });
   const own = new addon.Communicator(options);
   for (const result of await Promise.allSettled([own.connect(), peer.connect()])) {
     assert.equal(result.status === 'rejected' && result.reason.code, 'COMM_PROTOCOL');
   }
 });
 
-test('a later communicator over the same descriptors may have other slots', async () => {
-  const options = twoRanks({ timeout: 5000 });
+transportTest('a later communicator of a channel may have other slots', async (transport) => {
+  const options = twoRanks(transport, { timeout: 5000 });
   for (const [index, bytes] of [8, 3_000_000, 0, 100].entries()) {
-    const generation = bothRanks({ ...options, slotBytes: [[bytes, 2 * bytes]], generation: index + 1 });
-    await Promise.all(generation.map((communicator) => communicator.connect()));
-    await Promise.all(generation.map((communicator) => communicator.barrier()));
-    for (const communicator of generation) communicator.close();
+    const slots = readByAll([[bytes, 2 * bytes]]);
+    const ranks = await connectAll({ ...options, slots, generation: index + 1 });
+    await Promise.all(ranks.map((communicator) => communicator.barrier()));
+    for (const communicator of ranks) communicator.close();
   }
 });
 
-test('a communicator that is still in use stops the next one', async () => {
-  const options = twoRanks({ worldSize: 1, segmentFds: [addon.createSharedMemory('test')], slotBytes: [] });
+transportTest('a communicator that is still in use stops the next one of its channel', async (transport) => {
+  const options = communicatorOptions(createWorld(transport, 1), []);
   const first = new addon.Communicator(options);
   await first.connect();
   const second = new addon.Communicator({ ...options, generation: 2 });
@@ -230,8 +274,59 @@ test('a communicator that is still in use stops the next one', async () => {
   second.close();
 });
 
-test('one call at a time; a closed communicator is unusable', async () => {
-  const ranks = await connectRanks(2, []);
+/** Leaves a number that says where it comes from on rank 0, and finds it on rank 1. */
+async function checkSlot(ranks: readonly Communicator[], tick: number, value: number): Promise<void> {
+  const [first, second] = ranks as [Communicator, Communicator];
+  first.publish(0, tick, Float32Array.of(value));
+  const received = new Float32Array(1);
+  await second.fetch(0, 0, tick, received);
+  assert.equal(received[0], value);
+}
+
+transportTest('communicators of several channels are used at the same time', async (transport) => {
+  const world = createWorld(transport, 2, 2);
+  const [left, right] = await Promise.all(
+    [0, 1].map((channel) => connectAll(communicatorOptions(world, [[4, 4]], channel))),
+  );
+  for (const tick of [0, 1, 2, 3]) {
+    await checkSlot(left as Communicator[], tick, 10 + tick);
+    await checkSlot(right as Communicator[], tick, 20 + tick);
+    // A barrier of one channel passes while a rank of the other still waits at its own.
+    const waiting = (right as Communicator[])[0]?.barrier();
+    await Promise.all((left as Communicator[]).map((communicator) => communicator.barrier()));
+    await Promise.all([waiting, (right as Communicator[])[1]?.barrier()]);
+  }
+  for (const communicator of [left, right].flat()) communicator?.close();
+});
+
+transportTest('a channel is closed and connected again while another one stays', async (transport) => {
+  const world = createWorld(transport, 2, 2);
+  const staying = await connectAll(communicatorOptions(world, [[4, 4]], 0));
+  await checkSlot(staying, 0, 1);
+  for (const [index, bytes] of [40_000, 4, 1_000_000].entries()) {
+    const options = { ...communicatorOptions(world, [[bytes, bytes]], 1), generation: index + 1 };
+    const changing = await connectAll(options);
+    await Promise.all(changing.map((communicator) => communicator.barrier()));
+    await checkSlot(staying, index + 1, index);
+    for (const communicator of changing) communicator.close();
+  }
+  await checkSlot(staying, 4, 5);
+  for (const communicator of staying) communicator.close();
+});
+
+transportTest('an abort ends the waits of all channels', async (transport) => {
+  const world = createWorld(transport, 2, 2);
+  const ranks = await Promise.all(
+    [0, 1].map((channel) => connectAll({ ...communicatorOptions(world, [], channel), timeout: 60_000 })),
+  );
+  const waits = ranks.map(([first]) => first?.barrier() as Promise<void>);
+  setTimeout(() => new addon.Liveness(world.run).abort(-1), 50);
+  await Promise.all(waits.map((wait) => assert.rejects(wait, { code: 'COMM_ABORTED' })));
+  for (const communicator of ranks.flat()) communicator.close();
+});
+
+transportTest('one call at a time; a closed communicator is unusable', async (transport) => {
+  const ranks = await connectRanks(transport, 2, []);
   const [first, second] = ranks.communicators as [Ranks['communicators'][0], Ranks['communicators'][0]];
   const barrier = first.barrier();
   const busy = { code: 'COMM_PROTOCOL', message: /busy/ };
@@ -246,8 +341,8 @@ test('one call at a time; a closed communicator is unusable', async () => {
   assert.throws(() => first.statistics(), closed);
 });
 
-test('wrong arguments of broadcast reject', async () => {
-  const ranks = await connectRanks(1, []);
+transportTest('wrong arguments of broadcast reject', async (transport) => {
+  const ranks = await connectRanks(transport, 1, []);
   const [only] = ranks.communicators as [Ranks['communicators'][0]];
   const broadcast = (...values: unknown[]) => Reflect.apply(only.broadcast, only, values) as Promise<void>;
   await assert.rejects(broadcast([1, 2], 0), TypeError);
@@ -256,21 +351,21 @@ test('wrong arguments of broadcast reject', async () => {
   ranks.close();
 });
 
-test('a session takes no other object for a communicator', async () => {
+transportTest('a session takes no other object for a communicator', async (transport) => {
   const x = { x: [1, 1, 2, 2] };
   const border = { slot: 0, above: -1, below: -1, fresh: 1 };
   const attributes = Object.fromEntries(
     Object.entries(border).map(([name, value]) => [name, { type: 'int', value } as const]),
   );
   const model = singleNode('HaloExchange', x, { y: [1, 1, 4, 2] }, attributes);
-  const impostor = new addon.ControlBlock(addon.createSharedMemory('test'), 1);
+  const impostor = new addon.Liveness(createWorld(transport, 1).run);
   await assert.rejects(create(model, { communicator: impostor as never }), {
     message: /^Expected a Communicator/,
   });
 });
 
-test('what a rank publishes is fetched by tick, and waits for nobody', async () => {
-  const ranks = await connectRanks(2, [[8, 12]], 200);
+transportTest('what a rank publishes is fetched by tick, and waits for nobody', async (transport) => {
+  const ranks = await connectRanks(transport, 2, [[8, 12]], 200);
   const [first, second] = ranks.communicators as [Ranks['communicators'][0], Ranks['communicators'][0]];
   first.publish(0, 3, Float32Array.of(1, 2));
   second.publish(0, 3, Float32Array.of(5, 6, 7));
@@ -289,8 +384,8 @@ test('what a rank publishes is fetched by tick, and waits for nobody', async () 
   ranks.close();
 });
 
-test('slots refuse data of another size, and ticks that were', async () => {
-  const ranks = await connectRanks(2, [[8, 12]], 200);
+transportTest('slots refuse data of another size, and ticks that were', async (transport) => {
+  const ranks = await connectRanks(transport, 2, [[8, 12]], 200);
   const [first, second] = ranks.communicators as [Ranks['communicators'][0], Ranks['communicators'][0]];
   const size = /slot 0 of rank 0 has 8 bytes, the data 12/;
   assert.throws(() => first.publish(0, 0, new Float32Array(3)), { code: 'COMM_PROTOCOL', message: size });

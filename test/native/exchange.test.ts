@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
 import type { Session, Step } from '../../src/engine/addon.js';
 import { type Attribute, float, int, ints } from '../../src/graph/graph.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
-import { attend, connectRanks, create, type Ranks, ramp, singleNode } from './support.js';
+import { attend, connectRanks, create, type Ranks, ramp, singleNode, transportTest } from './support.js';
 
 type Float32Tensors = Readonly<Record<string, Tensor<'float32'>>>;
 
@@ -25,8 +24,8 @@ class LayerRanks {
     readonly layer: Layer,
   ) {}
 
-  static async create(layer: Layer, timeout?: number): Promise<LayerRanks> {
-    const ranks = await connectRanks(layer.bytes.length, [layer.bytes], timeout);
+  static async create(transport: string, layer: Layer, timeout?: number): Promise<LayerRanks> {
+    const ranks = await connectRanks(transport, layer.bytes.length, [layer.bytes], timeout);
     const sessions = ranks.communicators.map((communicator, rank) =>
       create(singleNode(layer.op, layer.inputs(rank), layer.outputs(rank), layer.attributes(rank)), {
         communicator,
@@ -94,50 +93,56 @@ function haloLayer(fresh: boolean): Layer {
 const bandsOf = (x: Tensor<'float32'>) =>
   uneven.map((count, rank) => ({ x: rowsOf(x, starts[rank] as number, count) }));
 
-test('a synchronous halo is the neighbours rows of this step, zero at the border', async () => {
-  for (const fresh of [true, false]) {
-    const layer = await LayerRanks.create(haloLayer(fresh));
-    for (const tick of [0, 1]) {
-      const x = ramp([2, 3, total, 5], 1, tick);
-      const results = await layer.runAll(bandsOf(x), synchronous(tick));
-      results.forEach(({ y }, rank) => {
-        assert.deepEqual(y, rowsOf(x, (starts[rank] as number) - 1, (uneven[rank] as number) + 2));
-      });
-    }
-    layer.close();
-  }
-});
-
-test("a stale step uses the previous step's halo rows, a fresh layer never does", async () => {
-  for (const fresh of [true, false]) {
-    const layer = await LayerRanks.create(haloLayer(fresh));
-    const before = ramp([2, 3, total, 5], 1, 1);
-    const now = ramp([2, 3, total, 5], 1, 2);
-    await layer.runAll(bandsOf(before), synchronous(0));
-    const results = await layer.runAll(bandsOf(now), stale(1));
-    results.forEach(({ y }, rank) => {
-      const start = starts[rank] as number;
-      const count = uneven[rank] as number;
-      const halo = fresh ? now : before;
-      const expected = rowsOf(now, start - 1, count + 2);
-      for (const [row, from] of [
-        [0, start - 1],
-        [count + 1, start + count],
-      ] as const) {
-        const source = rowsOf(halo, from, 1);
-        for (let plane = 0; plane < 6; plane++) {
-          const values = source.data.subarray(plane * 5, plane * 5 + 5);
-          expected.data.set(values, (plane * (count + 2) + row) * 5);
-        }
+transportTest(
+  'a synchronous halo is the neighbours rows of this step, zero at the border',
+  async (transport) => {
+    for (const fresh of [true, false]) {
+      const layer = await LayerRanks.create(transport, haloLayer(fresh));
+      for (const tick of [0, 1]) {
+        const x = ramp([2, 3, total, 5], 1, tick);
+        const results = await layer.runAll(bandsOf(x), synchronous(tick));
+        results.forEach(({ y }, rank) => {
+          assert.deepEqual(y, rowsOf(x, (starts[rank] as number) - 1, (uneven[rank] as number) + 2));
+        });
       }
-      assert.deepEqual(y, expected);
-    });
-    layer.close();
-  }
-});
+      layer.close();
+    }
+  },
+);
 
-test('a step that publishes nothing leaves the peers with the frozen rows', async () => {
-  const layer = await LayerRanks.create(haloLayer(false));
+transportTest(
+  "a stale step uses the previous step's halo rows, a fresh layer never does",
+  async (transport) => {
+    for (const fresh of [true, false]) {
+      const layer = await LayerRanks.create(transport, haloLayer(fresh));
+      const before = ramp([2, 3, total, 5], 1, 1);
+      const now = ramp([2, 3, total, 5], 1, 2);
+      await layer.runAll(bandsOf(before), synchronous(0));
+      const results = await layer.runAll(bandsOf(now), stale(1));
+      results.forEach(({ y }, rank) => {
+        const start = starts[rank] as number;
+        const count = uneven[rank] as number;
+        const halo = fresh ? now : before;
+        const expected = rowsOf(now, start - 1, count + 2);
+        for (const [row, from] of [
+          [0, start - 1],
+          [count + 1, start + count],
+        ] as const) {
+          const source = rowsOf(halo, from, 1);
+          for (let plane = 0; plane < 6; plane++) {
+            const values = source.data.subarray(plane * 5, plane * 5 + 5);
+            expected.data.set(values, (plane * (count + 2) + row) * 5);
+          }
+        }
+        assert.deepEqual(y, expected);
+      });
+      layer.close();
+    }
+  },
+);
+
+transportTest('a step that publishes nothing leaves the peers with the frozen rows', async (transport) => {
+  const layer = await LayerRanks.create(transport, haloLayer(false));
   const frames = [0, 1, 2, 3].map((tick) => ramp([2, 3, total, 5], 1, tick));
   const at = (tick: number) => bandsOf(frames[tick] as Tensor<'float32'>);
   await layer.runAll(at(0), synchronous(0));
@@ -201,9 +206,9 @@ function mixedTokens(own: Tensor<'float32'>, others: Tensor<'float32'>, rank: nu
   return mixed;
 }
 
-test('a band attends to the tokens of all bands, own ones always fresh', async () => {
+transportTest('a band attends to the tokens of all bands, own ones always fresh', async (transport) => {
   for (const fresh of [true, false]) {
-    const layer = await LayerRanks.create(attentionLayer(fresh));
+    const layer = await LayerRanks.create(transport, attentionLayer(fresh));
     const frames = [0, 1].map((tick) => ({
       q: ramp([2, total, 6], 3, tick),
       k: ramp([2, total, 6], 1, tick),
@@ -229,62 +234,65 @@ test('a band attends to the tokens of all bands, own ones always fresh', async (
   }
 });
 
-test('partial results are added in the order of their sources, alike on all ranks', async () => {
-  for (const sources of [
-    [0, 1, 2],
-    [0, 2],
-  ]) {
-    const shape: Shape = [2, 5, 7];
-    const count = elementCount(shape);
-    const cut = (part: number) => Math.floor((count * part) / 3);
-    const ranks = await connectRanks(3, [
-      [0, 1, 2].map((rank) => (sources.includes(rank) ? 4 * count : 0)),
-      [0, 1, 2].map((rank) => 4 * (cut(rank + 1) - cut(rank))),
-    ]);
-    const sessions = await Promise.all(
-      ranks.communicators.map((communicator, rank) =>
-        create(
-          singleNode(
-            'AllReduceSum',
-            { x: shape },
-            { y: shape },
-            {
-              slot: int(0),
-              share_slot: int(1),
-              peers: ints([0, 1, 2]),
-              index: int(rank),
-              sources: ints(sources),
-              shape: ints(shape),
-            },
+transportTest(
+  'partial results are added in the order of their sources, alike on all ranks',
+  async (transport) => {
+    for (const sources of [
+      [0, 1, 2],
+      [0, 2],
+    ]) {
+      const shape: Shape = [2, 5, 7];
+      const count = elementCount(shape);
+      const cut = (part: number) => Math.floor((count * part) / 3);
+      const ranks = await connectRanks(transport, 3, [
+        [0, 1, 2].map((rank) => (sources.includes(rank) ? 4 * count : 0)),
+        [0, 1, 2].map((rank) => 4 * (cut(rank + 1) - cut(rank))),
+      ]);
+      const sessions = await Promise.all(
+        ranks.communicators.map((communicator, rank) =>
+          create(
+            singleNode(
+              'AllReduceSum',
+              { x: shape },
+              { y: shape },
+              {
+                slot: int(0),
+                share_slot: int(1),
+                peers: ints([0, 1, 2]),
+                index: int(rank),
+                sources: ints(sources),
+                shape: ints(shape),
+              },
+            ),
+            { communicator },
           ),
-          { communicator },
         ),
-      ),
-    );
-    const parts = [0, 1, 2].map((rank) => ramp(shape, rank + 1, 0.1 * rank));
-    const outputs = sessions.map(() => float32(shape));
-    await Promise.all(
-      sessions.map((session, rank) =>
-        session.run({ x: parts[rank] as Tensor }, { y: outputs[rank] as Tensor }, synchronous(0)),
-      ),
-    );
-    const wanted = parts[0]?.data.map((_, i) =>
-      sources.reduce((sum, source) => Math.fround(sum + (parts[source]?.data[i] as number)), 0),
-    );
-    for (const { data } of outputs) assert.deepEqual(data, wanted);
-    for (const session of sessions) session.release();
-    ranks.close();
-  }
-});
+      );
+      const parts = [0, 1, 2].map((rank) => ramp(shape, rank + 1, 0.1 * rank));
+      const outputs = sessions.map(() => float32(shape));
+      await Promise.all(
+        sessions.map((session, rank) =>
+          session.run({ x: parts[rank] as Tensor }, { y: outputs[rank] as Tensor }, synchronous(0)),
+        ),
+      );
+      const wanted = parts[0]?.data.map((_, i) =>
+        sources.reduce((sum, source) => Math.fround(sum + (parts[source]?.data[i] as number)), 0),
+      );
+      for (const { data } of outputs) assert.deepEqual(data, wanted);
+      for (const session of sessions) session.release();
+      ranks.close();
+    }
+  },
+);
 
-test('the output is assembled from bands of rows and parts of the batch', async () => {
+transportTest('the output is assembled from bands of rows and parts of the batch', async (transport) => {
   // Image 0 is split over ranks 0 and 1; rank 2 has all of image 1.
   const parts = [
     { batch: 0, row: 0, rows: 3 },
     { batch: 0, row: 3, rows: 2 },
     { batch: 1, row: 0, rows: 5 },
   ] as const;
-  const layer = await LayerRanks.create({
+  const layer = await LayerRanks.create(transport, {
     op: 'GatherBands',
     attributes: () => ({
       slot: int(0),
@@ -407,11 +415,12 @@ const staleStatistics: readonly ((
 const modes = ['fresh', 'stale', 'corrected', 'separate'];
 
 async function checkPatchGroupNorm(
+  transport: string,
   statistics: number,
   before: Tensor<'float32'>,
   now: Tensor<'float32'>,
 ): Promise<void> {
-  const layer = await LayerRanks.create(normLayer(statistics));
+  const layer = await LayerRanks.create(transport, normLayer(statistics));
   const weights = { s: ramp([channels], 0.5, 1), b: ramp([channels], 0.3, -1) };
   const inputs = (x: Tensor<'float32'>) => bandsOf(x).map((band) => ({ ...band, ...weights }));
   const bands = (x: Tensor<'float32'>, group: number) =>
@@ -441,34 +450,39 @@ async function checkPatchGroupNorm(
 }
 
 modes.forEach((mode, statistics) => {
-  test(`PatchGroupNorm with ${mode} statistics weighs uneven bands by their size`, () =>
+  transportTest(`PatchGroupNorm with ${mode} statistics weighs uneven bands by their size`, (transport) =>
     checkPatchGroupNorm(
+      transport,
       statistics,
       ramp([1, channels, total, width], 1, 1),
       ramp([1, channels, total, width], 1.5, 0.5),
-    ));
+    ),
+  );
 });
 
-test("a negative corrected variance becomes the own band's, and the mean stays corrected", async () => {
-  // Rank 1 has row 3 alone: it lies below the mean of all bands and moves far above it.
-  const withRow = (level: number) => {
-    const x = ramp([1, channels, total, width], 0.1, 0);
-    x.data.forEach((_, i) => {
-      if (Math.floor(i / width) % total === 3) x.data[i] += level;
-    });
-    return x;
-  };
-  const [before, now] = [withRow(-1), withRow(1)];
-  const statistics = (x: Tensor<'float32'>) => bandsOf(x).map((band) => statisticsOf(band.x, 0));
-  const [old, own] = [statistics(before), statistics(now)[1] as Statistics];
-  const mean = pooled(old).mean + own.mean - (old[1] as Statistics).mean;
-  const square = pooled(old).square + own.square - (old[1] as Statistics).square;
-  assert.ok(square - mean * mean < -epsilon, 'the case needs the fallback');
-  await checkPatchGroupNorm(2, before, now);
-});
+transportTest(
+  "a negative corrected variance becomes the own band's, and the mean stays corrected",
+  async (transport) => {
+    // Rank 1 has row 3 alone: it lies below the mean of all bands and moves far above it.
+    const withRow = (level: number) => {
+      const x = ramp([1, channels, total, width], 0.1, 0);
+      x.data.forEach((_, i) => {
+        if (Math.floor(i / width) % total === 3) x.data[i] += level;
+      });
+      return x;
+    };
+    const [before, now] = [withRow(-1), withRow(1)];
+    const statistics = (x: Tensor<'float32'>) => bandsOf(x).map((band) => statisticsOf(band.x, 0));
+    const [old, own] = [statistics(before), statistics(now)[1] as Statistics];
+    const mean = pooled(old).mean + own.mean - (old[1] as Statistics).mean;
+    const square = pooled(old).square + own.square - (old[1] as Statistics).square;
+    assert.ok(square - mean * mean < -epsilon, 'the case needs the fallback');
+    await checkPatchGroupNorm(transport, 2, before, now);
+  },
+);
 
-test('an error names rank, step, layer, operation and the peer waited for', async () => {
-  const layer = await LayerRanks.create(haloLayer(true), 200);
+transportTest('an error names rank, step, layer, operation and the peer waited for', async (transport) => {
+  const layer = await LayerRanks.create(transport, haloLayer(true), 200);
   const x = ramp([2, 3, total, 5]);
   await assert.rejects(layer.run(1, bandsOf(x)[1] as Float32Tensors, { ...synchronous(0), call: 7 }), {
     code: 'COMM_TIMEOUT',
@@ -477,10 +491,10 @@ test('an error names rank, step, layer, operation and the peer waited for', asyn
   layer.close();
 });
 
-test('abort wakes an operator that waits', async () => {
-  const layer = await LayerRanks.create(haloLayer(true), 60_000);
+transportTest('abort wakes an operator that waits', async (transport) => {
+  const layer = await LayerRanks.create(transport, haloLayer(true), 60_000);
   const run = layer.run(1, bandsOf(ramp([2, 3, total, 5]))[1] as Float32Tensors, synchronous(0));
-  setTimeout(() => layer.ranks.control.abort(2), 50);
+  setTimeout(() => layer.ranks.liveness.abort(2), 50);
   await assert.rejects(run, {
     code: 'COMM_ABORTED',
     message: /^rank 1, step 0, mid_block\.layer \(HaloExchange\): /,
@@ -488,17 +502,20 @@ test('abort wakes an operator that waits', async () => {
   layer.close();
 });
 
-test('a slot of another size than the layer needs is an error of the protocol', async () => {
-  const layer = await LayerRanks.create({ ...haloLayer(true), bytes: [240, 244, 240] });
-  await assert.rejects(layer.run(1, bandsOf(ramp([2, 3, total, 5]))[1] as Float32Tensors, synchronous(0)), {
-    code: 'COMM_PROTOCOL',
-    message: /slot 0 of rank 1 has 244 bytes, the operator needs 240$/,
-  });
-  layer.close();
-});
+transportTest(
+  'a slot of another size than the layer needs is an error of the protocol',
+  async (transport) => {
+    const layer = await LayerRanks.create(transport, { ...haloLayer(true), bytes: [240, 244, 240] });
+    await assert.rejects(layer.run(1, bandsOf(ramp([2, 3, total, 5]))[1] as Float32Tensors, synchronous(0)), {
+      code: 'COMM_PROTOCOL',
+      message: /slot 0 of rank 1 has 244 bytes, the operator needs 240$/,
+    });
+    layer.close();
+  },
+);
 
-test('a graph that exchanges refuses to run without a step', async () => {
-  const layer = await LayerRanks.create(haloLayer(true));
+transportTest('a graph that exchanges refuses to run without a step', async (transport) => {
+  const layer = await LayerRanks.create(transport, haloLayer(true));
   const y = float32([2, 3, 5, 5]);
   const run = (layer.sessions[0] as Session).run({ x: ramp([2, 3, 3, 5]) }, { y });
   await assert.rejects(run, { code: 'ORT', message: 'a graph that exchanges needs a step' });

@@ -3,6 +3,9 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { Session } from '../../src/engine/addon.js';
 import { probeAddon } from '../../src/engine/load.js';
 import { Graph } from '../../src/graph/graph.js';
@@ -87,6 +90,40 @@ function assertClose(actual: Float32Array, expected: Float32Array, tolerance: nu
     assert.ok(error <= tolerance, `${value} at ${i} is ${error} off`);
   });
 }
+
+/** Collects what nothing refers to any more. */
+async function collectGarbage(): Promise<void> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let i = 0; i < 3; i++) {
+    // What a WeakRef was made of or looked at stays until the turn ends.
+    await nextTurn();
+    collect();
+  }
+}
+
+/** A session whose weights are given, and what tells whether they are still there. */
+async function withGivenWeights(): Promise<{ session: Session; weights: WeakRef<Float32Array> }> {
+  const graph = new Graph();
+  const x = graph.input('x', 'float32', [3], 'step');
+  const w = graph.weight({ name: 'w', dtype: 'F32', shape: [3], file: '/nowhere', offset: 0, length: 12 });
+  graph.output(graph.node({ op: 'Mul', name: 'y', inputs: [x, w] }, [3]));
+  const data = Float32Array.of(3, -1, 2);
+  const session = await create(graph.compile().step.model, { initializers: { w: float32([3], data) } });
+  return { session, weights: new WeakRef(data) };
+}
+
+test('a session keeps the weights that it was given, for as long as it is not released', async () => {
+  const { session, weights } = await withGivenWeights();
+  await collectGarbage();
+  assert.ok(weights.deref(), 'the weights are gone while the session uses them');
+  const y = float32([3]);
+  await session.run({ x: float32([3], Float32Array.of(1, 10, 100)) }, { y });
+  assert.deepEqual([...y.data], [3, -10, 200]);
+  session.release();
+  await collectGarbage();
+  assert.equal(weights.deref(), undefined, 'the weights stay though the session is released');
+});
 
 test('what does not fit the graph is refused by name', async () => {
   const session = await create(shiftingConvolution());

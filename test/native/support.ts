@@ -1,6 +1,15 @@
-import type { Communicator, ControlBlock, Session, SessionOptions } from '../../src/engine/addon.js';
+import { test } from 'node:test';
+import type {
+  Communicator,
+  CommunicatorOptions,
+  Liveness,
+  RunOptions,
+  Session,
+  SessionOptions,
+} from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/load.js';
 import { Graph, type NodeSpec, type Value } from '../../src/graph/graph.js';
+import { readByAll } from '../../src/ranks/channels.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 
 export const addon = loadAddon();
@@ -52,27 +61,65 @@ export function create(model: Uint8Array, options: Partial<SessionOptions> = {})
   return addon.Session.create(model, { threads: 1, weights: 'shared', ...options });
 }
 
+/** A test that every transport has to pass. */
+export function transportTest(name: string, body: (transport: string) => void | Promise<void>): void {
+  for (const transport of addon.transports) test(`${name} (${transport})`, () => body(transport));
+}
+
+/** What the processes of a run share. */
+export interface World {
+  readonly run: RunOptions;
+  /** Those of a channel, in rank order. */
+  readonly segmentFds: readonly (readonly number[])[];
+}
+
+/** Memory of one host, which every transport so far is made of. */
+export function createWorld(transport: string, worldSize: number, channels = 1): World {
+  const memory = (name: string) => addon.createSharedMemory(`test-${name}`);
+  const run = { transport, worldSize, channels, controlFd: memory('control') };
+  const segmentFds = Array.from({ length: channels }, (_, channel) =>
+    Array.from({ length: worldSize }, (_, rank) => memory(`${channel}-${rank}`)),
+  );
+  return { run, segmentFds };
+}
+
+/** Options of the first communicator of rank 0 in a channel of `world`. */
+export function communicatorOptions(
+  { run, segmentFds }: World,
+  slotBytes: readonly (readonly number[])[],
+  channel = 0,
+): CommunicatorOptions {
+  const segments = segmentFds[channel] as readonly number[];
+  const slots = readByAll(slotBytes);
+  return { ...run, rank: 0, channel, segmentFds: segments, slots, timeout: 5000, generation: 1 };
+}
+
+/** Communicators of all ranks that differ in nothing else; connected. */
+export async function connectAll(options: CommunicatorOptions): Promise<Communicator[]> {
+  const ranks = Array.from({ length: options.worldSize }, (_, rank) => rank);
+  const communicators = ranks.map((rank) => new addon.Communicator({ ...options, rank }));
+  await Promise.all(communicators.map((communicator) => communicator.connect()));
+  return communicators;
+}
+
 /** Ranks of one run, all in this process. */
 export interface Ranks {
-  readonly control: ControlBlock;
+  readonly liveness: Liveness;
   readonly communicators: readonly Communicator[];
   close(): void;
 }
 
 export async function connectRanks(
+  transport: string,
   worldSize: number,
   slotBytes: readonly (readonly number[])[],
   timeout = 5000,
 ): Promise<Ranks> {
-  const controlFd = addon.createSharedMemory('test-control');
-  const control = new addon.ControlBlock(controlFd, worldSize);
-  const ranks = Array.from({ length: worldSize }, (_, rank) => rank);
-  const segmentFds = ranks.map((rank) => addon.createSharedMemory(`test-rank-${rank}`));
-  const common = { worldSize, controlFd, segmentFds, slotBytes, timeout, generation: 1 };
-  const communicators = ranks.map((rank) => new addon.Communicator({ rank, ...common }));
-  await Promise.all(communicators.map((communicator) => communicator.connect()));
+  const world = createWorld(transport, worldSize);
+  const liveness = new addon.Liveness(world.run);
+  const communicators = await connectAll({ ...communicatorOptions(world, slotBytes), timeout });
   return {
-    control,
+    liveness,
     communicators,
     close: () => {
       for (const communicator of communicators) communicator.close();

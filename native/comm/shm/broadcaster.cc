@@ -16,12 +16,12 @@ void Broadcaster::Broadcast(std::byte* data, size_t bytes, int root) {
     } else {
       Receive(chunk, root);
     }
-    control_.state(rank_).bell.Announce(chunks(rank_), chunk.index + 1);
+    channel_.state(rank_).bell.Announce(chunks(rank_), chunk.index + 1);
   }
 }
 
 void Broadcaster::Send(const Chunk& chunk) {
-  for (int peer = 0; peer < control_.world_size(); ++peer) {
+  for (int peer = 0; peer < channel_.world_size(); ++peer) {
     waiter_.Wait(peer, [&] { return chunks(peer).load() + 1 >= chunk.index; });
   }
   Stage& stage = segments_[static_cast<size_t>(rank_)].header().stages[chunk.index % 2];

@@ -18,8 +18,8 @@ namespace distri::shm {
 class Broadcaster {
  public:
   // `segments` are those of all ranks and outlive this.
-  Broadcaster(const ControlBlock& control, PeerWaiter& waiter, const std::vector<Segment>& segments, int rank)
-      : control_(control), waiter_(waiter), segments_(segments), rank_(rank) {}
+  Broadcaster(const Channel& channel, PeerWaiter& waiter, const std::vector<Segment>& segments, int rank)
+      : channel_(channel), waiter_(waiter), segments_(segments), rank_(rank) {}
 
   // One call at a time. Throws CommError; kProtocol when the ranks disagree on root or size.
   void Broadcast(std::byte* data, size_t bytes, int root);
@@ -39,7 +39,7 @@ class Broadcaster {
     return segments_[static_cast<size_t>(rank)].header().chunks;
   }
 
-  const ControlBlock& control_;
+  const Channel& channel_;
   PeerWaiter& waiter_;
   const std::vector<Segment>& segments_;
   const int rank_;

@@ -6,8 +6,8 @@
 
 namespace distri::shm {
 
-Membership::Membership(const ControlBlock& control, int rank, uint64_t generation)
-    : control_(control), state_(control.state(rank)), generation_(generation) {
+Membership::Membership(const Channel& channel, int rank, uint64_t generation)
+    : channel_(channel), state_(channel.state(rank)), generation_(generation) {
   const uint64_t left = state_.left.load();
   uint64_t joined = generation - 1;
   if (left == joined && state_.joined.compare_exchange_strong(joined, generation)) return;
@@ -22,15 +22,15 @@ Membership::Membership(const ControlBlock& control, int rank, uint64_t generatio
 Membership::~Membership() { state_.bell.Announce(state_.left, generation_); }
 
 void Membership::AwaitPredecessors(PeerWaiter& waiter) const {
-  for (int peer = 0; peer < control_.world_size(); ++peer) {
-    waiter.Wait(peer, [&] { return control_.state(peer).left.load() >= generation_ - 1; });
+  for (int peer = 0; peer < channel_.world_size(); ++peer) {
+    waiter.Wait(peer, [&] { return channel_.state(peer).left.load() >= generation_ - 1; });
   }
 }
 
 void Membership::AnnounceReady() const { state_.bell.Announce(state_.ready, generation_); }
 
 void Membership::AwaitReady(PeerWaiter& waiter, int peer) const {
-  waiter.Wait(peer, [&] { return control_.state(peer).ready.load() >= generation_; });
+  waiter.Wait(peer, [&] { return channel_.state(peer).ready.load() >= generation_; });
 }
 
 }  // namespace distri::shm

@@ -7,7 +7,7 @@
 
 namespace distri::shm {
 
-// A rank's part in one generation of communicators over the same descriptors: begins with the constructor,
+// A rank's part in one generation of communicators of a channel: begins with the constructor,
 // ends with the destructor.
 //
 // A rank resizes its segment only between AwaitPredecessors() and AnnounceReady(). That can't take memory
@@ -18,7 +18,7 @@ namespace distri::shm {
 class Membership {
  public:
   // Throws CommError(kProtocol) unless this rank has joined and left exactly the generations before this one.
-  Membership(const ControlBlock& control, int rank, uint64_t generation);
+  Membership(const Channel& channel, int rank, uint64_t generation);
   ~Membership();
   Membership(const Membership&) = delete;
   Membership& operator=(const Membership&) = delete;
@@ -31,8 +31,8 @@ class Membership {
   void AwaitReady(PeerWaiter& waiter, int peer) const;
 
  private:
-  const ControlBlock& control_;
-  RankState& state_;
+  const Channel& channel_;
+  ChannelState& state_;
   const uint64_t generation_;
 };
 

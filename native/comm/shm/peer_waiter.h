@@ -23,8 +23,8 @@ inline void Pause() {
 // Waits with a time limit and an eye on the abort word. Safe to use from all threads.
 class PeerWaiter {
  public:
-  PeerWaiter(const ControlBlock& control, std::chrono::nanoseconds timeout)
-      : control_(control), timeout_(timeout) {}
+  PeerWaiter(const Channel& channel, std::chrono::nanoseconds timeout)
+      : channel_(channel), timeout_(timeout) {}
 
   // Looks that a wait takes before it sleeps: about as long as putting a thread to sleep and waking it.
   void set_spins(int spins) { spins_.store(spins, std::memory_order_relaxed); }
@@ -66,11 +66,11 @@ class PeerWaiter {
 
   template <class Ready>
   void Sleep(int peer, const Ready& ready) const {
-    const Doorbell::Listener listener(control_.state(peer).bell);
+    const Doorbell::Listener listener(channel_.state(peer).bell);
     for (std::chrono::nanoseconds left = timeout_;;) {
       const uint32_t heard = listener.rings();
       if (ready()) return;
-      control_.ThrowIfAborted();
+      channel_.control().ThrowIfAborted();
       if (left <= left.zero()) ThrowTimeout(peer);
       const uint64_t start = MonotonicNanoseconds();
       listener.Sleep(heard, std::min<std::chrono::nanoseconds>(left, kSlice));
@@ -82,7 +82,7 @@ class PeerWaiter {
 
   [[noreturn]] void ThrowTimeout(int peer) const;
 
-  const ControlBlock& control_;
+  const Channel& channel_;
   const std::chrono::nanoseconds timeout_;
   std::atomic<int> spins_{0};
   std::atomic<uint64_t> waited_{0};

@@ -40,21 +40,25 @@ void Replace(const SharedFile& file, size_t bytes) {
 
 }  // namespace
 
-uint64_t Digest(const SlotBytes& slot_bytes) {
+uint64_t Digest(const std::vector<SlotSpec>& slots) {
   // FNV-1a over 64-bit words.
   uint64_t digest = 0xcbf29ce484222325;
   const auto add = [&](uint64_t word) { digest = (digest ^ word) * 0x100000001b3; };
-  for (const std::vector<uint64_t>& slot : slot_bytes) {
-    add(slot.size());
-    for (const uint64_t bytes : slot) add(bytes);
+  for (const SlotSpec& slot : slots) {
+    add(slot.bytes.size());
+    for (const uint64_t bytes : slot.bytes) add(bytes);
+    for (const std::vector<int>& readers : slot.readers) {
+      add(readers.size());
+      for (const int reader : readers) add(static_cast<uint64_t>(reader));
+    }
   }
   return digest;
 }
 
-SegmentLayout::SegmentLayout(const SlotBytes& slot_bytes, int rank)
-    : bytes_(sizeof(SegmentHeader) + slot_bytes.size() * 2 * kLine) {
-  for (const std::vector<uint64_t>& slot : slot_bytes) {
-    const uint64_t bytes = slot[static_cast<size_t>(rank)];
+SegmentLayout::SegmentLayout(const std::vector<SlotSpec>& slots, int rank)
+    : bytes_(sizeof(SegmentHeader) + slots.size() * 2 * kLine) {
+  for (const SlotSpec& slot : slots) {
+    const uint64_t bytes = slot.bytes[static_cast<size_t>(rank)];
     for (int parity = 0; parity < 2; ++parity) {
       if (bytes > kMaxBytes || bytes_ > kMaxBytes) {
         Refuse("the slots of rank " + std::to_string(rank) + " are larger than any memory");

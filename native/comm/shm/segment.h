@@ -7,22 +7,20 @@
 #include <utility>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "comm/shm/mapping.h"
 
 namespace distri::shm {
 
-// [slot][rank]: bytes that a rank publishes in a slot.
-using SlotBytes = std::vector<std::vector<uint64_t>>;
-
-// Changes whenever a size, a slot or a rank does.
-uint64_t Digest(const SlotBytes& slot_bytes);
+// Changes whenever a slot's size or reader, a slot or a rank does.
+uint64_t Digest(const std::vector<SlotSpec>& slots);
 
 // Where things lie in a rank's segment: a header, a sequence word per slot and parity, a buffer per slot and
 // parity. Every rank computes the same from the same sizes.
 class SegmentLayout {
  public:
   // Throws CommError(kProtocol) when the sizes add up to more than a file can have.
-  SegmentLayout(const SlotBytes& slot_bytes, int rank);
+  SegmentLayout(const std::vector<SlotSpec>& slots, int rank);
 
   size_t bytes() const { return bytes_; }
   // Offsets of the two parities of a slot.

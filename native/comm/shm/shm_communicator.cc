@@ -25,19 +25,11 @@ std::string Describe(int slot, int rank, int64_t tick) {
          std::to_string(rank);
 }
 
-ShmOptions Checked(ShmOptions options) {
-  if (options.world_size < 1 || options.world_size > ControlBlock::kMaxRanks) {
-    Refuse("the number of ranks is " + std::to_string(options.world_size));
+const CommunicatorOptions& Checked(const CommunicatorOptions& options) {
+  CheckOptions(options);
+  if (options.segment_fds.size() != static_cast<size_t>(options.run.world_size)) {
+    Refuse("there is not one segment per rank");
   }
-  const auto ranks = static_cast<size_t>(options.world_size);
-  if (options.rank < 0 || options.rank >= options.world_size) {
-    Refuse("there is no rank " + std::to_string(options.rank));
-  }
-  if (options.segment_fds.size() != ranks) Refuse("there is not one segment per rank");
-  for (const std::vector<uint64_t>& slot : options.slot_bytes) {
-    if (slot.size() != ranks) Refuse("a slot does not have one size per rank");
-  }
-  if (options.generation < 1) Refuse("the first generation is 1");
   return options;
 }
 
@@ -50,25 +42,28 @@ std::vector<SharedFile> OpenSegments(const std::vector<int>& descriptors) {
 }
 
 // Ranks that share CPUs must not spin: they would take time from the rank that they wait for.
-int ChooseSpins(const ControlBlock& control) {
+int ChooseSpins(const Channel& channel) {
   cpu_set_t all;
   CPU_ZERO(&all);
-  for (int rank = 0; rank < control.world_size(); ++rank) CPU_OR(&all, &all, &control.state(rank).cpus);
-  return control.world_size() <= CPU_COUNT(&all) ? kSpins : 0;
+  for (int rank = 0; rank < channel.world_size(); ++rank) CPU_OR(&all, &all, &channel.state(rank).cpus);
+  return channel.world_size() <= CPU_COUNT(&all) ? kSpins : 0;
 }
 
 }  // namespace
 
-ShmCommunicator::ShmCommunicator(ShmOptions options)
-    : options_(Checked(std::move(options))),
-      control_(options_.control_fd, options_.world_size),
-      waiter_(control_, options_.timeout),
-      files_(OpenSegments(options_.segment_fds)),
-      broadcaster_(control_, waiter_, segments_, options_.rank) {}
+ShmCommunicator::ShmCommunicator(const CommunicatorOptions& options)
+    : Communicator(Checked(options).rank, options.run.world_size, options.slots),
+      generation_(options.generation),
+      digest_(Digest(options.slots)),
+      control_(options.run),
+      channel_(control_, options.channel),
+      waiter_(channel_, options.timeout),
+      files_(OpenSegments(options.segment_fds)),
+      broadcaster_(channel_, waiter_, segments_, options.rank) {}
 
-void ShmCommunicator::Connect() {
+void ShmCommunicator::connect() {
   control_.ThrowIfAborted();
-  membership_.emplace(control_, rank(), options_.generation);
+  membership_.emplace(channel_, rank(), generation_);
   membership_->AwaitPredecessors(waiter_);
   Segment own = CreateSegment();
   membership_->AnnounceReady();
@@ -76,37 +71,26 @@ void ShmCommunicator::Connect() {
     segments_.push_back(peer == rank() ? std::move(own) : OpenSegment(peer));
   }
   files_.clear();
-  waiter_.set_spins(ChooseSpins(control_));
+  waiter_.set_spins(ChooseSpins(channel_));
   connected_ = true;
 }
 
 Segment ShmCommunicator::CreateSegment() const {
-  RankState& state = control_.state(rank());
-  state.slots = Digest(options_.slot_bytes);
+  ChannelState& state = channel_.state(rank());
+  state.slots = digest_;
   CPU_ZERO(&state.cpus);
   constexpr pid_t kThisThread = 0;
   // Left empty where the kernel has more CPUs than the set has room for.
   sched_getaffinity(kThisThread, sizeof state.cpus, &state.cpus);
-  return Segment::Create(files_[static_cast<size_t>(rank())], {options_.slot_bytes, rank()}, rank(),
-                         options_.generation);
+  return Segment::Create(files_[static_cast<size_t>(rank())], {slots(), rank()}, rank(), generation_);
 }
 
 Segment ShmCommunicator::OpenSegment(int peer) {
   membership_->AwaitReady(waiter_, peer);
-  if (control_.state(peer).slots != Digest(options_.slot_bytes)) {
-    Refuse("ranks " + std::to_string(rank()) + " and " + std::to_string(peer) +
-           " disagree on the sizes of the slots");
+  if (channel_.state(peer).slots != digest_) {
+    Refuse("ranks " + std::to_string(rank()) + " and " + std::to_string(peer) + " disagree on the slots");
   }
-  return Segment::Open(files_[static_cast<size_t>(peer)], {options_.slot_bytes, peer}, peer,
-                       options_.generation);
-}
-
-size_t ShmCommunicator::slot_bytes(int slot, int rank) const {
-  CheckRank(rank);
-  if (slot < 0 || static_cast<size_t>(slot) >= options_.slot_bytes.size()) {
-    Refuse("there is no slot " + std::to_string(slot));
-  }
-  return options_.slot_bytes[static_cast<size_t>(slot)][static_cast<size_t>(rank)];
+  return Segment::Open(files_[static_cast<size_t>(peer)], {slots(), peer}, peer, generation_);
 }
 
 void* ShmCommunicator::buffer(int slot, int64_t tick) {
@@ -119,19 +103,23 @@ void* ShmCommunicator::buffer(int slot, int64_t tick) {
 void ShmCommunicator::publish(int slot, int64_t tick) {
   const Place own = At(slot, rank(), tick);
   CheckUnpublished(own, slot, tick);
-  control_.state(rank()).bell.Announce(own.sequence, Published(tick));
+  channel_.state(rank()).bell.Announce(own.sequence, Published(tick));
   bytes_published_.fetch_add(own.bytes, std::memory_order_relaxed);
 }
 
-const void* ShmCommunicator::fetch(int slot, int peer, int64_t tick, size_t read) {
+const std::byte* ShmCommunicator::find(int slot, int peer, int64_t tick, size_t bytes) {
   const Place place = At(slot, peer, tick);
   uint64_t found = 0;
   waiter_.Wait(peer, [&] { return (found = place.sequence.load()) >= Published(tick); });
   if (found != Published(tick)) {
     Refuse(Describe(slot, peer, tick) + " is overwritten by tick " + std::to_string(TickOf(found)));
   }
-  if (peer != rank()) bytes_fetched_.fetch_add(read, std::memory_order_relaxed);
+  if (peer != rank()) bytes_fetched_.fetch_add(bytes, std::memory_order_relaxed);
   return place.data;
+}
+
+bool ShmCommunicator::holds(int slot, int peer, int64_t tick) const {
+  return At(slot, peer, tick).sequence.load() == Published(tick);
 }
 
 void ShmCommunicator::barrier() {
@@ -140,7 +128,7 @@ void ShmCommunicator::barrier() {
     return segments_[static_cast<size_t>(rank)].header().barriers;
   };
   const uint64_t count = ++barriers_;
-  control_.state(rank()).bell.Announce(barriers(rank()), count);
+  channel_.state(rank()).bell.Announce(barriers(rank()), count);
   for (int peer = 0; peer < size(); ++peer) {
     waiter_.Wait(peer, [&] { return barriers(peer).load() >= count; });
   }
@@ -160,10 +148,6 @@ CommStatistics ShmCommunicator::statistics() const {
 
 void ShmCommunicator::CheckConnected() const {
   if (!connected_) Refuse("the communicator is not connected");
-}
-
-void ShmCommunicator::CheckRank(int rank) const {
-  if (rank < 0 || rank >= size()) Refuse("there is no rank " + std::to_string(rank));
 }
 
 void ShmCommunicator::CheckUnpublished(const Place& own, int slot, int64_t tick) const {

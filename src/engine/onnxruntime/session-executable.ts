@@ -13,16 +13,9 @@ export class SessionExecutable implements Executable {
   readonly #session: Session;
   readonly #results: Readonly<Record<string, Tensor>>;
   readonly #inputs: readonly Value[];
-  /** The session's memory, which must not be collected before it. */
-  protected readonly slices: Readonly<Record<string, Tensor<'float32'>>>;
 
-  private constructor(
-    session: Session,
-    part: GraphPart,
-    slices: Readonly<Record<string, Tensor<'float32'>>>,
-  ) {
+  private constructor(session: Session, part: GraphPart) {
     this.#session = session;
-    this.slices = slices;
     this.#inputs = part.inputs;
     this.#results = emptyTensors(part.outputs);
   }
@@ -31,20 +24,20 @@ export class SessionExecutable implements Executable {
     const { threads, weights, rank, communicator, memory, profile } = options;
     const operations =
       part.name === 'step' ? fuseResiduals(part.operations, part.outputs) : part.operations;
-    const slices: Record<string, Tensor<'float32'>> = {};
+    const initializers: Record<string, Tensor<'float32'>> = {};
     for (const [name, { content }] of part.initializers) {
-      if (content.kind === 'slice') slices[name] = readSlice(content.slice);
+      if (content.kind === 'slice') initializers[name] = await readSlice(content.slice);
     }
     const session = await loadAddon().Session.create(serializePart(part, operations), {
       threads,
       weights,
       rank,
-      initializers: slices,
+      initializers,
       ...(communicator ? { communicator } : {}),
       ...(memory === undefined ? {} : { memory }),
       ...(profile === undefined ? {} : { profile }),
     });
-    return new SessionExecutable(session, part, slices);
+    return new SessionExecutable(session, part);
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {

@@ -1,13 +1,14 @@
-import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError, exitStatus } from '../../base/errors.js';
 import { unlessInterrupted } from '../../base/interruption.js';
 import { secondsText } from '../../base/numbers.js';
-import type { Addon, ControlBlock } from '../../engine/addon.js';
+import type { Addon, Liveness } from '../../engine/addon.js';
 import { loadAddon } from '../../engine/load.js';
 import { availableCpus } from '../../machine/cpus.js';
 import type { Meeting } from '../join/meeting.js';
 import { type ErrorReport, type FromRank, type RankProgress, reportedError } from '../messages.js';
+import { closeRunMemory, createRunMemory, type RunMemory, runOptions } from '../run-memory.js';
+import { Answers } from './answers.js';
 import type { RankEvents, RankLink } from './rank-link.js';
 import { RankProcess } from './rank-process.js';
 import { SilenceWatch, STALLED_MS } from './silence-watch.js';
@@ -50,13 +51,13 @@ const consequences: ReadonlySet<string | undefined> = new Set([
 const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
 
 /**
- * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or hangs; the user
- * interrupts) ends all of them: peers are woken by the control block's abort flag, and who is not gone after a short
+ * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or
+ * hangs; the user interrupts) ends all of them: peers are woken by the run's abort flag, and who is not gone after a short
  * grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
   private readonly ranks: readonly RankLink<Job, Result>[];
-  private readonly control: ControlBlock;
+  private readonly liveness: Liveness;
   private readonly started: Answers<void>;
   private readonly watch: SilenceWatch;
   private answers: Answers<Result> | undefined;
@@ -86,17 +87,14 @@ export class RankGroup<Job, Result> {
   ) {
     const { worldSize } = options;
     const addon = loadAddon();
-    const memory = [
-      addon.createSharedMemory('distri-control'),
-      ...Array.from({ length: worldSize }, (_, rank) => addon.createSharedMemory(`distri-segment-${rank}`)),
-    ];
-    this.started = new Answers(worldSize);
+    const memory = createRunMemory(addon, worldSize);
+    this.started = new Answers(worldSize, this.disagreed);
     try {
-      this.control = new addon.ControlBlock(memory[0] as number, worldSize);
+      this.liveness = new addon.Liveness(runOptions(memory, worldSize));
       this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
     } finally {
       // Children have inherited them; processes that a launcher started have yet to open them.
-      if (meeting === undefined) for (const descriptor of memory) closeSync(descriptor);
+      if (meeting === undefined) closeRunMemory(memory);
     }
     this.watch = new SilenceWatch(() => this.look());
     options.interruption.addEventListener('abort', this.interrupt, { once: true });
@@ -116,13 +114,16 @@ export class RankGroup<Job, Result> {
     return this.fault !== undefined;
   }
 
-  /** Gives every rank the same job; resolves to their results in rank order. One job at a time. */
+  /**
+   * Gives every rank the same job; resolves to their results in rank order. One job at a time. A job that all ranks
+   * refuse rejects without harm: the next one can follow.
+   */
   async run(job: Job, listener: GroupListener): Promise<readonly Result[]> {
     if (this.fault !== undefined) {
       await this.ending;
       throw this.fault.error;
     }
-    const answers = new Answers<Result>(this.ranks.length);
+    const answers = new Answers<Result>(this.ranks.length, this.disagreed);
     this.answers = answers;
     this.listener = listener;
     for (const rank of this.ranks) rank.send({ type: 'job', job });
@@ -138,11 +139,11 @@ export class RankGroup<Job, Result> {
     return this.ending;
   }
 
-  private startRank(addon: Addon, rank: number, memory: readonly number[]): RankLink<Job, Result> {
+  private startRank(addon: Addon, rank: number, memory: RunMemory): RankLink<Job, Result> {
     if (this.meeting !== undefined) return this.meeting.link(rank, memory, this.events);
     const { entry, cpus } = this.options;
     const log = (line: string) => this.options.log(rank, line);
-    const start = () => new RankProcess<Job, Result>({ rank, entry, descriptors: memory, log }, this.events);
+    const start = () => new RankProcess<Job, Result>({ rank, entry, memory, log }, this.events);
     const own = cpus?.[rank];
     return own === undefined ? start() : startOn(addon, own, start);
   }
@@ -158,6 +159,8 @@ export class RankGroup<Job, Result> {
   private receive(rank: RankLink<Job, Result>, message: FromRank<Result>): void {
     if (message.type === 'ready') this.started.give(rank.rank, undefined);
     else if (message.type === 'result') this.answers?.give(rank.rank, message.result);
+    else if (message.type === 'refused')
+      this.answers?.refuse(rank.rank, reportedError(message.error, rank.rank));
     else if (message.type === 'error') this.receiveError(rank, message.error);
     else this.listener(rank.rank, message);
   }
@@ -173,6 +176,9 @@ export class RankGroup<Job, Result> {
     }
   }
 
+  /** Who refused alone is not where the others are: as any other error of a rank. */
+  private readonly disagreed = (refusal: DistriError): void => this.fail('cause', refusal);
+
   private look(): void {
     const stalled = this.stalled(this.options.timeout);
     if (stalled !== undefined) this.fail('cause', stalled);
@@ -181,7 +187,7 @@ export class RankGroup<Job, Result> {
   /** The error for the first rank that was silent for longer than `limit` milliseconds. */
   private stalled(limit: number): DistriError | undefined {
     for (const rank of this.ranks) {
-      const sinceBeat = this.control.silence(rank.rank);
+      const sinceBeat = this.liveness.silence(rank.rank);
       const silence = sinceBeat ?? performance.now() - rank.startedAt;
       const allowed = sinceBeat === undefined ? Math.max(limit, STARTUP_MS) : limit;
       if (rank.running && silence > allowed) {
@@ -205,7 +211,7 @@ export class RankGroup<Job, Result> {
       this.fault = { kind, error };
     }
     this.ending ??= this.end(() => {
-      this.control.abort(-1);
+      this.liveness.abort(-1);
       return Promise.all(this.ranks.map((rank) => rank.silenced));
     });
   }
@@ -231,30 +237,6 @@ export class RankGroup<Job, Result> {
 
   private allGone(): Promise<unknown> {
     return Promise.all(this.ranks.map((rank) => rank.gone));
-  }
-}
-
-/** One answer per rank. */
-class Answers<T> {
-  readonly all: Promise<readonly T[]>;
-  private readonly received = new Map<number, T>();
-  private resolve: (answers: readonly T[]) => void = () => {};
-  fail: (error: Error) => void = () => {};
-
-  constructor(private readonly count: number) {
-    this.all = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.fail = reject;
-    });
-    // A failure before anybody waits is not lost: `run` throws it.
-    this.all.catch(() => {});
-  }
-
-  give(rank: number, answer: T): void {
-    this.received.set(rank, answer);
-    if (this.received.size === this.count) {
-      this.resolve(Array.from({ length: this.count }, (_, index) => this.received.get(index) as T));
-    }
   }
 }
 

@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { FromRank, ToRank } from '../messages.js';
+import type { RunMemory } from '../run-memory.js';
 import { type RankEvents, RankLink } from './rank-link.js';
 
 /** How long the last words of a process that ended may take to arrive. */
@@ -13,8 +14,8 @@ export interface RankProcessOptions {
   readonly rank: number;
   /** Module that the process runs. */
   readonly entry: URL;
-  /** Inherited, from descriptor 4 on. */
-  readonly descriptors: readonly number[];
+  /** Inherited, see FIRST_DESCRIPTOR. */
+  readonly memory: RunMemory;
   /** Receives every line that the process prints. */
   readonly log: (line: string) => void;
 }
@@ -29,7 +30,7 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
     super(options.rank, events);
     this.child = fork(options.entry, {
       serialization: 'advanced',
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.descriptors],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.memory],
     });
     this.child.once('exit', () => this.leave());
     this.child.once('error', () => {

@@ -1,4 +1,5 @@
 import type { FromRank, ToRank } from '../messages.js';
+import type { RunMemory } from '../run-memory.js';
 
 /** The first thing that a process tells the first rank of its job. */
 export interface Hello {
@@ -12,9 +13,9 @@ export interface Hello {
 /** What the first rank tells the others. */
 export type ToJoined<Job> =
   | (Extract<ToRank<Job>, { type: 'start' }> & {
-      /** The first rank's process, and its descriptors of the control block and of every rank's segment. */
+      /** The first rank's process, and its descriptors. */
       readonly pid: number;
-      readonly descriptors: readonly number[];
+      readonly memory: RunMemory;
     })
   | Extract<ToRank<Job>, { type: 'job' }>
   /** Nothing more will come: end with this exit status. */

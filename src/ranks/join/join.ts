@@ -76,12 +76,10 @@ class Participant<Job, Result> {
 
   private start(order: Extract<ToJoined<Job>, { type: 'start' }>): void {
     try {
-      const descriptors = order.descriptors.map((descriptor) =>
-        openSync(`/proc/${order.pid}/fd/${descriptor}`, 'r+'),
-      );
+      const memory = order.memory.map((descriptor) => openSync(`/proc/${order.pid}/fd/${descriptor}`, 'r+'));
       this.firstRank = order.pid;
       this.timeout = order.timeout;
-      this.rank = new Rank({ ...order, descriptors }, this.run, (message) => this.connection.send(message));
+      this.rank = new Rank({ ...order, memory }, this.run, (message) => this.connection.send(message));
       new SilenceWatch(() => this.look());
     } catch (thrown) {
       this.reportFailure(thrown);
@@ -89,19 +87,19 @@ class Participant<Job, Result> {
   }
 
   private reportFailure(thrown: unknown): void {
-    this.rank?.control.abort(this.launched.rank);
+    this.rank?.liveness.abort(this.launched.rank);
     this.connection.send({ type: 'error', error: reportError(toError(thrown)) });
   }
 
   /** Milliseconds since the first rank said that it is alive. */
   private get silence(): number {
-    return this.rank?.control.silence(0) ?? 0;
+    return this.rank?.liveness.silence(0) ?? 0;
   }
 
   /** The first rank watches the others; this is who watches the first rank. */
   private look(): void {
-    const control = this.rank?.control;
-    const limit = control?.abortedBy() === undefined ? this.timeout : STALLED_MS;
+    const liveness = this.rank?.liveness;
+    const limit = liveness?.abortedBy() === undefined ? this.timeout : STALLED_MS;
     if (this.silence > limit) this.abandoned();
   }
 
@@ -113,9 +111,9 @@ class Participant<Job, Result> {
       ? `gave no sign of life for ${secondsText(this.silence / 1000)}: it is stopped or hangs`
       : 'was killed or ended';
     const { rank } = this.launched;
-    const control = this.rank?.control;
-    control?.abort(rank);
-    const speaks = control === undefined ? rank === 1 : control.abortedBy() === rank;
+    const liveness = this.rank?.liveness;
+    liveness?.abort(rank);
+    const speaks = liveness === undefined ? rank === 1 : liveness.abortedBy() === rank;
     const process0 = this.firstRank === undefined ? '' : ` (process ${this.firstRank})`;
     if (speaks) process.stderr.write(`distri: Rank 0${process0} ${how}\n`);
     // While the connection is open the process lives, so the number is still its own.

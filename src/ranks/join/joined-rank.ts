@@ -1,5 +1,6 @@
 import { type RankEvents, RankLink } from '../group/rank-link.js';
 import type { FromRank, ToRank } from '../messages.js';
+import type { RunMemory } from '../run-memory.js';
 import type { FromJoined, Hello, ToJoined } from './join-messages.js';
 import type { MessageSocket } from './message-socket.js';
 
@@ -16,7 +17,7 @@ export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
   constructor(
     private readonly hello: Hello,
     private readonly guest: Guest<Job, Result>,
-    private readonly descriptors: readonly number[],
+    private readonly memory: RunMemory,
     events: RankEvents<Job, Result>,
   ) {
     super(hello.rank, events);
@@ -34,8 +35,8 @@ export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
   }
 
   send(message: ToRank<Job>): void {
-    const memory = { pid: process.pid, descriptors: this.descriptors };
-    this.guest.send(message.type === 'start' ? { ...message, ...memory } : message);
+    const place = { pid: process.pid, memory: this.memory };
+    this.guest.send(message.type === 'start' ? { ...message, ...place } : message);
   }
 
   disconnect(): void {

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError } from '../../base/errors.js';
 import { availableCpus, type Cpus, uniteCpus } from '../../machine/cpus.js';
 import type { RankEvents, RankLink } from '../group/rank-link.js';
+import type { RunMemory } from '../run-memory.js';
 import type { JobFunction } from '../serve.js';
 import type { FromJoined, Hello } from './join-messages.js';
 import { type Guest, JoinedRank } from './joined-rank.js';
@@ -70,7 +71,7 @@ export class Meeting<Job, Result> {
   }
 
   /** The link to `rank` over this shared memory, once all have come. */
-  link(rank: number, memory: readonly number[], events: RankEvents<Job, Result>): RankLink<Job, Result> {
+  link(rank: number, memory: RunMemory, events: RankEvents<Job, Result>): RankLink<Job, Result> {
     if (rank === 0) return new OwnRank(this.run, memory, events);
     const met = this.guests.get(rank);
     if (met === undefined) throw new Error(`rank ${rank} has not come`);

@@ -1,7 +1,7 @@
-import { closeSync } from 'node:fs';
 import { loadAddon } from '../../engine/load.js';
 import { type RankEvents, RankLink } from '../group/rank-link.js';
 import type { ToRank } from '../messages.js';
+import { closeRunMemory, type RunMemory } from '../run-memory.js';
 import { type JobFunction, Rank } from '../serve.js';
 
 /** The first rank of a launched job: it works in the process that also watches the others. */
@@ -9,10 +9,10 @@ export class OwnRank<Job, Result> extends RankLink<Job, Result> {
   private server: Rank<Job, Result> | undefined;
   private working = false;
 
-  /** Takes `descriptors` (control block, then every rank's segment) and closes them at the end. */
+  /** Takes the memory and closes it at the end. */
   constructor(
     private readonly run: JobFunction<Job, Result>,
-    private readonly descriptors: readonly number[],
+    private readonly memory: RunMemory,
     events: RankEvents<Job, Result>,
   ) {
     super(0, events);
@@ -29,8 +29,8 @@ export class OwnRank<Job, Result> extends RankLink<Job, Result> {
   /** What the rank says arrives later, as from another process. */
   send(message: ToRank<Job>): void {
     if (message.type === 'start') {
-      this.server = new Rank({ ...message, descriptors: this.descriptors }, this.run, (said) => {
-        if (said.type === 'result' || said.type === 'error') this.working = false;
+      this.server = new Rank({ ...message, memory: this.memory }, this.run, (said) => {
+        if (said.type === 'result' || said.type === 'refused' || said.type === 'error') this.working = false;
         setImmediate(() => this.receive(said));
       });
     } else {
@@ -42,7 +42,7 @@ export class OwnRank<Job, Result> extends RankLink<Job, Result> {
   disconnect(): void {
     this.server?.dispose();
     this.server = undefined;
-    for (const descriptor of this.descriptors) closeSync(descriptor);
+    closeRunMemory(this.memory);
     this.leave();
   }
 

@@ -82,6 +82,18 @@ test('ranks started once serve several jobs, meet each other and leave nothing b
   assert.equal(openDescriptors(), before);
 });
 
+test('one channel is connected again and again while another stays', async () => {
+  const group = await launch(3);
+  for (let job = 0; job < 2; job++) {
+    const results = await group.run({ stepTime: 1, steps: 3, meet: true, reconnect: 2 }, () => {});
+    assert.deepEqual(
+      results.map(({ sum, reconnected }) => [sum, reconnected]),
+      [0, 1, 2].map(() => [6, 3 * 2 * 6]),
+    );
+  }
+  await group.close();
+});
+
 test('each rank may use its share of the CPUs only, the parent keeps all', async () => {
   const cpus = availableCpus();
   const shares = shareCpus({ ids: cpus.ids, count: cpus.ids.length }, cpus.ids.length, 1);
@@ -93,6 +105,69 @@ test('each rank may use its share of the CPUs only, the parent keeps all', async
     cpus.ids.map(String),
   );
   assert.deepEqual(availableCpus().ids, cpus.ids);
+});
+
+const quick: FixtureJob = { stepTime: 1, steps: 2, meet: true };
+
+test('a job that all ranks refuse alike is an error, and the ranks stay', async () => {
+  const group = await launch(3);
+  const pids = group.pids;
+  for (const after of [
+    [0, 0, 0],
+    [0, 400, 200],
+  ]) {
+    const refuse = after.map((milliseconds, rank) => ({ rank, after: milliseconds }));
+    await assert.rejects(
+      group.run({ ...quick, refuse }, () => {}),
+      { name: 'DistriError', code: 'usage', message: 'refused for 2 steps' },
+    );
+    assert.equal(group.failed, false);
+    const results = await group.run(quick, () => {});
+    assert.deepEqual(
+      results.map(({ pid, sum }) => [pid, sum]),
+      pids.map((pid) => [pid, 6]),
+    );
+  }
+  await group.close();
+});
+
+test('a job that some ranks refuse while others wait for them ends the group', async () => {
+  const group = await launch(3);
+  const pids = group.pids as readonly number[];
+  const started = performance.now();
+  await assert.rejects(
+    group.run({ ...endless, refuse: [{ rank: 1, after: 0 }] }, () => {}),
+    { code: 'usage', message: 'refused for 10000 steps' },
+  );
+  assert.ok(performance.now() - started >= 2000, 'the others get time to refuse as well');
+  assert.equal(group.failed, true);
+  assert.deepEqual(pids.filter(isAlive), []);
+});
+
+test('a job that some ranks refuse and others finish ends the group', async () => {
+  const group = await launch(2);
+  const pids = group.pids as readonly number[];
+  const job: FixtureJob = { stepTime: 1, steps: 1, refuse: [{ rank: 1, after: 200 }] };
+  await assert.rejects(
+    group.run(job, () => {}),
+    { code: 'usage', message: 'refused for 1 steps' },
+  );
+  assert.equal(group.failed, true);
+  assert.deepEqual(pids.filter(isAlive), []);
+  await assert.rejects(
+    group.run(quick, () => {}),
+    { code: 'usage' },
+  );
+});
+
+test('a failure while others refuse is what the error says', async () => {
+  const group = await launch(2);
+  const misbehave = { rank: 0, step: 3, how: 'throw' } as const;
+  await assert.rejects(
+    group.run({ stepTime: 20, steps: 10, refuse: [{ rank: 1, after: 0 }], misbehave }, () => {}),
+    { code: 'checkpoint', message: 'a weight is missing' },
+  );
+  assert.equal(group.failed, true);
 });
 
 test('a killed rank ends the group and is named with its step', async () => {

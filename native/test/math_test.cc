@@ -53,7 +53,8 @@ std::vector<float> GeluOf(const std::vector<float>& x) {
   const float bias[] = {1.0f, 0.0f};
   std::vector<float> y(x.size());
   const auto activation = distri::ops::LinearActivation::kGeglu;
-  distri::ops::LinearPanel({x.data(), weight, nullptr, bias, nullptr, y.data(), 1, 2, activation}, 0, 0, x.size());
+  distri::ops::LinearPanel({x.data(), weight, nullptr, bias, nullptr, y.data(), 1, 2, activation}, 0, 0,
+                           x.size());
   return y;
 }
 

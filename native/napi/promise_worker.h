@@ -4,12 +4,15 @@
 #include <napi.h>
 
 #include <functional>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "ort/native_error.h"
 
 namespace distri {
+
+// Keeps objects from being collected for as long as the result lives.
+Napi::ObjectReference Keep(Napi::Env env, const std::vector<Napi::Value>& objects);
 
 class PromiseWorker : public Napi::AsyncWorker {
  public:
@@ -34,10 +37,7 @@ class PromiseWorker : public Napi::AsyncWorker {
   Work work_;
   Result result_;
   Work settled_;
-  std::string code_ = "ORT";
+  std::optional<NativeError> failure_;
 };
-
-// An Error with a `code`, see NativeError in src/engine/addon.ts.
-Napi::Error ToJavaScript(Napi::Env env, const NativeError& error);
 
 }  // namespace distri
