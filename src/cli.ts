@@ -1,23 +1,24 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
-import type { DrawMeeting } from './app/prepare.js';
+import type { LaunchedRanks } from './app/rank-groups.js';
 import { DistriError, exitStatus, toError } from './base/errors.js';
 import { watchInterruption } from './base/interruption.js';
 import { packageVersion } from './base/package.js';
 import { computeMetricsCommand } from './commands/compute-metrics.js';
+import type { CommandContext } from './commands/context.js';
 import { decodeCommand } from './commands/decode.js';
 import { dumpCocoCommand } from './commands/dump-coco.js';
 import { encodeCommand } from './commands/encode.js';
 import { exportHtmlCommand } from './commands/export-html.js';
 import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
-import { normalizeArguments } from './commands/options/arguments.js';
+import { normalizeArguments, type Spelling } from './commands/options/arguments.js';
+import { explainUsage } from './commands/options/hints.js';
+import { Streams } from './commands/output/streams.js';
 import { planCommand } from './commands/plan.js';
 import { profileMacsCommand } from './commands/profile-macs.js';
-import { runPixArtCommand } from './commands/run-pixart.js';
-import { runSdCommand } from './commands/run-sd.js';
-import { runSdxlCommand } from './commands/run-sdxl.js';
-import type { GenerationJob, JobReport, JobRunner } from './jobs/draw.js';
+import { runCommands } from './commands/run.js';
+import type { JobRunner, NamedJob } from './jobs/jobs.js';
 import { joinJob } from './ranks/join/join.js';
 import { LaunchError, type LaunchedRank, readLaunchedRank } from './ranks/join/launched-rank.js';
 import { Meeting } from './ranks/join/meeting.js';
@@ -38,17 +39,26 @@ Examples:
 let runner: JobRunner | undefined;
 
 /** Loaded when there is a job, because most processes of the command line have none. */
-const runJob: JobFunction<GenerationJob, JobReport> = async (...given) => {
-  const program = await import('./jobs/draw.js');
-  runner ??= new program.JobRunner();
+const runJob: JobFunction<NamedJob, unknown> = async (...given) => {
+  if (runner === undefined) {
+    const { JobRunner } = await import('./jobs/jobs.js');
+    runner = new JobRunner();
+  }
   return runner.run(...given);
 };
 
 /** Runs the program with these arguments (without node and the script); returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
+  const streams = new Streams();
+  const status = await runProcess(argv);
+  if (status !== 0 || streams.failure === undefined) return status;
+  return report(streams.failure, false);
+}
+
+async function runProcess(argv: readonly string[]): Promise<number> {
   try {
     const launched = readLaunchedRank();
-    if (launched === undefined) return await runProgram(argv);
+    if (launched === undefined) return await runProgram(argv, undefined);
     if (launched.rank > 0) return await joinJob(launched, runJob);
     return await runFirstRank(launched, argv);
   } catch (thrown) {
@@ -66,19 +76,19 @@ async function runFirstRank(launched: LaunchedRank, argv: readonly string[]): Pr
   let status: number = exitStatus.internal;
   try {
     status = await runProgram(argv, meeting);
-    if (status === 0) await runner?.close();
+    if (status === 0) runner?.close();
     return status;
   } finally {
     await meeting.close(status);
   }
 }
 
-async function runProgram(argv: readonly string[], meeting?: DrawMeeting): Promise<number> {
+async function runProgram(argv: readonly string[], launched: LaunchedRanks | undefined): Promise<number> {
   const interruption = watchInterruption();
-  const program = createProgram(interruption.signal, meeting);
+  const program = createProgram({ signal: interruption.signal, launched });
   try {
-    const commands = program.commands.map((command) => command.name());
-    await program.parseAsync(normalizeArguments(argv, commands), { from: 'user' });
+    const spelled = normalizeArguments(argv, spelling(program), program.commands.map(spelling));
+    await program.parseAsync(spelled, { from: 'user' });
     return 0;
   } catch (thrown) {
     return report(toError(thrown), program.opts().verbose === true);
@@ -87,30 +97,41 @@ async function runProgram(argv: readonly string[], meeting?: DrawMeeting): Promi
   }
 }
 
-function createProgram(interruption: AbortSignal, meeting: DrawMeeting | undefined): Command {
+function createProgram(context: CommandContext): Command {
   const program = new Command('distri')
     .description('Draws one picture faster by spreading its denoising over several processes.')
     .version(packageVersion())
     .option('--quiet', 'print nothing but the path of the result')
     .option('--verbose', 'print details, and stack traces of errors')
-    .addHelpText('after', examples)
-    .addCommand(runSdxlCommand(interruption, meeting))
-    .addCommand(runSdCommand(interruption, meeting))
-    .addCommand(runPixArtCommand(interruption, meeting))
-    .addCommand(generateCocoCommand(interruption, meeting))
-    .addCommand(dumpCocoCommand(interruption))
-    .addCommand(decodeCommand(interruption))
-    .addCommand(encodeCommand(interruption))
-    .addCommand(planCommand(interruption))
-    .addCommand(profileMacsCommand())
-    .addCommand(exportHtmlCommand(interruption))
-    .addCommand(computeMetricsCommand(interruption))
-    .addCommand(inspectCommand(interruption));
-  for (const command of [program, ...program.commands]) {
+    .addHelpText('after', examples);
+  const commands = [
+    ...runCommands(context),
+    generateCocoCommand(context),
+    dumpCocoCommand(context),
+    decodeCommand(context),
+    encodeCommand(context),
+    planCommand(context),
+    profileMacsCommand(context),
+    exportHtmlCommand(context),
+    computeMetricsCommand(context),
+    inspectCommand(context),
+  ];
+  for (const command of commands) program.addCommand(command);
+  for (const command of [program, ...commands]) {
     // Errors come back to `main`, which prints them in one line.
-    command.exitOverride().configureOutput({ outputError: () => {} });
+    command
+      .exitOverride((error) => {
+        throw explainUsage(error, command);
+      })
+      .configureOutput({ outputError: () => {} });
   }
   return program;
+}
+
+function spelling(command: Command): Spelling {
+  const names = command.options.flatMap(({ short, long }) => [short, long]);
+  const options = names.filter((name) => name?.startsWith('--')) as string[];
+  return { name: command.name(), options: [...options, '--help'] };
 }
 
 /** Prints an error and returns its exit status. */
@@ -126,5 +147,7 @@ function report(error: Error, verbose: boolean): number {
 }
 
 function print(message: string): void {
-  process.stderr.write(`distri: ${message}\n`);
+  const { stderr } = process;
+  const colours = stderr.isTTY && !process.env.NO_COLOR;
+  stderr.write(`${colours ? '\u001b[31mdistri:\u001b[39m' : 'distri:'} ${message}\n`);
 }

@@ -146,20 +146,24 @@ function output(plan: DrawPlan, reports: readonly DrawReport[]): PipelineOutput 
   const generation = reports[0]?.generation;
   if (generation === undefined) throw new Error('the first rank has no result');
   const { images, latents, trace } = generation;
-  const { prompt, numImagesPerPrompt } = plan.request;
-  const [count, height, width] = (images?.shape ?? [0, 0, 0]) as [number, number, number];
-  const size = height * width * 3;
   return {
-    images: Array.from({ length: count }, (_, index) => ({
-      data: (images?.data as Uint8Array).subarray(index * size, (index + 1) * size),
-      info: { width, height, channels: 3 },
-      prompt: prompt[Math.floor(index / numImagesPerPrompt)] as string,
-    })),
+    images: images === undefined ? [] : pictures(images, plan),
     latents,
     trace,
     plan,
     reports: reports.map(({ generation: _, ...report }) => report),
   };
+}
+
+/** One for each of `[images, height, width, 3]`. */
+function pictures({ shape, data }: Tensor<'uint8'>, { request }: DrawPlan): readonly Picture[] {
+  const [count, height, width] = shape as readonly [number, number, number, number];
+  const size = height * width * 3;
+  return Array.from({ length: count }, (_, index) => ({
+    data: data.subarray(index * size, (index + 1) * size),
+    info: { width, height, channels: 3 },
+    prompt: request.prompt[Math.floor(index / request.numImagesPerPrompt)] as string,
+  }));
 }
 
 /** Hands out the groups of ranks: a call takes whichever is free first. */

@@ -1,3 +1,4 @@
+import { sum } from '../base/numbers.js';
 import type { DrawReport, ResultFiles } from '../jobs/draw.js';
 import { distribute, type Worker } from '../ranks/group/distribute.js';
 import type { Observer, Progress } from './observer.js';
@@ -29,6 +30,8 @@ export interface DrawTasksOptions {
   readonly lanes: number;
   /** Called for each task that was not drawn. */
   readonly failed: (index: number, error: unknown) => void;
+  /** After which failures the others would fail as well: the run ends with this error. By default after none. */
+  readonly endsRun?: (error: unknown) => boolean;
 }
 
 /** How it went. */
@@ -44,23 +47,31 @@ export interface Drawn {
 export async function drawTasks(
   pipeline: Pipeline,
   tasks: readonly DrawTask[],
-  { observer, signal, lanes, failed }: DrawTasksOptions,
+  { observer, signal, lanes, failed, endsRun = () => false }: DrawTasksOptions,
 ): Promise<Drawn> {
   const steps = tasks.map(({ plan }) => plan.steps);
   const status = new Status(steps, observer);
+  const stop = new AbortController();
   try {
     await distribute<number>({
       tasks: tasks.map((_, index) => index),
       lanes,
       start: async (lane): Promise<Worker<number>> => ({
-        run: (index) => drawTask(pipeline, tasks[index] as DrawTask, index, lane, status),
+        run: async (index) => {
+          try {
+            await drawTask(pipeline, tasks[index] as DrawTask, index, lane, status);
+          } catch (error) {
+            if (endsRun(error)) stop.abort(error);
+            throw error;
+          }
+        },
         get dead() {
           return pipeline.failed(lane);
         },
         close: async () => {},
       }),
       failed,
-      interruption: signal,
+      interruption: AbortSignal.any([signal, stop.signal]),
     });
     return { tasks: status.done, seconds: status.seconds };
   } finally {
@@ -104,7 +115,7 @@ class Status {
 
   constructor(steps: readonly number[], observer: Observer) {
     this.#steps = steps;
-    this.#total = steps.reduce((sum, count) => sum + count, 0);
+    this.#total = sum(steps);
     this.#progress = observer.progress(this.#total, 'steps');
     this.#progress.update(0, 'loading');
   }
@@ -128,7 +139,7 @@ class Status {
   }
 
   #show(): void {
-    const taken = [...this.#taken.values()].reduce((sum, count) => sum + count, 0);
+    const taken = sum([...this.#taken.values()]);
     const label = `drawing, ${this.done} of ${this.#steps.length} done`;
     this.#progress.update(taken, label, this.#pace.outlook(taken, this.#total, 'step'));
   }

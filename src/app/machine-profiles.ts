@@ -1,8 +1,8 @@
 import { packageVersion } from '../base/package.js';
 import { probeAddon } from '../engine/load.js';
 import { measureProfile } from '../jobs/measure.js';
-import { ProfileCache, profileKey } from '../planning/profile-cache.js';
 import type { MeasureProfile } from '../planning/profile.js';
+import { ProfileCache, profileKey } from '../planning/profile-cache.js';
 import type { Observer } from './observer.js';
 
 /** Figures of this machine: what was measured before, or else measured now, which it says, because it takes seconds. */

@@ -50,7 +50,6 @@ export async function openModel(
     if (checkpoint.has(component)) observer.note(`${component} is not run`);
   }
   const found = familyOf(checkpoint);
-  const { embedded, defaults } = found;
   return {
     given,
     name,
@@ -58,7 +57,7 @@ export async function openModel(
     outline: await found.outline(checkpoint),
     scheduler: await checkpoint.config('scheduler'),
     variant,
-    prompt: embedded && isSameFolder(given, embedded.model) ? embedded.prompt : defaults.prompt,
+    prompt: examplePrompt(given, found),
     source: { kind: 'checkpoint', checkpoint },
   };
 }
@@ -76,6 +75,11 @@ async function openArchitecture(given: string, family: Family | undefined): Prom
     prompt: '',
     source: { kind: 'random', architecture },
   };
+}
+
+/** What is drawn with the model `given` where nobody says what. */
+export function examplePrompt(given: string, { embedded, defaults }: Family): string {
+  return embedded && isSameFolder(given, embedded.model) ? embedded.prompt : defaults.prompt;
 }
 
 /** A folder's name, or the id on the hub. */

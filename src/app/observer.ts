@@ -23,16 +23,20 @@ export const silent: Observer = {
 };
 
 const MEGABYTE = 1e6;
+/** What takes less is not worth a line. */
+const SHOWN_AFTER_MS = 1000;
 
-/** Shows the progress of `work` in bytes, should it report any. */
+/** Shows the progress of `work` in bytes, should it take long. */
 export async function withByteProgress<T>(
   observer: Observer,
   label: string,
   work: (onProgress: (done: number, total: number) => void) => Promise<T>,
 ): Promise<T> {
   let progress: Progress | undefined;
+  const started = performance.now();
   try {
     return await work((done, total) => {
+      if (performance.now() - started < SHOWN_AFTER_MS) return;
       progress ??= observer.progress(Math.ceil(total / MEGABYTE), 'MB');
       progress.update(Math.floor(done / MEGABYTE), label);
     });

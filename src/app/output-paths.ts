@@ -6,8 +6,8 @@ const DEFAULT_FOLDER = 'results';
 const SLUG_LENGTH = 40;
 
 /**
- * Where the output goes: `given`; a new name in it when it is a folder; a new name in results/ when nothing is given.
- * `extension` is the one that the file must have.
+ * Where one file goes: `given`; a new name in it when it is a folder; a new name in results/ when nothing is given. `extension` is the
+ * one that the file must have.
  */
 export function chooseOutputPath(
   given: string | undefined,
@@ -15,12 +15,30 @@ export function chooseOutputPath(
   extension: string,
   option = '--output_path',
 ): string {
-  if (given === undefined) return newName(resolve(DEFAULT_FOLDER), title, extension);
-  if (given.endsWith(sep) || isFolder(given)) return newName(resolve(given), title, extension);
-  if (extname(given).toLowerCase() !== extension) {
-    throw expected(`a path that ends in ${extension}, or a folder,`, option, given);
+  return chooseOutputPaths(given, [title], 1, extension, option)[0] as string;
+}
+
+/** The same for `each` pictures of every title: new names are those of their titles, `given` is numbered. */
+export function chooseOutputPaths(
+  given: string | undefined,
+  titles: readonly string[],
+  each: number,
+  extension: string,
+  option = '--output_path',
+): readonly string[] {
+  if (given !== undefined && !given.endsWith(sep) && !isFolder(given)) {
+    if (extname(given).toLowerCase() !== extension) {
+      throw expected(`a path that ends in ${extension}, or a folder,`, option, given);
+    }
+    return numberedPaths(resolve(given), titles.length * each);
   }
-  return resolve(given);
+  const folder = resolve(given ?? DEFAULT_FOLDER);
+  const taken = new Set<string>();
+  return titles.flatMap((title) => {
+    const name = newName(folder, title, extension, taken);
+    taken.add(name);
+    return numberedPaths(name, each);
+  });
 }
 
 /** The folder that files go to: `given`, or a new name in results/. */
@@ -43,7 +61,12 @@ export function numberedPaths(path: string, count: number): string[] {
 }
 
 /** A file or folder called such as `20260131-142530-123-a-yellow-star.png`: sorted by time (to the millisecond), readable, and not there yet. */
-function newName(folder: string, title: string, extension: string): string {
+function newName(
+  folder: string,
+  title: string,
+  extension: string,
+  taken: ReadonlySet<string> = new Set(),
+): string {
   const words = title
     .normalize('NFKC')
     .toLowerCase()
@@ -55,7 +78,7 @@ function newName(folder: string, title: string, extension: string): string {
   const stem = [timestamp(new Date()), slug].filter((part) => part !== '').join('-');
   for (let attempt = 1; ; attempt++) {
     const path = join(folder, `${stem}${attempt === 1 ? '' : `-${attempt}`}${extension}`);
-    if (!existsSync(path)) return path;
+    if (!existsSync(path) && !taken.has(path)) return path;
   }
 }
 

@@ -4,8 +4,8 @@ import { Staging } from '../base/staging.js';
 import { describePicture } from '../images/parameters.js';
 import type { PngText } from '../images/png.js';
 import type { ResultFiles } from '../jobs/draw.js';
+import { ownOptions } from '../parallel/registry.js';
 import { imageCount, type OutputType } from '../pipelines/request.js';
-import { numberedPaths } from './output-paths.js';
 import type { DrawPlan } from './plan-drawing.js';
 
 /** The files that a call writes: where they end up, and where the first rank writes them. */
@@ -18,12 +18,8 @@ export class DrawOutput {
     private readonly stagedTrace: string | undefined,
   ) {}
 
-  /** Checks that `path` can be written, or numbered paths like it where there are several pictures, and `trace`. */
-  static async prepare(
-    path: string,
-    { images, outputType, trace }: { images: number; outputType: OutputType; trace?: string | undefined },
-  ): Promise<DrawOutput> {
-    const paths = outputType === 'latent' ? [path] : numberedPaths(path, images);
+  /** Checks that these can be written: a file for each picture, or one for all latents; and the one of a trace. */
+  static async prepare(paths: readonly string[], trace?: string): Promise<DrawOutput> {
     const staging = new Staging();
     const staged: string[] = [];
     for (const target of paths) staged.push(await staging.add(target));
@@ -36,9 +32,7 @@ export class DrawOutput {
     const latent = plan.request.outputType === 'latent';
     return {
       kind: 'files',
-      images: latent
-        ? []
-        : this.staged.map((path, index) => ({ path, text: describeImage(plan, index) })),
+      images: latent ? [] : this.staged.map((path, index) => ({ path, text: describeImage(plan, index) })),
       latents: latent ? this.staged[0] : undefined,
       trace: this.stagedTrace,
     };
@@ -64,7 +58,10 @@ export function outputExtension(outputType: OutputType): string {
 }
 
 /** The texts of the PNG of picture `index` of a call. */
-export function describeImage({ model, request, parallel, topology, mode, load }: DrawPlan, index: number): PngText[] {
+export function describeImage(
+  { model, request, parallel, topology, mode, load }: DrawPlan,
+  index: number,
+): PngText[] {
   const { negativePrompt, initImage } = request;
   const prompt = Math.floor(index / request.numImagesPerPrompt);
   const picture = initImage?.picture;
@@ -89,7 +86,7 @@ export function describeImage({ model, request, parallel, topology, mode, load }
     ranks: topology.worldSize,
     threads: load.threads,
     dtype: load.device.dtype,
-    parallel,
+    parallel: ownOptions(parallel),
     mode,
     version: packageVersion(),
   });

@@ -96,7 +96,11 @@ export class Pipeline {
   /** Makes the weights ready that a plan needs. */
   async prepare(plan: DrawPlan): Promise<void> {
     const { observer, signal } = this.#context;
-    const key = JSON.stringify([plan.load.device, plan.request.outputType, plan.request.initImage !== undefined]);
+    const key = JSON.stringify([
+      plan.load.device,
+      plan.request.outputType,
+      plan.request.initImage !== undefined,
+    ]);
     if (this.#prepared.has(key)) return;
     await unlessInterrupted(signal, prepareWeights(this.model, plan, observer));
     this.#prepared.add(key);

@@ -22,7 +22,7 @@ import { firstStep } from '../pipelines/denoise/first-step.js';
 import { checkThresholding } from '../pipelines/denoise/stage-loop.js';
 import type { Geometry } from '../pipelines/geometry.js';
 import { firstRankVae, type LoadOptions, type VaeSpread } from '../pipelines/load-options.js';
-import { type GenerationRequest, imageCount, type InitImage, outputTypes } from '../pipelines/request.js';
+import { type GenerationRequest, type InitImage, imageCount, outputTypes } from '../pipelines/request.js';
 import { planVae } from '../pipelines/vae/plan.js';
 import { createScheduler, type SchedulerName, schedulerNames, schedulerOf } from '../schedulers/registry.js';
 import { type RngName, rngNames } from '../tensor/random.js';
@@ -74,7 +74,12 @@ export function defaultRanks(): number {
 }
 
 /** Refuses numbers of ranks that there can't be. */
-export function checkSetup({ ranks = defaultRanks(), dataParallel = 1, threads, commTimeout }: SetupOptions): void {
+export function checkSetup({
+  ranks = defaultRanks(),
+  dataParallel = 1,
+  threads,
+  commTimeout,
+}: SetupOptions): void {
   requireInteger(ranks, 'the number of ranks', 1, MAX_RANKS);
   requireInteger(dataParallel, 'the number of groups', 1, MAX_RANKS);
   if (threads !== undefined) requireInteger(threads, 'the number of threads', 1, MAX_RANKS);
@@ -135,10 +140,14 @@ function chooseDevice({ dtype = 'auto' }: SetupOptions): ChosenDevice {
 }
 
 /** Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the model's own. */
-async function chooseSize({ outline }: OpenModel, { height, width, initImage }: DrawCall): Promise<PictureSize> {
+async function chooseSize(
+  { outline }: OpenModel,
+  { height, width, initImage }: DrawCall,
+): Promise<PictureSize> {
   if (height !== undefined || width !== undefined) {
     const size = { height: height ?? width, width: width ?? height } as PictureSize;
-    for (const [name, side] of Object.entries(size)) requireInteger(side, `the picture's ${name}`, 1, MAX_SIDE);
+    for (const [name, side] of Object.entries(size))
+      requireInteger(side, `the picture's ${name}`, 1, MAX_SIDE);
     return size;
   }
   if (initImage === undefined) return outline.native;
@@ -152,7 +161,11 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
   const negativePrompt = call.negativePrompt === undefined ? [] : listOf(call.negativePrompt);
   if (prompt.length === 0) throw expected('at least one', 'the prompt', 'none');
   if (negativePrompt.length > 1 && negativePrompt.length !== prompt.length) {
-    throw expected(`one, or as many as prompts (${prompt.length}),`, 'the negative prompt', negativePrompt.length);
+    throw expected(
+      `one, or as many as prompts (${prompt.length}),`,
+      'the negative prompt',
+      negativePrompt.length,
+    );
   }
   const request: GenerationRequest = {
     prompt,
@@ -176,7 +189,13 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
   return request;
 }
 
-function checkRequest({ numInferenceSteps, guidanceScale, eta, numImagesPerPrompt, ...request }: GenerationRequest): void {
+function checkRequest({
+  numInferenceSteps,
+  guidanceScale,
+  eta,
+  numImagesPerPrompt,
+  ...request
+}: GenerationRequest): void {
   requireInteger(numInferenceSteps, 'the number of steps', 1, 100_000);
   requireInteger(numImagesPerPrompt, 'the pictures for each prompt', 1, 100_000);
   if (!Number.isFinite(guidanceScale)) throw expected('a number', 'the guidance scale', guidanceScale);
@@ -186,15 +205,22 @@ function checkRequest({ numInferenceSteps, guidanceScale, eta, numImagesPerPromp
   requireOneOf(request.outputType, outputTypes, 'the output type');
 }
 
-function planInitImage({ family, source }: OpenModel, { initImage, strength = 0.75 }: DrawCall): InitImage | undefined {
+function planInitImage(
+  { family, source }: OpenModel,
+  { initImage, strength = 0.75 }: DrawCall,
+): InitImage | undefined {
   if (initImage === undefined) return undefined;
   if (!family.imageToImage) {
-    throw new DistriError('unsupported', `${family.title} has no image to image; leave the picture to begin with out`);
+    throw new DistriError(
+      'unsupported',
+      `${family.title} has no image to image; leave the picture to begin with out`,
+    );
   }
   if (source.kind === 'random') {
     throw new DistriError('usage', 'random weights have no VAE; leave the picture to begin with out');
   }
-  if (!(strength > 0 && strength <= 1)) throw expected('a number above 0, at most 1', 'the strength', strength);
+  if (!(strength > 0 && strength <= 1))
+    throw expected('a number above 0, at most 1', 'the strength', strength);
   return { picture: typeof initImage === 'string' ? resolve(initImage) : initImage, strength };
 }
 
@@ -311,7 +337,13 @@ function spreadVae(
   const { vae: mode = 'auto' } = setup;
   if (outline.vae === undefined) return firstRankVae;
   const size = { rows: decoded.height, columns: decoded.width };
-  const work = { device, half: 'decode', config: outline.vae, size, worldSize: ranksPerGroup(setup) } as const;
+  const work = {
+    device,
+    half: 'decode',
+    config: outline.vae,
+    size,
+    worldSize: ranksPerGroup(setup),
+  } as const;
   const { spread, reason } = planVae(mode, work, undefined);
   const line = `VAE: ${reason}`;
   if (mode === 'auto' && spread.tilePixels !== undefined) observer.note(line);

@@ -21,6 +21,7 @@ import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
 import { type PlannedVae, planVaeRanks } from '../planning/vae-ranks.js';
 import type { OpenModel } from './model.js';
+import { defaultRanks } from './plan-drawing.js';
 import { plannedImage } from './settle.js';
 
 /** Which ways to share a picture are compared. */
@@ -30,8 +31,8 @@ export interface PlanOptions {
   readonly width?: number | undefined;
   readonly numInferenceSteps?: number | undefined;
   readonly guidanceScale?: number | undefined;
-  /** 1, powers of two up to this number of ranks, and this number are compared. */
-  readonly ranks: number;
+  /** 1, powers of two up to this number of ranks, and this number are compared. By default 2, or 1 on one CPU. */
+  readonly ranks?: number | undefined;
   /** Of each rank; by default the CPUs divided among the ranks. */
   readonly threads?: number | undefined;
   readonly weights?: WeightsMode | 'auto' | undefined;
@@ -70,7 +71,7 @@ export interface PlanReport {
 /**
  * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between two pieces of work.
  */
-export async function planRun(
+export async function compareChoices(
   model: OpenModel,
   options: PlanOptions,
   measure: MeasureProfile | undefined,
@@ -81,7 +82,7 @@ export async function planRun(
   const made = await makePlan(
     {
       image,
-      rankCounts: comparedRankCounts(options.ranks),
+      rankCounts: comparedRankCounts(options.ranks ?? defaultRanks()),
       options: choiceOptions,
       steps,
       threads: (count) => options.threads ?? Math.max(1, Math.floor(availableCpus().count / count)),
@@ -122,15 +123,24 @@ export async function planRun(
   };
 }
 
+/** Of which picture multiply-accumulates were counted. */
+export interface CountedMacs {
+  readonly picture: PictureSize & { readonly steps: number; readonly guided: boolean };
+  readonly counted: MacsProfile;
+}
+
 /** Multiply-accumulates of each rank in every way to share a picture. */
-export function countMacs(
+export async function countMacs(
   model: OpenModel,
   options: PlanOptions,
   signal: AbortSignal,
-): Promise<{ readonly picture: PictureSize & { readonly guided: boolean }; readonly counted: MacsProfile }> {
-  const { image, choices, size } = compared(model, options);
-  const counted = profileMacs(image, comparedRankCounts(options.ranks), choices, () => letSignalsIn(signal));
-  return counted.then((macs) => ({ picture: { ...size, guided: choices.guided }, counted: macs }));
+): Promise<CountedMacs> {
+  const { image, choices, size, steps } = compared(model, options);
+  const picture = { ...size, steps, guided: choices.guided };
+  const counted = await profileMacs(image, comparedRankCounts(options.ranks ?? defaultRanks()), choices, () =>
+    letSignalsIn(signal),
+  );
+  return { picture, counted };
 }
 
 /** What is compared, of which picture. */

@@ -20,12 +20,7 @@ export class RankGroups {
   /** Those that are being started, or could not be. */
   readonly #failed = new Set<number>();
 
-  constructor(
-    setup: SetupOptions,
-    threads: number,
-    observer: Observer,
-    launched: LaunchedRanks | undefined,
-  ) {
+  constructor(setup: SetupOptions, threads: number, observer: Observer, launched: LaunchedRanks | undefined) {
     this.#setup = setup;
     this.#threads = threads;
     this.#observer = observer;

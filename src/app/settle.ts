@@ -1,6 +1,6 @@
-import { refuseForeignOptions, type StrategyName, strategiesFor } from '../parallel/registry.js';
 import type { Device } from '../engine/device.js';
 import { availableCpus } from '../machine/cpus.js';
+import { refuseForeignOptions, type StrategyName, strategiesFor } from '../parallel/registry.js';
 import type { Geometry } from '../pipelines/geometry.js';
 import type { GenerationRequest } from '../pipelines/request.js';
 import { choiceText } from '../planning/choices.js';

@@ -66,7 +66,7 @@ export function openVae(options: VaeOptions, { observer, signal }: PipelineConte
   return unlessInterrupted(signal, open());
 }
 
-/** Runs `task` on as many ranks as have a part in it; says what it will do. */
+/** Runs `task` on as many ranks as have a part in it, or on all that a launcher started; says what it will do. */
 export async function runVae(
   vae: OpenVae,
   work: Pick<VaeWork, 'half' | 'size'>,
@@ -78,8 +78,9 @@ export async function runVae(
   const { device, config, checkpoint, name } = vae;
   const plan = planVae(mode, { ...work, device, config, worldSize }, tileSize);
   context.observer.note(`${name}, ${work.size.columns} x ${work.size.rows} px: ${plan.reason}`);
-  const ranks = plan.spread.parallel ? worldSize : 1;
-  const threads = options.threads ?? Math.max(1, Math.floor(availableCpus().count / ranks));
+  const ranks = plan.spread.parallel || context.launched ? worldSize : 1;
+  const cpus = (await context.launched?.cpus()) ?? availableCpus();
+  const threads = options.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
   const bytes = await componentBytes(checkpoint.directory, 'vae', variant, device);
   const weights = planWeights(ranks * bytes, device.freeBytes()).mode;
   const { directory } = checkpoint;
@@ -92,24 +93,29 @@ async function runOnRanks(
   job: VaeJob,
   worldSize: number,
   { commTimeout }: VaeOptions,
-  { observer, signal }: PipelineContext,
+  { observer, signal, launched }: PipelineContext,
 ): Promise<readonly VaeReport[]> {
   const progress = observer.progress(100, '%');
   try {
     progress.update(0, phases.load.label);
-    const group = await RankGroup.launch<NamedJob, unknown>({
-      worldSize,
-      entry: rankEntry,
-      cpus: shareCpus(availableCpus(), worldSize, job.load.threads),
-      timeout: commTimeout * 1000,
-      interruption: signal,
-      log: (rank, line) => observer.detail(`rank ${rank}: ${line}`),
-    });
+    const group = await RankGroup.launch<NamedJob, unknown>(
+      {
+        worldSize,
+        entry: rankEntry,
+        // Launchers place their processes themselves.
+        cpus: launched ? undefined : shareCpus(availableCpus(), worldSize, job.load.threads),
+        timeout: commTimeout * 1000,
+        interruption: signal,
+        log: (rank, line) => observer.detail(`rank ${rank}: ${line}`),
+      },
+      launched,
+    );
     const { label } = phases[job.task.kind];
     const reports = await runJob(group, 'vae', job, (rank, event) => {
       if (rank !== 0) return;
       if (event.type === 'step') progress.update(Math.floor((100 * (event.step + 1)) / event.steps), label);
-      else if (event.type === 'phase' && event.event === 'start') progress.update(0, phases[event.name].label);
+      else if (event.type === 'phase' && event.event === 'start')
+        progress.update(0, phases[event.name].label);
     });
     await group.close();
     return reports;
@@ -121,4 +127,3 @@ async function runOnRanks(
 function checkTileSize(size: number | undefined, unit: number): void {
   if (size !== undefined && size % unit !== 0) throw expected(`a multiple of ${unit}`, '--tile_size', size);
 }
-

@@ -11,7 +11,10 @@ import { type Observer, withByteProgress } from './observer.js';
 import type { DrawPlan } from './plan-drawing.js';
 
 /** Bytes of one copy of the noise model's weights as a device holds them. */
-export async function denoiserBytes({ source, outline, variant }: OpenModel, device: Device): Promise<number> {
+export async function denoiserBytes(
+  { source, outline, variant }: OpenModel,
+  device: Device,
+): Promise<number> {
   const { model } = outline;
   return source.kind === 'random'
     ? noiseModelBytes(model)
@@ -27,7 +30,9 @@ export async function componentBytes(
 ): Promise<number> {
   const { paths } = await findWeightFiles(join(directory, component), variant);
   const files = await Promise.all(paths.map((path) => SafetensorsFile.open(path)));
-  const elements = files.flatMap(({ tensors }) => [...tensors.values()].map(({ shape }) => elementCount(shape)));
+  const elements = files.flatMap(({ tensors }) =>
+    [...tensors.values()].map(({ shape }) => elementCount(shape)),
+  );
   return itemBytes[device.elementType] * sum(elements);
 }
 

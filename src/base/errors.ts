@@ -42,7 +42,7 @@ export class DistriError extends Error {
 }
 
 /**
- * The one way to refuse a value: "Expected a positive integer for --nproc_per_node but received 0 of type number".
+ * The one way to refuse a value: "Expected a positive integer for --nproc_per_node but received 0".
  * The idiom is sharp's.
  */
 export function expected(
@@ -56,10 +56,7 @@ export function expected(
 
 function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
-  if (value === null) return 'null';
-  const text =
-    typeof value === 'string' || typeof value === 'object' ? quote(value) : abbreviate(String(value));
-  return `${text} of type ${Array.isArray(value) ? 'array' : typeof value}`;
+  return typeof value === 'string' || typeof value === 'object' ? quote(value) : abbreviate(String(value));
 }
 
 /** Any thrown value as an Error. */

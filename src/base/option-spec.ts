@@ -86,7 +86,10 @@ export function gatherOptions(
       found.set(spec.name, known);
     }
   }
-  return [...found.values()].map((option) => ({ spec: joinSpecs(option.specs, option.owners), owners: option.owners }));
+  return [...found.values()].map((option) => ({
+    spec: joinSpecs(option.specs, option.owners),
+    owners: option.owners,
+  }));
 }
 
 /** The texts of all, each after its owner's name. */

@@ -4,10 +4,10 @@ import { DistriError } from '../base/errors.js';
 import { fileError, systemErrorCode } from '../base/file-io.js';
 import { type JsonObject, readJsonObject } from '../base/json.js';
 import { quote } from '../base/quote.js';
+import type { ComponentSource } from './component-source.js';
 import type { HubOptions } from './hub/hub.js';
 import { isHubId } from './hub/id.js';
 import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
-import type { ComponentSource } from './component-source.js';
 import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
 
 /** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */

@@ -1,57 +1,54 @@
 import { extname, resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { chooseOutputPath, numberedPaths } from '../app/output-paths.js';
-import { openVae, runVae, type VaeContext } from '../app/vae.js';
+import { openVae, runVae, type VaeRun } from '../app/vae.js';
 import { DistriError, expected } from '../base/errors.js';
-import { quote } from '../base/quote.js';
+import { listNames, quote } from '../base/quote.js';
 import { Staging } from '../base/staging.js';
 import { SafetensorsFile, type TensorEntry } from '../checkpoint/formats/safetensors.js';
+import { pictureSize } from '../images/picture.js';
 import { type AutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
+import type { CommandContext, RunContext } from './context.js';
+import { withDefault } from './options/build.js';
+import { launchedRanks } from './options/launched-ranks.js';
 import { text } from './options/parsers.js';
-import { addVaeOptions, type VaeOptions } from './options/vae.js';
-import { Terminal } from './output/terminal.js';
+import { addVaeOptions, spreadVae, type VaeOptions } from './options/vae.js';
+import { exampleLines } from './output/examples.js';
+import { terminalOf } from './output/terminal.js';
+import { vaeRunLines } from './output/vae.js';
 
-const examples = `
-Examples:
-  distri run-sdxl --output_type latent --output_path latents.safetensors
-  distri decode latents.safetensors --output picture.png
-  distri decode latents.safetensors -n 4 --vae parallel --output decoded.safetensors
-  distri decode latents.safetensors --model stabilityai/stable-diffusion-xl-base-1.0 --vae tiled --tile_size 512`;
+const examples = [
+  'latents.safetensors --output picture.png',
+  'latents.safetensors -n 4 --vae parallel --output decoded.safetensors',
+  'latents.safetensors --model stabilityai/stable-diffusion-xl-base-1.0 --vae tiled --tile_size 512',
+];
 
 interface DecodeOptions extends VaeOptions {
-  readonly output?: string;
   readonly tensor: string;
 }
 
-/** `distri decode`. `interruption` is aborted when the user wants it to end. */
-export function decodeCommand(interruption: AbortSignal): Command {
+/** `distri decode`. */
+export function decodeCommand({ signal, launched }: CommandContext): Command {
   const command = new Command('decode')
     .description("Decode latents with a checkpoint's VAE, spread over several processes.")
     .argument('<latents>', '.safetensors file, as run-sdxl --output_type latent writes it')
-    .addHelpText('after', examples)
-    .addOption(
-      new Option(
-        '--output <file>',
-        'where the picture goes, or with .safetensors the decoded tensor (default: a new name in results/)',
-      ).argParser(text('--output')),
-    )
-    .addOption(
-      new Option('--tensor <name>', 'name of the tensor in the file')
-        .argParser(text('--tensor'))
-        .default('latents', 'latents'),
-    );
-  return addVaeOptions(command).action(async (latents: string, _options, { optsWithGlobals }: Command) => {
-    const options = optsWithGlobals.call(command) as DecodeOptions;
-    const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
-    await decode(resolve(latents), options, { terminal: new Terminal(verbosity), interruption });
+    .addHelpText('after', exampleLines('decode', examples))
+    .addOption(withDefault('--tensor <name>', 'name of the tensor in the file', 'latents', text));
+  const output =
+    'where the picture goes, or with .safetensors the decoded tensor (default: a new name in results/)';
+  return addVaeOptions(command, output).action(async (latents: string) => {
+    const options = { ...command.opts<DecodeOptions>(), ...launchedRanks(command, launched) };
+    await decode(resolve(latents), options, { observer: terminalOf(command), signal, launched });
   });
 }
 
-async function decode(path: string, options: DecodeOptions, context: VaeContext): Promise<void> {
-  const asTensor = options.output !== undefined && extname(options.output) === '.safetensors';
-  const output = chooseOutputPath(options.output, 'decoded', asTensor ? '.safetensors' : '.png', '--output');
-  const file = await SafetensorsFile.open(path);
-  const vae = await openVae(options, context);
+async function decode(path: string, options: DecodeOptions, context: RunContext): Promise<void> {
+  const { output_path: given } = options;
+  const asTensor = given !== undefined && extname(given) === '.safetensors';
+  const output = chooseOutputPath(given, 'decoded', asTensor ? '.safetensors' : '.png', '--output');
+  const file = await openLatents(path);
+  const spread = spreadVae(options);
+  const vae = await openVae(spread, context);
   const { shape } = checkLatents(file, options.tensor, vae.config);
   const [images, , rows, columns] = shape as [number, number, number, number];
   const staging = new Staging();
@@ -63,9 +60,9 @@ async function decode(path: string, options: DecodeOptions, context: VaeContext)
     const work = { half: 'decode', size: { rows: rows * factor, columns: columns * factor } } as const;
     const files = asTensor ? { images: [], decoded: staged[0] } : { images: staged, decoded: undefined };
     const task = { kind: 'decode', input: path, tensor: options.tensor, ...files } as const;
-    await runVae(vae, work, task, options, context);
+    const run = await runVae(vae, work, task, spread, context);
     await staging.commit();
-    for (const target of paths) context.terminal.result(target);
+    report(paths, run, context);
   } catch (error) {
     throw staging.withTargets(error);
   } finally {
@@ -73,11 +70,35 @@ async function decode(path: string, options: DecodeOptions, context: VaeContext)
   }
 }
 
+function report(paths: readonly string[], run: VaeRun, { observer }: RunContext): void {
+  for (const path of paths) observer.result(path);
+  const { summary, details } = vaeRunLines('decode', run);
+  observer.note(summary);
+  observer.detail(details);
+}
+
+/** Who gives a picture wanted the other command. */
+async function openLatents(path: string): Promise<SafetensorsFile> {
+  try {
+    return await SafetensorsFile.open(path);
+  } catch (error) {
+    const isPicture = await pictureSize(path).then(
+      () => true,
+      () => false,
+    );
+    if (!isPicture) throw error;
+    throw new DistriError(
+      'usage',
+      `${path}: a picture, not latents; distri encode makes latents of pictures`,
+    );
+  }
+}
+
 /** The entry of latents that the VAE can decode. */
 function checkLatents(file: SafetensorsFile, name: string, config: AutoencoderKLConfig): TensorEntry {
   const entry = file.tensors.get(name);
   if (entry === undefined) {
-    const names = [...file.tensors.keys()].slice(0, 8).map(quote).join(', ');
+    const names = listNames([...file.tensors.keys()]);
     throw new DistriError('usage', `${file.path}: has no tensor ${quote(name)}; --tensor may be ${names}`);
   }
   const { shape, dtype } = entry;

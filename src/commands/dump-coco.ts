@@ -1,21 +1,25 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { openDataset } from '../app/coco/dataset.js';
 import { fileError, writeAtomically } from '../base/file-io.js';
 import { choosePrompts, type ImageReader } from '../datasets/caption-dataset.js';
 import { EMBEDDED_DATASET } from '../datasets/open.js';
 import { convertToPng } from '../images/convert.js';
+import type { CommandContext } from './context.js';
+import { atLeast, value, withDefault } from './options/build.js';
 import { datasetOption } from './options/coco.js';
-import { integer, text } from './options/parsers.js';
-import { Terminal } from './output/terminal.js';
+import { text } from './options/parsers.js';
+import { exampleLines } from './output/examples.js';
+import { counted } from './output/summary.js';
+import { type Terminal, terminalOf } from './output/terminal.js';
 
-const examples = `
-Examples:
-  distri dump-coco
-  distri dump-coco --limit 64 --output_root shapes
-  distri dump-coco --dataset HuggingFaceM4/COCO --limit 5000
-  distri dump-coco --dataset path/to/coco --output_root ground-truth`;
+const examples = [
+  '',
+  '--limit 64 --output_root shapes',
+  '--dataset HuggingFaceM4/COCO --limit 5000',
+  '--dataset path/to/coco --output_root ground-truth',
+];
 
 interface DumpOptions {
   readonly dataset: string;
@@ -24,39 +28,29 @@ interface DumpOptions {
 }
 
 /** `distri dump-coco`. Names and defaults of distrifuser's scripts/dump_coco.py; `--dataset` and `--limit` are distri's. */
-export function dumpCocoCommand(interruption: AbortSignal): Command {
+export function dumpCocoCommand({ signal }: CommandContext): Command {
   const command = new Command('dump-coco')
     .description(
       "Write a data set's images as PNG, and the captions that generate-coco draws as prompts.json.",
     )
-    .addHelpText('after', examples)
+    .addHelpText('after', exampleLines('dump-coco', examples))
     .addOption(datasetOption().default(EMBEDDED_DATASET))
-    .addOption(
-      new Option('--output_root <folder>', 'where prompts.json and images/ go')
-        .argParser(text('--output_root'))
-        .default('./coco'),
-    )
-    .addOption(
-      new Option('--limit <n>', 'only the first n images (default: all)').argParser(integer('--limit', 1)),
-    );
-  return command.action(async (_options, { optsWithGlobals }: Command) => {
-    const options = optsWithGlobals.call(command) as DumpOptions & { quiet?: true; verbose?: true };
-    const verbosity = options.quiet ? 'quiet' : options.verbose ? 'verbose' : 'normal';
-    await dumpCoco(options, new Terminal(verbosity), interruption);
-  });
+    .addOption(withDefault('--output_root <folder>', 'where prompts.json and images/ go', './coco', text))
+    .addOption(value('--limit <n>', 'only the first n images (default: all)', atLeast(1)));
+  return command.action(() => dumpCoco(command.opts<DumpOptions>(), terminalOf(command), signal));
 }
 
-async function dumpCoco(options: DumpOptions, terminal: Terminal, interruption: AbortSignal): Promise<void> {
-  const dataset = await openDataset(options.dataset, { terminal, interruption });
+async function dumpCoco(options: DumpOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const dataset = await openDataset(options.dataset, { observer: terminal, signal });
   const prompts = choosePrompts(dataset).slice(0, options.limit);
   const reader = await dataset.openImages();
   try {
     await reader.check(prompts.length);
     const root = resolve(options.output_root);
-    await writeImages(reader, prompts.length, join(root, 'images'), terminal, interruption);
+    await writeImages(reader, prompts.length, join(root, 'images'), terminal, signal);
     // Last, so that a folder with prompts has all images.
     await writeOutput(join(root, 'prompts.json'), asciiJson(prompts));
-    terminal.note(`${prompts.length} images of ${dataset.name}`);
+    terminal.note(`${counted(prompts.length, 'image')} of ${dataset.name}`);
     terminal.result(root);
   } finally {
     await reader.close();
@@ -68,7 +62,7 @@ async function writeImages(
   count: number,
   folder: string,
   terminal: Terminal,
-  interruption: AbortSignal,
+  signal: AbortSignal,
 ): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((error) => {
     throw fileError(error, folder, 'output');
@@ -76,7 +70,7 @@ async function writeImages(
   const progress = terminal.progress(count, 'images');
   try {
     for (let index = 0; index < count; index++) {
-      interruption.throwIfAborted();
+      signal.throwIfAborted();
       const { bytes, name } = await reader.read(index);
       await writeOutput(
         join(folder, `${String(index).padStart(4, '0')}.png`),

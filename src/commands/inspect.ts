@@ -1,42 +1,40 @@
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { toError } from '../base/errors.js';
 import { packageVersion } from '../base/package.js';
 import { type AddonProbe, probeAddon } from '../engine/load.js';
+import { describeTransports } from '../engine/transports.js';
+import { measureExchange } from '../jobs/measure.js';
+import { type ExchangeFigures, inspectedBytes } from '../machine/exchange-figures.js';
 import { describeMachine } from '../machine/machine.js';
-import { describeTransports } from '../machine/transports.js';
 import { describeVersions } from '../machine/versions.js';
-import { type ExchangeFigures, inspectedBytes, measureExchange } from '../planning/exchange-figures.js';
-import { integer } from './options/parsers.js';
+import type { CommandContext } from './context.js';
+import { flag } from './options/build.js';
+import { addRankCount } from './options/ranks.js';
+import { exampleLines } from './output/examples.js';
 import { type Inspection, inspectionLines } from './output/inspect.js';
-import { Terminal } from './output/terminal.js';
+import { type Terminal, terminalOf } from './output/terminal.js';
 
-const examples = `
-Examples:
-  distri inspect
-  distri inspect -n 4
-  distri inspect --json`;
+const examples = ['', '-n 4', '--json'];
 
 interface InspectOptions {
   readonly nproc_per_node: number;
   readonly json?: true;
 }
 
-/** `distri inspect`. `interruption` is aborted when the user wants it to end. */
-export function inspectCommand(interruption: AbortSignal): Command {
-  return new Command('inspect')
-    .description('Show what distri finds on this machine, and measure how fast ranks exchange data.')
-    .addOption(
-      new Option('-n, --nproc_per_node <n>', 'rank processes to measure between; 1 measures nothing')
-        .argParser(integer('--nproc_per_node', 1))
-        .default(2),
-    )
-    .addOption(new Option('--json', 'print JSON'))
-    .addHelpText('after', examples)
-    .action((options: InspectOptions) => inspect(options, interruption));
+/** `distri inspect`. */
+export function inspectCommand({ signal }: CommandContext): Command {
+  const command = new Command('inspect').description(
+    'Show what distri finds on this machine, and measure how fast ranks exchange data.',
+  );
+  return addRankCount(command, 'rank processes to measure between; 1 measures nothing', 2)
+    .optionsGroup('Output:')
+    .addOption(flag('--json', 'print JSON'))
+    .addHelpText('after', exampleLines('inspect', examples))
+    .action(() => inspect(command.opts<InspectOptions>(), terminalOf(command), signal));
 }
 
 /** Whatever does not work is part of what is printed; it is thrown afterwards. */
-async function inspect(options: InspectOptions, interruption: AbortSignal): Promise<void> {
+async function inspect(options: InspectOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const failures: unknown[] = [];
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -52,10 +50,10 @@ async function inspect(options: InspectOptions, interruption: AbortSignal): Prom
   const exchange =
     addon === undefined || ranks < 2
       ? undefined
-      : await attempt(() => measureExchange(ranks, inspectedBytes, interruption));
+      : await attempt(() => measureExchange(ranks, inspectedBytes, signal));
   const inspection = await describe(addon, addonFailure, exchange);
-  interruption.throwIfAborted();
-  print(inspection, options);
+  signal.throwIfAborted();
+  print(inspection, options, terminal);
   if (failures.length > 0) throw failures[0];
 }
 
@@ -73,8 +71,7 @@ async function describe(
   };
 }
 
-function print(inspection: Inspection, { json }: InspectOptions): void {
-  const terminal = new Terminal('normal');
+function print(inspection: Inspection, { json }: InspectOptions, terminal: Terminal): void {
   if (json) terminal.result(JSON.stringify(inspection, undefined, 2));
   else for (const line of inspectionLines(inspection)) terminal.result(line);
 }

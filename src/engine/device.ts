@@ -57,7 +57,11 @@ export const defaultDevice: DeviceChoice = { device: 'cpu', dtype: 'fp32' };
 export function openDevice({ device, dtype }: DeviceChoice = defaultDevice): Device {
   const named = devices.filter(({ name }) => name === device);
   if (named.length === 0) {
-    throw expected(`one of ${[...new Set(devices.map(({ name }) => name))].join(', ')}`, 'the device', device);
+    throw expected(
+      `one of ${[...new Set(devices.map(({ name }) => name))].join(', ')}`,
+      'the device',
+      device,
+    );
   }
   const found = named.find(({ elementType }) => elementType === dtypes[dtype]);
   if (found === undefined) throw expected(`one of ${Object.keys(dtypes).join(', ')}`, 'the dtype', dtype);

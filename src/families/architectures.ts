@@ -36,7 +36,10 @@ async function architectures(of: readonly Family[]): Promise<Architecture[]> {
 }
 
 /** The configs of a pipeline around an architecture. */
-export function architectureConfigs({ family, config }: Pick<Architecture, 'family' | 'config'>): ConfigSource {
+export function architectureConfigs({
+  family,
+  config,
+}: Pick<Architecture, 'family' | 'config'>): ConfigSource {
   return {
     config: async (component) => {
       const found = component === family.component ? config : family.synthetic.configs[component];

@@ -1,5 +1,5 @@
-import type { OptionSpec, OptionValue } from '../base/option-spec.js';
 import type { JsonObject } from '../base/json.js';
+import type { OptionSpec, OptionValue } from '../base/option-spec.js';
 import type { PictureSize } from '../base/sizes.js';
 import type { ComponentSource } from '../checkpoint/component-source.js';
 import type { Device } from '../engine/device.js';
@@ -67,14 +67,12 @@ export interface Family {
   /** Options of its requests that other families do not have. */
   readonly options: readonly OptionSpec[];
   readonly synthetic: Synthetic;
+  /** Arguments of `run-<name>`, for help texts. */
+  readonly examples: readonly string[];
   /** Reads configs; what is not implemented is refused. */
   outline(source: ConfigSource): Promise<Outline>;
   /** Refuses sizes that the model can't do. */
-  geometry(
-    outline: Outline,
-    size: PictureSize,
-    options: Readonly<Record<string, OptionValue>>,
-  ): Geometry;
+  geometry(outline: Outline, size: PictureSize, options: Readonly<Record<string, OptionValue>>): Geometry;
   /** Texts to the model's inputs. `encodes`: this rank loads the text encoders. */
   conditioner(
     device: Device,

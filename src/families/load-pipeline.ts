@@ -1,4 +1,5 @@
 import { openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { ComponentSource } from '../checkpoint/component-source.js';
 import { openDevice } from '../engine/device.js';
 import type { ParallelOptions } from '../parallel/registry.js';
 import { planTopology } from '../parallel/topology.js';
@@ -10,7 +11,6 @@ import { type GenerationRequest, imageCount } from '../pipelines/request.js';
 import { PictureVae } from '../pipelines/vae/pictures.js';
 import type { ProgressListener } from '../ranks/progress.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import type { ComponentSource } from '../checkpoint/component-source.js';
 import type { Family } from './family.js';
 import { familyNamed } from './registry.js';
 import { openSynthetic } from './synthetic.js';
@@ -37,7 +37,8 @@ export async function loadPipeline(
   const device = openDevice(load.device);
   const source = await openSource(load, family);
   const outline = await family.outline(source);
-  const geometry = family.geometry(outline, request, request.familyOptions);
+  const { height, width, familyOptions } = request;
+  const geometry = family.geometry(outline, { height, width }, familyOptions);
   const first = ranks.rank === 0;
   const { directory, variant, synthetic, weights, threads } = load;
   const common = { directory, variant, synthetic, device: load.device, weights, threads };
@@ -80,9 +81,11 @@ export async function loadPipeline(
   return new LatentPipeline({ geometry, conditioner, loop, vae, first });
 }
 
-function openSource({ synthetic, directory, variant }: LoadOptions, family: Family): Promise<ComponentSource> {
+function openSource(
+  { synthetic, directory, variant }: LoadOptions,
+  family: Family,
+): Promise<ComponentSource> {
   return synthetic
     ? Promise.resolve(openSynthetic(directory, family))
     : openCheckpoint(directory, { variant });
 }
-

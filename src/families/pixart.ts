@@ -66,10 +66,18 @@ export const pixArt: Family = {
     configs,
     conditioner: randomPixArtConditioner,
   },
+  examples: [
+    '--model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a small cactus with a happy face in the Sahara desert"',
+    '--model ./PixArt-XL-2-512x512 --image_size 512 --seed 7 --output_path cactus.png',
+    '-n 4 --parallelism tensor --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"',
+    '-n 4 --parallelism pipefusion --num_pipeline_patch 8 --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"',
+    '-n 8 --parallelism sequence --ulysses_degree 2 --ring_degree 2 --model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a lighthouse at dusk"',
+    '--model ./PixArt-XL-2-1024-MS --image_size 768 1344 --no_resolution_binning --output_type latent',
+    '--mode benchmark --random_weights pixart-mid --num_inference_steps 10 --test_times 5',
+  ],
   outline,
   geometry,
-  conditioner: (device, source, encodes, options) =>
-    PixArtConditioner.load(device, source, encodes, options),
+  conditioner: (device, source, encodes, options) => PixArtConditioner.load(device, source, encodes, options),
 };
 
 async function outline(source: ConfigSource): Promise<Outline> {
@@ -91,8 +99,7 @@ function geometry(
   size: PictureSize,
   { useResolutionBinning }: Readonly<Record<string, OptionValue>>,
 ): Geometry {
-  const drawn =
-    useResolutionBinning === false ? size : resolutionBin(native.height / factor, size);
+  const drawn = useResolutionBinning === false ? size : resolutionBin(native.height / factor, size);
   const unit = factor * (model.blocks?.patchSize ?? 1);
   if (drawn.height % unit !== 0 || drawn.width % unit !== 0) {
     throw expected(

@@ -17,7 +17,10 @@ export function familyNamed(name: string): Family {
 }
 
 /** The family of a checkpoint. */
-export function familyOf({ directory, pipelineClass }: Pick<Checkpoint, 'directory' | 'pipelineClass'>): Family {
+export function familyOf({
+  directory,
+  pipelineClass,
+}: Pick<Checkpoint, 'directory' | 'pipelineClass'>): Family {
   const family = families.find((candidate) => candidate.pipelineClass === pipelineClass);
   if (family !== undefined) return family;
   throw new DistriError(
@@ -28,7 +31,10 @@ export function familyOf({ directory, pipelineClass }: Pick<Checkpoint, 'directo
 }
 
 /** Refuses a checkpoint of another family than `wanted`, and says which command draws with it. */
-export function requireFamily(checkpoint: Pick<Checkpoint, 'directory' | 'pipelineClass'>, wanted: Family): void {
+export function requireFamily(
+  checkpoint: Pick<Checkpoint, 'directory' | 'pipelineClass'>,
+  wanted: Family,
+): void {
   const found = familyOf(checkpoint);
   if (found === wanted) return;
   throw new DistriError(

@@ -30,6 +30,16 @@ export const stableDiffusionXL: Family = {
     configs: unetConfigs('EulerDiscreteScheduler', 0.13025),
     conditioner: randomUNetConditioner,
   },
+  examples: [
+    '',
+    '--prompt "a small red heart on a beach" --seed 7 --output_path heart.png',
+    '-n 4 --model stabilityai/stable-diffusion-xl-base-1.0 --prompt "a lighthouse at dusk"',
+    '-n 2 --no_split_batch --sync_mode full_sync --output_type latent --output_path latents.safetensors',
+    '-n 4 --data_parallel 2 --prompts prompts.txt --output_path pictures',
+    '--init_image sketch.png --strength 0.6 --prompt "a yellow star on a night sky"',
+    '--mode benchmark -n 2 --json benchmark.json',
+    '--mode benchmark --random_weights sdxl-mid --image_size 512 --num_inference_steps 10 --test_times 5',
+  ],
   conditioner: (device, source, encodes, options) => {
     const zeroesEmptyPrompt = source.modelIndex.force_zeros_for_empty_prompt !== false;
     return UNetConditioner.load(device, source, encodes, options, { encoders, zeroesEmptyPrompt });

@@ -28,6 +28,12 @@ export const stableDiffusion: Family = {
     configs: unetConfigs('PNDMScheduler', 0.18215),
     conditioner: randomUNetConditioner,
   },
+  examples: [
+    '--model ./stable-diffusion-v1-5 --init_image sketch.png --strength 0.6 --prompt "a lighthouse at dusk"',
+    '--model stable-diffusion-v1-5/stable-diffusion-v1-5 --prompt "a lighthouse at dusk"',
+    '-n 4 --model ./stable-diffusion-2-1 --scheduler euler --num_inference_steps 30 --seed 7 --output_path lighthouse.png',
+    '--mode benchmark --random_weights sd-1.5 --image_size 256 --num_inference_steps 10 --test_times 3',
+  ],
   conditioner: (device, source, encodes, options) =>
     UNetConditioner.load(device, source, encodes, options, { encoders, zeroesEmptyPrompt: false }),
 };

@@ -92,7 +92,10 @@ const schedulerConfig: JsonObject = {
 };
 
 /** What belongs to a UNet and has no weights: values of the public checkpoints. */
-export function unetConfigs(schedulerClass: string, scalingFactor: number): Readonly<Record<string, JsonObject>> {
+export function unetConfigs(
+  schedulerClass: string,
+  scalingFactor: number,
+): Readonly<Record<string, JsonObject>> {
   return {
     scheduler: { ...schedulerConfig, _class_name: schedulerClass },
     vae: { ...vaeConfig, scaling_factor: scalingFactor },

@@ -161,7 +161,7 @@ export const operators = {
   ),
   AllReduceSum: distri(
     'X (any shape) -> Y `shape`',
-    "sum of the X of the `sources` (the ranks that have a part, in the order of the sum), equal to the bit on all ranks; " +
+    'sum of the X of the `sources` (the ranks that have a part, in the order of the sum), equal to the bit on all ranks; ' +
       'a rank that is no source gives any X; always fresh',
     { slot: 'int', share_slot: 'int', ...peers, sources: 'ints', shape: 'ints' },
     { slots: ['slot', 'share_slot'] },

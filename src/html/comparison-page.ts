@@ -1,12 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import type { Cell, ColumnSummary, ComparisonRow } from './comparison.js';
 import { escapeHtml } from './escape.js';
-
-/** Nothing is fetched from anywhere but the page itself and the pictures it links to. */
-const POLICY =
-  "default-src 'none'; img-src 'self' data: file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-
-const assets = new URL('../../../assets/html/', import.meta.url);
+import { htmlHead, readAsset } from './page.js';
 
 export interface PageHead {
   readonly title: string;
@@ -16,22 +10,11 @@ export interface PageHead {
 
 /** The page up to its rows: everything but what is known only when all pictures are compared. */
 export async function pageStart({ title, columns, reference }: PageHead): Promise<string> {
-  const style = await readFile(new URL('comparison.css', assets), 'utf8');
   const headings = columns.map((name, index) => {
     const note = index === reference ? 'reference' : `<span data-summary="${index}"></span>`;
     return `<th scope="col">${escapeHtml(name)}<small>${note}</small></th>`;
   });
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
-<title>${escapeHtml(title)}</title>
-<style>
-${style}</style>
-</head>
-<body data-reference="${reference}">
+  return `${await htmlHead(title, 'comparison.css')}<body data-reference="${reference}">
 <h1>${escapeHtml(title)}</h1>
 <table>
 <thead><tr><th></th>${headings.join('')}</tr></thead>
@@ -50,8 +33,8 @@ export function pageRow({ name, prompt, cells }: ComparisonRow, columns: readonl
 }
 
 export async function pageEnd(summaries: readonly ColumnSummary[]): Promise<string> {
-  const script = await readFile(new URL('comparison.js', assets), 'utf8');
-  const viewer = await readFile(new URL('viewer.html', assets), 'utf8');
+  const script = await readAsset('comparison.js');
+  const viewer = await readAsset('viewer.html');
   const texts = JSON.stringify(summaries.map(summaryText)).replaceAll('<', '\\u003c');
   return `</tbody>
 </table>

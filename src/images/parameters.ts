@@ -26,8 +26,8 @@ export interface PictureParameters {
   readonly ranks: number;
   readonly threads: number;
   readonly dtype: string;
-  /** How the ranks shared it, by the names of options in camel case. */
-  readonly parallel: object;
+  /** How the ranks shared it, by the names of options. */
+  readonly parallel: Readonly<Record<string, unknown>>;
   /** Such as "displaced patches, corrected_async_gn, 5 synchronous steps". */
   readonly mode: string;
   readonly version: string;
@@ -57,7 +57,7 @@ export function describePicture(picture: PictureParameters): PngText[] {
     ranks: picture.ranks,
     threads: picture.threads,
     dtype: picture.dtype,
-    ...(picture.ranks === 1 ? {} : snakeCased(picture.parallel)),
+    ...(picture.ranks === 1 ? {} : picture.parallel),
     mode: picture.mode,
     Software: `distri ${picture.version}`,
   };

@@ -20,7 +20,10 @@ const MAX_ITERATIONS = 2000;
 const WARM_UP = 0.2;
 
 /** Measures what exchanging takes, together with the other ranks. */
-export async function runExchange({ gatherBytes }: ExchangeJob, ranks: RankContext): Promise<RankExchangeTimes> {
+export async function runExchange(
+  { gatherBytes }: ExchangeJob,
+  ranks: RankContext,
+): Promise<RankExchangeTimes> {
   const { worldSize } = ranks;
   const slots = new SlotTable(worldSize);
   for (const bytes of [ROUND_TRIP_BYTES, ...gatherBytes.map((total) => partBytes(total, worldSize))]) {

@@ -40,11 +40,7 @@ const programs: { readonly [N in JobName]: () => Promise<Program<N>> } = {
 export class JobRunner {
   readonly #cache = new PartCache();
 
-  readonly run = async (
-    job: NamedJob,
-    ranks: RankContext,
-    listener: ProgressListener,
-  ): Promise<unknown> => {
+  readonly run = async (job: NamedJob, ranks: RankContext, listener: ProgressListener): Promise<unknown> => {
     const program = (await programs[job.name]()) as Program<JobName>;
     return program(job, ranks, listener, this.#cache);
   };

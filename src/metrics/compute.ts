@@ -68,7 +68,7 @@ export interface Metrics {
  * Compares two folders. What fails of one metric, pair or file is among the `problems` and the rest is computed; strict requests throw
  * the first one instead. Interruption, and folders that cannot be listed, always throw.
  */
-export async function computeMetrics(
+export async function compareFolders(
   request: MetricsRequest,
   loaders: NetworkLoaders,
   observer: MetricsObserver,

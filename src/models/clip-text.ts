@@ -1,6 +1,6 @@
 import { ConfigReader, limits, type RawConfig } from '../base/config-reader.js';
-import type { Value } from '../graph/value.js';
 import type { Activation } from '../graph/kernels/kernels.js';
+import type { Value } from '../graph/value.js';
 import type { Layers } from '../parallel/layers/layers.js';
 import type { AttentionSpec } from '../parallel/layers/tokens.js';
 
@@ -142,7 +142,12 @@ export class CLIPTextModel {
 
   #pool(last: Value, batch: number): Value {
     const { hiddenSize: features, projectionDim } = this.#config;
-    const positions = this.#layers.kernels.graph.input(clipTextNames.eosPositions, 'int64', [batch, 2], 'step');
+    const positions = this.#layers.kernels.graph.input(
+      clipTextNames.eosPositions,
+      'int64',
+      [batch, 2],
+      'step',
+    );
     const picked = this.#layers.kernels.pickTokens(
       projectionDim === undefined ? clipTextNames.pooled : 'pooled/token',
       last,

@@ -211,7 +211,10 @@ export class PixArtTransformer2DModel {
       bias: true,
     });
     const rows = all.shape[0] as number;
-    return { embedded, ofBlocks: this.#layers.kernels.reshape('adaln_single/parts', all, [rows, 6, features]) };
+    return {
+      embedded,
+      ofBlocks: this.#layers.kernels.reshape('adaln_single/parts', all, [rows, 6, features]),
+    };
   }
 
   /** Height, width and their ratio, a third of the features each; the same at every step. */

@@ -139,7 +139,12 @@ export class T5EncoderModel {
 
   #norm(x: Value, name: string): Value {
     const { features, epsilon } = this.#config;
-    return this.#layers.kernels.rmsNorm(name, x, this.#layers.parameter(`${name}.weight`, [features]), epsilon);
+    return this.#layers.kernels.rmsNorm(
+      name,
+      x,
+      this.#layers.parameter(`${name}.weight`, [features]),
+      epsilon,
+    );
   }
 }
 

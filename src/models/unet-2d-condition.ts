@@ -226,10 +226,16 @@ export class UNet2DConditionModel {
     const textEmbeds = this.#graph.input(unetNames.textEmbeds, 'float32', [batch, pooled], 'image');
     const timeIds = this.#graph.input(unetNames.timeIds, 'float32', [batch, sizes], 'image');
     const flat = this.#layers.kernels.reshape('add_time_proj/flat', timeIds, [batch * sizes]);
-    const projected = sinusoidalEmbedding(this.#layers.kernels, 'add_time_proj', flat, textTime.timeEmbedDim, {
-      flipSinToCos,
-      freqShift,
-    });
+    const projected = sinusoidalEmbedding(
+      this.#layers.kernels,
+      'add_time_proj',
+      flat,
+      textTime.timeEmbedDim,
+      {
+        flipSinToCos,
+        freqShift,
+      },
+    );
     const rows = this.#layers.kernels.reshape('add_time_proj/rows', projected, [
       batch,
       sizes * textTime.timeEmbedDim,

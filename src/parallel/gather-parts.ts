@@ -1,7 +1,7 @@
-import { itemBytes } from '../tensor/element-type.js';
 import type { GridSize } from '../base/sizes.js';
 import type { Kernels } from '../graph/kernels/kernels.js';
 import type { Value } from '../graph/value.js';
+import { itemBytes } from '../tensor/element-type.js';
 import { readWhole, type SlotReserver } from './slots.js';
 import type { RankRole, Topology } from './topology.js';
 

@@ -1,5 +1,11 @@
 import { DistriError, expected } from '../base/errors.js';
-import { camelCase, checkOption, gatherOptions, ownedByOthers } from '../base/option-spec.js';
+import {
+  camelCase,
+  checkOption,
+  gatherOptions,
+  type OptionValue,
+  ownedByOthers,
+} from '../base/option-spec.js';
 import { type DisplacedOptions, displacedPatch } from './strategies/displaced-patch.js';
 import { type NaiveOptions, naivePatch } from './strategies/naive-patch.js';
 import { type PipeFusionOptions, pipefusion } from './strategies/pipefusion.js';
@@ -59,16 +65,34 @@ export function completeOptions(name: StrategyName, given: Partial<StrategyOptio
 }
 
 /** Refuses options that `name` does not look at (undefined: that any strategy looks at alone), but for those that are tolerated. */
-export function refuseForeignOptions(
-  name: StrategyName | undefined,
-  given: Partial<StrategyOptions>,
-): void {
+export function refuseForeignOptions(name: StrategyName | undefined, given: Partial<StrategyOptions>): void {
   for (const option of strategyOptions) {
     const value = given[camelCase(option.spec.name) as keyof StrategyOptions];
     const tolerated = option.spec.tolerated === true;
     if (value === undefined || tolerated || option.owners.some((owner) => owner === name)) continue;
     throw ownedByOthers(option, '--parallelism');
   }
+}
+
+/** What the strategy of `options` was told, by the names of options, whatever else they hold. */
+export function ownOptions(options: ParallelOptions): Readonly<Record<string, OptionValue>> {
+  const { parallelism, splitBatch } = options;
+  const own = strategyOf(options).options.flatMap(({ name }) => {
+    const value = options[camelCase(name) as keyof StrategyOptions];
+    return value === undefined ? [] : [[name, value]];
+  });
+  return { parallelism, split_batch: splitBatch, ...Object.fromEntries(own) };
+}
+
+/** How folders of pictures are called that are drawn so. */
+export function folderName(options: ParallelOptions): string {
+  const strategy = strategyOf(options);
+  if (strategy.folderName) return strategy.folderName(options);
+  const { parallelism, split_batch: _, ...own } = ownOptions(options);
+  const parts = Object.entries(own).map(([name, value]) =>
+    typeof value === 'string' ? value : `${name}${value}`,
+  );
+  return [parallelism, ...parts].join('-');
 }
 
 /** Strategies that can share a model. */
@@ -78,7 +102,8 @@ export function strategiesFor(model: Pick<SharedModel, 'blocks'>): readonly Stra
 
 /** Refuses a strategy that needs what the model does not have. */
 export function requireStrategy(name: StrategyName, model: Pick<SharedModel, 'blocks'>): void {
-  if (!Object.hasOwn(strategies, name)) throw expected(`one of ${strategyNames.join(', ')}`, '--parallelism', name);
+  if (!Object.hasOwn(strategies, name))
+    throw expected(`one of ${strategyNames.join(', ')}`, '--parallelism', name);
   if (strategiesFor(model).includes(name)) return;
   throw new DistriError(
     'unsupported',

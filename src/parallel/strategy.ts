@@ -72,6 +72,8 @@ interface StrategyRow<Options> {
   ways(options: Options, ranksPerImage: number): readonly Partial<Options>[];
   /** What tells these ways apart: "ulysses 2 x ring 4"; empty where there is one. */
   describeWay(options: Options, ranksPerImage: number): string;
+  /** How folders of its pictures are called, where a public script has a name for them; otherwise by its own name and options. */
+  folderName?(options: Options): string;
 }
 
 /** A strategy whose ranks run all layers in every step, each on its share. */

@@ -65,7 +65,10 @@ export function choiceText(choice: Choice | undefined): string {
   if (choice === undefined) return 'nothing';
   const { ranks, parallelism, splitBatch, settings } = choice;
   if (ranks === 1) return '1 rank';
-  const way = strategies[parallelism].describeWay(completeOptions(parallelism, settings), ranksPerImage(choice));
+  const way = strategies[parallelism].describeWay(
+    completeOptions(parallelism, settings),
+    ranksPerImage(choice),
+  );
   return `${ranks} ranks, ${parallelism}${way === '' ? '' : ` ${way}`}, ${splitBatch ? 'split' : 'whole'} batch`;
 }
 

@@ -20,8 +20,7 @@ export function recommend(choices: readonly PlannedChoice[]): Recommendation | u
   if (!Number.isFinite(fastest)) return undefined;
   const near = candidates.filter((choice) => pictureTime(choice) <= EQUAL * fastest);
   const [choice] = near.toSorted(
-    (a, b) =>
-      Number(b.exact) - Number(a.exact) || a.ranks - b.ranks || pictureTime(a) - pictureTime(b),
+    (a, b) => Number(b.exact) - Number(a.exact) || a.ranks - b.ranks || pictureTime(a) - pictureTime(b),
   );
   return choice && { choice, reason: explain(choice, fastest, choices) };
 }

@@ -106,8 +106,7 @@ export class Rank<Job, Result> implements RankContext {
 
   private readonly progress: ProgressListener = {
     phase: (name, event) => this.send({ type: 'phase', name, event }),
-    step: (step, steps, latents) =>
-      this.send({ type: 'step', step, steps, ...(latents ? { latents } : {}) }),
+    step: (step, steps, latents) => this.send({ type: 'step', step, steps, ...(latents ? { latents } : {}) }),
     note: (line) => this.send({ type: 'note', line }),
     place: (where) => this.send({ type: 'place', where }),
   };

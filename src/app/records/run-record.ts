@@ -4,6 +4,7 @@ import { firstRank } from '../../jobs/report/benchmark.js';
 import { phaseTimes } from '../../jobs/report/phase-times.js';
 import { describeMachine, type Machine } from '../../machine/machine.js';
 import { describeVersions, type Versions } from '../../machine/versions.js';
+import { ownOptions } from '../../parallel/registry.js';
 import type { Pipeline } from '../pipeline.js';
 import type { DrawPlan } from '../plan-drawing.js';
 
@@ -57,15 +58,15 @@ interface RankRecord {
 
 /** `given`: the command's options by their names. */
 export async function recordHeader(
-  given: Readonly<Record<string, unknown>>,
+  given: object,
   { onnxRuntime }: Pick<Pipeline, 'onnxRuntime'>,
-  { model, request, topology, load, mode }: DrawPlan,
+  { model, request, topology, parallel, load, mode }: DrawPlan,
 ): Promise<RecordHeader> {
   return {
     time: new Date().toISOString(),
     machine: describeMachine(),
     versions: await describeVersions(packageVersion(), onnxRuntime),
-    arguments: given,
+    arguments: { ...ownOptions(parallel), ...given },
     setting: {
       model,
       randomWeights: load.synthetic,

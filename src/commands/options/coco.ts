@@ -1,33 +1,22 @@
-import { Command, Option } from 'commander';
+import type { Command, Option } from 'commander';
+import type { DrawPlan } from '../../app/plan-drawing.js';
 import { DistriError, expected } from '../../base/errors.js';
 import { EMBEDDED_DATASET } from '../../datasets/open.js';
-import { addDrawOptions, checkDrawOptions, type DrawOptions } from './draw.js';
-import { integer, repeated, text } from './parsers.js';
+import { folderName } from '../../parallel/registry.js';
+import { atLeast, list, value, withDefault } from './build.js';
+import { addModelOptions } from './model.js';
+import { addAnyParallelOptions } from './parallel.js';
+import { text } from './parsers.js';
+import { addAnyPictureOptions, sizeOf } from './picture.js';
+import { addRanksOptions, checkRanksOptions } from './ranks.js';
+import { addCompatibilityOptions, type DrawOptions } from './run.js';
+import { vaeOption } from './vae.js';
 
 /** distrifuser's scripts/generate_coco.py draws the first 5000 captions. */
 const REFERENCE_IMAGES = 5000;
 
-/** What the data set decides (prompts, seeds, names of files), and what is of a benchmark. */
-const decided = {
-  mode: 'generation',
-  prompt: undefined,
-  prompts: undefined,
-  num_images_per_prompt: 1,
-  seed: 0n,
-  output_path: undefined,
-  output_type: 'pil',
-  trace: undefined,
-  warmup_times: 0,
-  test_times: 1,
-  ignore_ratio: 0,
-  random_weights: undefined,
-  json: undefined,
-} as const;
-
-type Decided = keyof typeof decided;
-
-/** The options of `generate-coco` as commander collects them. */
-export interface CocoOptions extends Omit<DrawOptions, Decided> {
+/** The options of `generate-coco` as commander collects them. The data set decides prompts, seeds and names of files. */
+export interface CocoOptions extends DrawOptions {
   readonly dataset?: string;
   readonly output_root?: string;
   readonly limit: number;
@@ -40,40 +29,28 @@ export function addCocoOptions(command: Command): Command {
     .optionsGroup('Captions:')
     .addOption(datasetOption())
     .addOption(
-      new Option('--limit <n>', 'of the data set, only the first n images')
-        .argParser(integer('--limit', 1))
-        .default(REFERENCE_IMAGES),
+      withDefault('--limit <n>', 'of the data set, only the first n images', REFERENCE_IMAGES, atLeast(1)),
     )
-    .addOption(
-      new Option('--split <numbers...>', 'i n: only part i (from 0) of n parts of the images').argParser(
-        repeated(integer('--split', 0)),
-      ),
-    )
+    .addOption(list('--split <numbers...>', 'i n: only part i (from 0) of n parts of the images', atLeast(0)))
     .optionsGroup('Output:')
     .addOption(
-      new Option(
+      value(
         '--output_root <folder>',
-        'where the pictures go (default: results/coco/{scheduler}-{steps}/gpus{n}-warmup{n}-{sync_mode})',
-      ).argParser(text('--output_root')),
+        'where the pictures go (default: results/coco/{scheduler}-{steps}/gpus{n}-{how they share a picture})',
+        text,
+      ),
     );
-  for (const option of addDrawOptions(new Command()).options) {
-    if (!(option.attributeName() in decided)) command.addOption(option);
-  }
-  return command;
+  addModelOptions(command, true);
+  addRanksOptions(addAnyPictureOptions(command));
+  return addCompatibilityOptions(addAnyParallelOptions(command).addOption(vaeOption()));
 }
 
 export function datasetOption(): Option {
-  return new Option(
+  return value(
     '--dataset <name>',
     `${EMBEDDED_DATASET}, a folder with captions_val2014.json and images, or a data set of the hub`,
-  ).argParser(text('--dataset'));
-}
-
-/** As `run-sdxl` has them, for pictures of the data set. */
-export function drawOptions(options: CocoOptions): DrawOptions {
-  const { dataset: _, output_root: __, limit: ___, split: ____, ...others } = options;
-  const { prompt, prompts, output_path, trace, random_weights, json, ...fixed } = decided;
-  return { ...others, ...fixed };
+    text,
+  );
 }
 
 export function checkCocoOptions(options: CocoOptions): void {
@@ -81,12 +58,11 @@ export function checkCocoOptions(options: CocoOptions): void {
   if (negative_prompt.length > 1) {
     throw new DistriError('usage', 'Expected one --negative_prompt, which goes for all captions');
   }
-  checkDrawOptions(drawOptions(options));
+  sizeOf(options);
+  checkRanksOptions(options);
   if (split === undefined) return;
-  const [part = 0, parts = 0, ...more] = split;
-  if (split.length !== 2 || more.length > 0 || part >= parts) {
-    throw expected('i n with 0 <= i < n', '--split', split.join(' '));
-  }
+  const [part = 0, parts = 0] = split;
+  if (split.length !== 2 || part >= parts) throw expected('i n with 0 <= i < n', '--split', split.join(' '));
 }
 
 /** Which of `count` images are drawn: from `first` to before `end`, in equal parts but for the last. */
@@ -99,10 +75,8 @@ export function chooseRange(
   return { first: Math.min(part * size, count), end: Math.min((part + 1) * size, count) };
 }
 
-/** The folder that distrifuser's script would choose. */
-export function defaultOutputRoot(options: CocoOptions): string {
-  const { scheduler, num_inference_steps, nproc_per_node, data_parallel = 1 } = options;
-  const ranks = nproc_per_node / data_parallel;
-  const devices = options.no_split_batch ? ranks : Math.floor(ranks / 2);
-  return `results/coco/${scheduler}-${num_inference_steps}/gpus${devices}-warmup${options.warmup_steps}-${options.sync_mode}`;
+/** The folder that distrifuser's script would choose; of ways to share that it does not have, one like it. */
+export function defaultOutputRoot({ request, parallel, topology }: DrawPlan): string {
+  const { scheduler, numInferenceSteps } = request;
+  return `results/coco/${scheduler}-${numInferenceSteps}/gpus${topology.patches}-${folderName(parallel)}`;
 }

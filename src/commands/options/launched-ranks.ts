@@ -1,10 +1,11 @@
 import type { Command } from 'commander';
+import type { LaunchedRanks } from '../../app/rank-groups.js';
 import { DistriError } from '../../base/errors.js';
 
 /** The option -n as a launcher decided it; empty where none did. Refuses another number. */
 export function launchedRanks(
   command: Command,
-  launched: { readonly worldSize: number; readonly launcher: string } | undefined,
+  launched: LaunchedRanks | undefined,
 ): { readonly nproc_per_node?: number } {
   if (launched === undefined) return {};
   const { worldSize, launcher } = launched;
@@ -17,4 +18,13 @@ export function launchedRanks(
     );
   }
   return { nproc_per_node: worldSize };
+}
+
+/** A launcher's processes are one group. */
+export function refuseLaunchedGroups(
+  { data_parallel = 1 }: { readonly data_parallel?: number },
+  launched: LaunchedRanks | undefined,
+): void {
+  if (launched === undefined || data_parallel === 1) return;
+  throw new DistriError('usage', `--data_parallel needs ranks that distri starts, not ${launched.launcher}`);
 }

@@ -26,7 +26,15 @@ function strategiesOf({ component }: Pick<Family, 'component'>): readonly Strate
 
 /** The strategies, and of each the options; names are distrifuser's and xDiT's, where they have them. */
 export function addParallelOptions(command: Command, family: Family): Command {
-  const names = strategiesOf(family);
+  return addDrawnParallelOptions(command, strategiesOf(family));
+}
+
+/** The same for models of any family. */
+export function addAnyParallelOptions(command: Command): Command {
+  return addDrawnParallelOptions(command, strategyNames);
+}
+
+function addDrawnParallelOptions(command: Command, names: readonly StrategyName[]): Command {
   command
     .optionsGroup('Parallelism:')
     .addOption(
@@ -48,7 +56,7 @@ export function addParallelOptions(command: Command, family: Family): Command {
     );
 }
 
-/** The same for commands that compare all strategies. */
+/** For commands that compare all strategies. */
 export function addComparedParallelOptions(command: Command): Command {
   command
     .optionsGroup('Parallelism:')

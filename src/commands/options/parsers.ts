@@ -3,12 +3,13 @@ import { expected } from '../../base/errors.js';
 /** Turns what stands behind an option into its value, or throws a `usage` error that names the option. */
 export type Parser<T> = (text: string) => T;
 
-export function integer(option: string, least: number): Parser<number> {
+export function integer(option: string, least: number, most = Number.MAX_SAFE_INTEGER): Parser<number> {
+  const limit = most === Number.MAX_SAFE_INTEGER ? '' : ` up to ${most}`;
+  const kind = least === 1 ? 'a positive integer' : `an integer of at least ${least}`;
   return (text) => {
     const value = Number(text);
-    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
-      throw expected(least === 1 ? 'a positive integer' : `an integer of at least ${least}`, option, text);
-    }
+    if (!/^[+-]?\d+$/.test(text) || value < least || value > most)
+      throw expected(`${kind}${limit}`, option, text);
     return value;
   };
 }
@@ -52,21 +53,26 @@ export function text(option: string): Parser<string> {
   };
 }
 
-/** A side of a picture. */
-export function side(option: string): Parser<number> {
+/** No model goes up to such sides; a mistyped number must not ask for all memory. */
+const MAX_SIDE = 32_768;
+
+/** A side of a picture in pixels: a multiple of `unit`. */
+export function side(option: string, unit: number): Parser<number> {
+  const wanted = unit === 1 ? 'a positive integer' : `a positive multiple of ${unit}`;
   return (text) => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || value < 8 || value % 8 !== 0) {
-      throw expected(`a positive multiple of 8${nearest(value)}`, option, text);
+    if (!/^\d+$/.test(text) || value < unit || value % unit !== 0) {
+      throw expected(`${wanted}${nearest(value, unit)}`, option, text);
     }
+    if (value > MAX_SIDE) throw expected(`at most ${MAX_SIDE} pixels`, option, text);
     return value;
   };
 }
 
-function nearest(value: number): string {
-  if (!Number.isSafeInteger(value) || value < 1) return '';
-  const below = Math.floor(value / 8) * 8;
-  return below === 0 ? ' (8 is near)' : ` (${below} and ${below + 8} are near)`;
+function nearest(value: number, unit: number): string {
+  if (unit === 1 || !Number.isSafeInteger(value) || value < 1) return '';
+  const below = Math.floor(value / unit) * unit;
+  return below === 0 ? ` (${unit} is near)` : ` (${below} and ${below + unit} are near)`;
 }
 
 /** For options that may be given several times: the list of all values. */

@@ -1,27 +1,33 @@
-import type { Command } from 'commander';
+import type { Command, Option } from 'commander';
 import { DistriError, expected } from '../../base/errors.js';
+import { gatherOptions, ownedByOthers } from '../../base/option-spec.js';
 import type { PictureSize } from '../../base/sizes.js';
 import type { Family } from '../../families/family.js';
+import { families } from '../../families/registry.js';
 import { type SchedulerName, schedulerNames } from '../../schedulers/registry.js';
 import { type RngName, rngNames } from '../../tensor/random.js';
-import { atLeast, choice, list, optionOf, value, withDefault } from './build.js';
-import { number, oneOf, type Parser, seed, side, text } from './parsers.js';
+import { atLeast, choice, flagName, list, optionOf, type ParserOf, value, withDefault } from './build.js';
+import { number, oneOf, seed, side, text } from './parsers.js';
+import { givenValues } from './specs.js';
 
-/** What to draw, as commander collects it. What has no default is undefined when it is not given. */
-export interface PictureOptions extends SizeOptions {
+/** How pictures are drawn, as commander collects it. What is undefined is as the model's family has it. */
+export interface DenoisingOptions extends SizeOptions {
+  readonly negative_prompt?: readonly string[];
+  readonly num_inference_steps?: number;
+  readonly guidance_scale?: number;
+  readonly scheduler?: SchedulerName;
+  readonly eta?: number;
+  readonly rng: RngName;
+}
+
+/** What to draw, and how. */
+export interface PictureOptions extends DenoisingOptions {
   readonly prompt?: readonly string[];
   readonly prompts?: string;
-  readonly negative_prompt?: readonly string[];
   readonly num_images_per_prompt: number;
   readonly init_image?: string;
   readonly strength?: number;
-  readonly num_inference_steps: number;
-  readonly guidance_scale: number;
-  /** Undefined where the checkpoint decides. */
-  readonly scheduler?: SchedulerName;
-  readonly eta?: number;
   readonly seed: bigint;
-  readonly rng: RngName;
 }
 
 export interface SizeOptions {
@@ -32,67 +38,69 @@ export interface SizeOptions {
 
 /** Names and defaults of distrifuser's scripts and diffusers' pipelines. */
 export function addPictureOptions(command: Command, family: Family): Command {
-  const { defaults } = family;
   command
     .optionsGroup('Picture:')
     .addOption(list('--prompt <text>', 'what to draw; several times for several pictures', text))
     .addOption(
       value('--prompts <file>', 'a prompt per line, or a JSON list; each is drawn on its own', text),
-    )
-    .addOption(
-      list(
-        '--negative_prompt <text>',
-        'what not to draw; once for all prompts, or once for each',
-        () => (given) => given,
-      ),
-    )
-    .addOption(withDefault('--num_images_per_prompt <n>', 'pictures for each prompt', 1, atLeast(1)));
-  addSizeOptions(command, family.sizes, sideParser(family))
-    .addOption(
-      withDefault('--num_inference_steps <n>', 'denoising steps', defaults.numInferenceSteps, atLeast(1)),
-    )
-    .addOption(
-      withDefault(
-        '--guidance_scale <number>',
-        'strength of classifier-free guidance; off at 1 or less',
-        defaults.guidanceScale,
-        (name) => number(name, 0),
-      ),
     );
-  const schedulers = `scheduler: ${schedulerNames.join(', ')}`;
-  command
-    .addOption(
-      defaults.scheduler === undefined
-        ? value('--scheduler <name>', `${schedulers} (default: the checkpoint's own)`, (option) =>
-            oneOf(option, schedulerNames),
-          )
-        : choice('--scheduler <name>', 'scheduler', schedulerNames, defaults.scheduler),
-    )
-    .addOption(
-      value('--eta <number>', 'noise that ddim adds at each step, 0 to 1 (default: 0)', (name) =>
-        number(name, 0, 1),
-      ),
-    )
-    .addOption(withDefault('--seed <n>', 'seed of the noise', 1234n, seed))
-    .addOption(
-      choice('--rng <name>', "generator of the noise: torch's on a CPU or on a CUDA device", rngNames, 'cpu'),
-    );
+  addNegativePrompt(command, 'what not to draw; once for all prompts, or once for each').addOption(
+    withDefault('--num_images_per_prompt <n>', 'pictures for each prompt', 1, atLeast(1)),
+  );
+  addSizeOptions(command, family);
+  addDenoisingOptions(command, family.defaults).addOption(
+    withDefault('--seed <n>', 'seed of the noise', 1234n, seed),
+  );
+  addRng(command);
   if (family.imageToImage) addInitImageOptions(command);
   for (const spec of family.options) command.addOption(optionOf(spec));
   return command;
 }
 
-/** `--image_size`, and as diffusers has it height and width. */
-export function addSizeOptions(
-  command: Command,
-  sizes: string,
-  parser: (option: string) => Parser<number>,
-): Command {
+/** The same for models of any family, of pictures whose prompts and seeds are decided already. */
+export function addAnyPictureOptions(command: Command): Command {
+  command.optionsGroup('Picture:');
+  addNegativePrompt(command, 'what not to draw');
+  addSizeOptions(command);
+  addDenoisingOptions(command);
+  addRng(command);
+  for (const { spec } of familyOptions) command.addOption(optionOf(spec));
+  return command;
+}
+
+/** Options of single families, all of them. */
+const familyOptions = gatherOptions(Object.fromEntries(families.map((family) => [family.title, family])));
+
+/** What was said of a family's own options. Refuses those of others. */
+export function givenFamilyOptions(options: object, family: Family): Readonly<Record<string, unknown>> {
+  const given = { ...options } as Readonly<Record<string, unknown>>;
+  for (const option of familyOptions) {
+    const foreign = !option.owners.includes(family.title);
+    if (foreign && given[flagName(option.spec)] !== undefined) throw ownedByOthers(option, 'a model of');
+  }
+  return givenValues(family.options, given);
+}
+
+function addNegativePrompt(command: Command, description: string): Command {
+  // An empty one is a prompt too.
+  return command.addOption(list('--negative_prompt <text>', description, () => (given) => given));
+}
+
+function addRng(command: Command): Command {
+  const description = "generator of the noise: torch's on a CPU or on a CUDA device";
+  return command.addOption(choice('--rng <name>', description, rngNames, 'cpu'));
+}
+
+/** Without `family` its defaults stay open. */
+export function addSizeOptions(command: Command, family?: Family): Command {
+  const unit = family?.sideUnit ?? 1;
+  const parser = (option: string) => side(option, unit);
+  const sizes = family === undefined ? '' : `; ${family.sizes}`;
   return command
     .addOption(
       list(
         '--image_size <pixels...>',
-        `side of a square, or height and width; ${sizes} (default: the model's own)`,
+        `side of a square, or height and width${sizes} (default: the model's own)`,
         parser,
       ),
     )
@@ -100,8 +108,48 @@ export function addSizeOptions(
     .addOption(value('--width <pixels>', 'the same, one by one', parser));
 }
 
-function sideParser({ sideUnit }: Family): (option: string) => Parser<number> {
-  return (option) => side(option, sideUnit);
+/** Without `defaults` they are those of the model's family. */
+function addDenoisingOptions(command: Command, defaults?: Family['defaults']): Command {
+  addStepsOption(command, defaults?.numInferenceSteps);
+  addGuidanceOption(command, defaults?.guidanceScale);
+  const description = `scheduler: ${schedulerNames.join(', ')}`;
+  const parser = (option: string) => oneOf(option, schedulerNames);
+  const own = defaults === undefined ? "the family's" : "the checkpoint's own";
+  return command
+    .addOption(
+      defaults?.scheduler === undefined
+        ? value('--scheduler <name>', `${description} (default: ${own})`, parser)
+        : withDefault('--scheduler <name>', description, defaults.scheduler, parser),
+    )
+    .addOption(
+      value('--eta <number>', 'noise that ddim adds at each step, 0 to 1 (default: 0)', (name) =>
+        number(name, 0, 1),
+      ),
+    );
+}
+
+/** Without a default it is the family's. */
+export function addStepsOption(command: Command, initial?: number): Command {
+  return command.addOption(openDefault('--num_inference_steps <n>', 'denoising steps', initial, atLeast(1)));
+}
+
+/** Without a default it is the family's. */
+export function addGuidanceOption(command: Command, initial?: number): Command {
+  const description = 'strength of classifier-free guidance; off at 1 or less';
+  return command.addOption(
+    openDefault('--guidance_scale <number>', description, initial, (name) => number(name, 0)),
+  );
+}
+
+function openDefault(
+  flags: string,
+  description: string,
+  initial: number | undefined,
+  parser: ParserOf<number>,
+): Option {
+  return initial === undefined
+    ? value(flags, `${description} (default: the family's)`, parser)
+    : withDefault(flags, description, initial, parser);
 }
 
 function addInitImageOptions(command: Command): void {
@@ -120,7 +168,10 @@ function addInitImageOptions(command: Command): void {
 export function sizeOf({ image_size, height, width }: SizeOptions): Partial<PictureSize> {
   if (image_size === undefined) return { ...(height && { height }), ...(width && { width }) };
   if (height !== undefined || width !== undefined) {
-    throw new DistriError('usage', '--image_size and --height or --width exclude each other; use one of them');
+    throw new DistriError(
+      'usage',
+      '--image_size and --height or --width exclude each other; use one of them',
+    );
   }
   if (image_size.length > 2) {
     throw expected('one number, or height and width,', '--image_size', image_size.join(' '));

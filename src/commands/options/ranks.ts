@@ -59,8 +59,11 @@ export function weightsOption() {
 }
 
 export function commTimeoutOption() {
-  return withDefault('--comm_timeout <seconds>', 'give up a rank that does not answer for so long', 60, (name) =>
-    number(name, 1, 1e6),
+  return withDefault(
+    '--comm_timeout <seconds>',
+    'give up a rank that does not answer for so long',
+    60,
+    (name) => number(name, 1, 1e6),
   );
 }
 

@@ -1,70 +1,58 @@
-import { type Command, Option } from 'commander';
-import { availableCpus } from '../../machine/cpus.js';
+import type { Command, Option } from 'commander';
+import type { VaeOptions as SpreadVae } from '../../app/vae.js';
+import { embeddedModel } from '../../base/package.js';
 import { type VaeMode, vaeModes } from '../../pipelines/vae/plan.js';
-import { integer, number, oneOf, text } from './parsers.js';
+import { atLeast, value, withDefault } from './build.js';
+import { addModelOptions, type ModelOptions } from './model.js';
+import { oneOf, text } from './parsers.js';
+import { addRankCount, addThreadsOption, commTimeoutOption } from './ranks.js';
 
 /** What `decode` and `encode` have in common, as commander collects it. */
-export interface VaeOptions {
-  readonly pretrained_model_name_or_path?: string;
-  readonly variant?: string;
-  readonly revision?: string;
+export interface VaeOptions extends ModelOptions {
   readonly nproc_per_node: number;
   readonly threads?: number;
   readonly comm_timeout: number;
   readonly vae: VaeMode;
   readonly tile_size?: number;
-  readonly quiet?: true;
-  readonly verbose?: true;
+  readonly output_path?: string;
 }
 
 /** `--vae`, of all commands that use one. */
 export function vaeOption(): Option {
-  return new Option(
+  return withDefault(
     '--vae <mode>',
     'who does what the VAE does: every rank a band of rows (parallel), the first rank all (rank0), or tiles with blended seams (tiled); ' +
       'auto: parallel where there are several ranks, tiled only where memory would not do',
-  )
-    .argParser(oneOf('--vae', vaeModes))
-    .default('auto', 'auto');
+    'auto',
+    (name) => oneOf(name, vaeModes),
+  );
 }
 
-export function addVaeOptions(command: Command): Command {
-  return command
-    .optionsGroup('Model:')
-    .addOption(
-      new Option(
-        '--model, --pretrained_model_name_or_path <model>',
-        "folder in diffusers' layout or hub id (default: the embedded tiny-shapes)",
-      ).argParser(text('--model')),
-    )
-    .addOption(
-      new Option('--variant <name>', 'variant of the weight files, e.g. fp16').argParser(text('--variant')),
-    )
-    .addOption(
-      new Option('--revision <name>', 'branch, tag or commit of a hub id').argParser(text('--revision')),
-    )
-    .optionsGroup('Ranks:')
-    .addOption(
-      new Option('-n, --nproc_per_node <n>', 'rank processes')
-        .argParser(integer('--nproc_per_node', 1))
-        .default(Math.min(2, availableCpus().count)),
-    )
-    .addOption(
-      new Option(
-        '--threads <n>',
-        'threads of each rank (default: the CPUs divided among the ranks)',
-      ).argParser(integer('--threads', 1)),
-    )
-    .addOption(
-      new Option('--comm_timeout <seconds>', 'give up a rank that does not answer for so long')
-        .argParser(number('--comm_timeout', 1, 1e6))
-        .default(60),
-    )
+/** `output` says where the result goes. */
+export function addVaeOptions(command: Command, output: string): Command {
+  addModelOptions(command.addOption(value('--output, --output_path <file>', output, text)), true);
+  return addThreadsOption(addRankCount(command))
+    .addOption(commTimeoutOption())
     .addOption(vaeOption())
     .addOption(
-      new Option(
+      value(
         '--tile_size <pixels>',
         'side of a tile (default: the size of the pictures that the VAE was made for)',
-      ).argParser(integer('--tile_size', 1)),
+        atLeast(1),
+      ),
     );
+}
+
+/** As the program takes them. */
+export function spreadVae(options: VaeOptions): SpreadVae {
+  return {
+    model: options.pretrained_model_name_or_path ?? embeddedModel,
+    variant: options.variant,
+    revision: options.revision,
+    ranks: options.nproc_per_node,
+    threads: options.threads,
+    mode: options.vae,
+    tileSize: options.tile_size,
+    commTimeout: options.comm_timeout,
+  };
 }

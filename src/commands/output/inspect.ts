@@ -1,8 +1,8 @@
 import { bytesText } from '../../base/numbers.js';
+import type { Transport } from '../../engine/transports.js';
+import type { ExchangeFigures, Latency } from '../../machine/exchange-figures.js';
 import type { Machine, NumaNode } from '../../machine/machine.js';
-import type { Transport } from '../../machine/transports.js';
 import type { Versions } from '../../machine/versions.js';
-import type { ExchangeFigures, Latency } from '../../planning/exchange-figures.js';
 import { table } from './table.js';
 
 /** What `distri inspect` found; its `--json`. */

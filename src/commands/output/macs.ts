@@ -1,4 +1,6 @@
-import { type ComputeKind, computeKinds } from '../../graph/passes/cost.js';
+import type { CountedMacs } from '../../app/plan.js';
+import { type ComputeKind, computeKinds } from '../../graph/operators.js';
+import { choiceText } from '../../planning/choices.js';
 import {
   type ChoiceMacs,
   forwardMacs,
@@ -7,19 +9,13 @@ import {
   type RankMacs,
   totalMacs,
 } from '../../planning/macs.js';
-import { choiceText } from './plan.js';
 import { table } from './table.js';
 
 /** The kinds that multiply matrices. */
 const multiplying = computeKinds.filter((kind) => kind !== 'other');
 
-export interface CountedPicture {
-  readonly model: string;
-  readonly height: number;
-  readonly width: number;
-  readonly steps: number;
-  readonly guided: boolean;
-}
+/** What was counted, of which model. */
+export type CountedPicture = CountedMacs['picture'] & { readonly model: string };
 
 /** What `distri profile-macs` prints; its `--json`. Multiply-accumulates. */
 export interface MacsReport {
@@ -74,6 +70,19 @@ export function macsLines({ picture, choices, refused }: MacsReport): string[] {
     "profiled: steps x (step + once), as a profiler of forward passes has it; share: of one rank's picture",
     ...refused.map((choice) => `not possible: ${choiceText(choice)}: ${choice.reason}`),
   ];
+}
+
+/**
+ * What distrifuser's scripts/profile_macs.py prints: a forward pass of the first rank, of as many ranks as there are, which share a
+ * picture as they do where nobody says how.
+ */
+export function referenceLines({ choices }: MacsReport): string[] {
+  const most = Math.max(...choices.map(({ ranks }) => ranks));
+  const choice = choices.find(({ ranks }) => ranks === most);
+  const first = choice?.ranksMacs[0];
+  if (first === undefined) return [];
+  const macs = totalMacs(first.step) + totalMacs(first.once);
+  return [`MACs: ${(macs / 1e9).toFixed(1)}G (a forward pass of rank 0; ${choiceText(choice)})`];
 }
 
 /** Ranks of the same figures in one line: "0-3", "1, 3". */

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { DrawnCall } from '../../app/records/generation-record.js';
-import type { JobReport } from '../../jobs/draw.js';
+import type { DrawReport } from '../../jobs/draw.js';
 import { meanPhaseTimes, type PhaseTimes, phaseTimes, slowestRank } from '../../jobs/report/phase-times.js';
 import { table } from './table.js';
 
@@ -14,9 +14,9 @@ const titles = [
 ] as const;
 
 /** The phases of calls of one group on average: a row of the rank that is slowest on average, or of every rank. */
-export function phaseLines(runs: readonly (readonly JobReport[])[], everyRank: boolean): string[] {
-  const ranks = (runs[0] as readonly JobReport[]).map((_, rank) =>
-    meanPhaseTimes(runs.map((run) => phaseTimes(run[rank] as JobReport))),
+export function phaseLines(runs: readonly (readonly DrawReport[])[], everyRank: boolean): string[] {
+  const ranks = (runs[0] as readonly DrawReport[]).map((_, rank) =>
+    meanPhaseTimes(runs.map((run) => phaseTimes(run[rank] as DrawReport))),
   );
   const slowest = slowestRank(ranks);
   const rows = ranks.flatMap((times, rank) =>
@@ -61,7 +61,7 @@ export function groupPhaseLines(calls: readonly DrawnCall[]): string[] {
 
 /** The mean of each call's slowest rank. */
 function meanOfSlowest(calls: readonly DrawnCall[]): PhaseTimes {
-  return meanPhaseTimes(calls.map(({ reports }) => phaseTimes(reports[slowestRank(reports)] as JobReport)));
+  return meanPhaseTimes(calls.map(({ reports }) => phaseTimes(reports[slowestRank(reports)] as DrawReport)));
 }
 
 function loadsModels({ reports }: DrawnCall): boolean {

@@ -1,94 +1,46 @@
+import type { PlanReport } from '../../app/plan.js';
+import { measuredText } from '../../app/settle.js';
 import { bytesText, secondsText, sum } from '../../base/numbers.js';
-import { computeKinds } from '../../graph/passes/cost.js';
-import type { Choice } from '../../planning/choices.js';
-import type { ExchangeKind } from '../../planning/exchanges.js';
+import { camelCase } from '../../base/option-spec.js';
+import { computeKinds } from '../../graph/operators.js';
+import { strategyOptions } from '../../parallel/registry.js';
+import { exchangeKinds } from '../../parallel/slots.js';
+import { choiceText } from '../../planning/choices.js';
 import { totalMacs } from '../../planning/macs.js';
-import type { ExchangeTotal, Plan, PlannedChoice, RankPlan } from '../../planning/plan.js';
-import type { Recommendation } from '../../planning/recommend.js';
+import type { ExchangeTotal, PlannedChoice, RankPlan } from '../../planning/plan.js';
 import type { PlannedVae } from '../../planning/vae-ranks.js';
 import { table } from './table.js';
 
-/** What the plan is for. */
-export interface PlanPicture {
-  readonly model: string;
-  readonly height: number;
-  readonly width: number;
-  readonly guided: boolean;
-  readonly steps: number;
-  readonly syncMode: string;
-  readonly warmupSteps: number;
-}
-
-/** What `distri plan` prints; its `--json`. Bytes, seconds, and multiply-accumulates. */
-export interface PlanReport {
-  readonly picture: PlanPicture;
-  readonly choices: readonly PlannedChoice[];
-  readonly refused: Plan['refused'];
-  /** Index in `choices` and why; undefined where nothing was measured. */
-  readonly recommended: { readonly index: number; readonly reason: string } | undefined;
-  /** How the ranks of the recommended choice or else the last one decode the picture; undefined without a VAE. */
-  readonly vae: PlannedVae | undefined;
-}
-
-export function planReport(
-  picture: PlanPicture,
-  { choices, refused }: Plan,
-  recommendation: Recommendation | undefined,
-  planDecoding: (ranks: number) => PlannedVae | undefined,
-): PlanReport {
-  const recommended = recommendation && {
-    index: choices.indexOf(recommendation.choice),
-    reason: recommendation.reason,
-  };
-  const shown = shownChoice(choices, recommended?.index);
-  return { picture, choices, refused, recommended, vae: shown && planDecoding(shown.ranks) };
-}
-
-/** The one whose ranks are described. */
-function shownChoice(
-  choices: readonly PlannedChoice[],
-  recommended: number | undefined,
-): PlannedChoice | undefined {
-  return choices[recommended ?? choices.length - 1];
-}
-
-export function planLines({ picture, choices, refused, recommended, vae }: PlanReport): string[] {
-  const { model, width, height, guided, steps, syncMode, warmupSteps } = picture;
-  const shown = shownChoice(choices, recommended?.index);
+export function planLines({ picture, choices, refused, recommended, shown, vae }: PlanReport): string[] {
+  const { model, width, height, guided, steps } = picture;
+  const described = shown === undefined ? undefined : choices[shown];
   return [
-    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance; ${syncMode}, ${warmupSteps + 1} warm-up steps${pipefusionText(choices)}`,
+    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance${optionsText(picture.options)}`,
     '',
     ...choiceTable(choices).map((line) => `  ${line}`),
     '',
     ...refusedLines(refused),
-    ...(recommended ? [`best: ${choiceText(choices[recommended.index])}: ${recommended.reason}`, ''] : []),
-    ...(shown ? detailLines(shown) : []),
+    ...bestLines(choices, recommended),
+    ...(described ? detailLines(described) : []),
     ...(vae ? vaeLines(vae) : []),
   ];
 }
 
-/** Such as "4 ranks, patch, split batch". */
-export function choiceText(choice: Choice | undefined): string {
-  if (choice === undefined) return 'nothing';
-  const { ranks, parallelism, splitBatch } = choice;
-  return ranks === 1
-    ? '1 rank'
-    : `${ranks} ranks, ${parallelism}${degreesText(choice)}, ${splitBatch ? 'split' : 'whole'} batch`;
+/** What strategies were told: "; sync_mode full_sync". */
+function optionsText(given: PlanReport['picture']['options']): string {
+  const texts = strategyOptions.flatMap(({ spec }) => {
+    const value = (given as Readonly<Record<string, unknown>>)[camelCase(spec.name)];
+    return value === undefined ? [] : [`${spec.name} ${String(value)}`];
+  });
+  return texts.length === 0 ? '' : `; ${texts.join(', ')}`;
 }
 
-/** The warm-up of pipefusion, which has one of its own. */
-function pipefusionText(choices: readonly PlannedChoice[]): string {
-  const staged = choices.find((choice) => choice.pipefusion);
-  return staged ? `, ${staged.synchronousSteps} with pipefusion` : '';
-}
-
-/** Such as " ulysses 2 x ring 4" or " 4 stages x 2, 4 patches". */
-function degreesText({ sequence, pipefusion }: Choice): string {
-  if (sequence) return ` ulysses ${sequence.ulyssesDegree} x ring ${sequence.ringDegree}`;
-  if (!pipefusion) return '';
-  const { stages, sequence: lanes, patches } = pipefusion;
-  const shared = lanes === 1 ? '' : ` x ${lanes} ranks`;
-  return ` ${stages} ${stages === 1 ? 'stage' : 'stages'}${shared}, ${patches} ${patches === 1 ? 'patch' : 'patches'}`;
+function bestLines(choices: readonly PlannedChoice[], recommended: PlanReport['recommended']): string[] {
+  if (!recommended) return [];
+  const choice = choices[recommended.index] as PlannedChoice;
+  const measured = choice.measured;
+  const when = measured ? [`  ${measuredText(measured)}; --remeasure measures again`] : [];
+  return [`best: ${choiceText(choice)}: ${recommended.reason}`, ...when, ''];
 }
 
 function choiceTable(choices: readonly PlannedChoice[]): string[] {
@@ -119,10 +71,14 @@ function choiceTable(choices: readonly PlannedChoice[]): string[] {
       time(prediction?.picture),
     ];
   });
-  return [...table(titles, rows, [0, 2]), 'MACs, bytes sent and memory: of the rank with most, each step'];
+  return [
+    ...table(titles, rows, [0, 2]),
+    'MACs, bytes sent and memory: of the rank with most, each step',
+    'memory: of the denoising; text encoders, VAE and the engine itself (about 100 MB) come on top',
+  ];
 }
 
-function refusedLines(refused: Plan['refused']): string[] {
+function refusedLines(refused: PlanReport['refused']): string[] {
   if (refused.length === 0) return [];
   return ['not possible', ...refused.map((choice) => `  ${choiceText(choice)}: ${choice.reason}`), ''];
 }
@@ -130,7 +86,7 @@ function refusedLines(refused: Plan['refused']): string[] {
 function detailLines(choice: PlannedChoice): string[] {
   return [
     choiceText(choice),
-    ...choice.ranksPlan.flatMap(rankLines),
+    ...likeRanks(choice.ranksPlan).flatMap(rankLines),
     ...exchangeTable(choice).map((line) => `  ${line}`),
   ];
 }
@@ -141,12 +97,25 @@ const guidanceTexts = {
   conditional: 'conditional half of the batch',
 } as const;
 
-function rankLines(rank: RankPlan): string[] {
-  const { sharedWeights, privateWeights, activations, kept, exchange } = rank.memory;
-  const total = totalMacs(rank.macs);
+/** Ranks that do and hold the same, the halves of the guidance's batch apart, in groups. */
+function likeRanks(ranks: readonly RankPlan[]): readonly (readonly RankPlan[])[] {
+  const groups = new Map<string, RankPlan[]>();
+  for (const rank of ranks) {
+    const { guidance, macs, memory } = rank;
+    const key = JSON.stringify([guidance, macs, memory]);
+    groups.set(key, [...(groups.get(key) ?? []), rank]);
+  }
+  return [...groups.values()];
+}
+
+/** Each rank's share, and once what they have in common. */
+function rankLines(ranks: readonly RankPlan[]): string[] {
+  const [first] = ranks as readonly [RankPlan];
+  const { sharedWeights, privateWeights, activations, kept, exchange } = first.memory;
+  const total = totalMacs(first.macs);
   const kinds = computeKinds
-    .filter((kind) => rank.macs[kind] > 0)
-    .map((kind) => `${kind} ${((100 * rank.macs[kind]) / total).toFixed(0)} %`);
+    .filter((kind) => first.macs[kind] > 0)
+    .map((kind) => `${kind} ${((100 * first.macs[kind]) / total).toFixed(0)} %`);
   const memory = [
     `${bytesText(privateWeights)} of own weights`,
     `${bytesText(sharedWeights)} of shared weights`,
@@ -155,8 +124,8 @@ function rankLines(rank: RankPlan): string[] {
     `${bytesText(exchange)} of exchange buffers`,
   ];
   return [
-    `  rank ${rank.rank}: ${guidanceTexts[rank.guidance]}, ${rank.share}`,
-    `    ${macsText(total)} a step (${kinds.join(', ')})`,
+    ...ranks.map(({ rank, guidance, share }) => `  rank ${rank}: ${guidanceTexts[guidance]}, ${share}`),
+    `    ${ranks.length === 1 ? '' : 'each '}${macsText(total)} a step (${kinds.join(', ')})`,
     `    ${memory.join(', ')}`,
   ];
 }
@@ -173,17 +142,6 @@ function vaeLines({ mode, tilePixels, ranks }: PlannedVae): string[] {
   ];
 }
 
-const exchangeTexts: Readonly<Record<ExchangeKind, string>> = {
-  halo: 'rows next to a convolution',
-  keys_values: "attention's keys and values",
-  heads: 'tokens for heads, and back',
-  statistics: 'GroupNorm statistics',
-  partial_sums: 'partial sums',
-  hidden_states: 'hidden states for the next stage',
-  latents: 'latents for the first stage',
-  output: 'parts of the prediction',
-};
-
 /** Of the rank that sends most: what each kind of layer exchanges in a step of the warm-up and in a later one. */
 function exchangeTable({ ranksPlan }: PlannedChoice): string[] {
   const [most] = ranksPlan.toSorted((a, b) => published(b.synchronous) - published(a.synchronous));
@@ -193,7 +151,7 @@ function exchangeTable({ ranksPlan }: PlannedChoice): string[] {
     bytesText(total?.fetched ?? 0),
   ];
   const rows = most.synchronous.map((total) => [
-    exchangeTexts[total.kind],
+    exchangeKinds[total.kind],
     total.count.toFixed(0),
     ...cells(total),
     ...cells(most.steady.find(({ kind }) => kind === total.kind)),

@@ -29,7 +29,9 @@ export function describeRequest({ model, request, geometry }: DrawPlan): string 
   const pictures = count === 1 ? '' : `${count} pictures, `;
   const { decoded } = geometry;
   const drawn =
-    decoded.width === width && decoded.height === height ? '' : `, drawn at ${decoded.width}x${decoded.height}`;
+    decoded.width === width && decoded.height === height
+      ? ''
+      : `, drawn at ${decoded.width}x${decoded.height}`;
   const unit = width === height ? '' : ' (width x height)';
   const size = `${width}x${height}${unit}${drawn}`;
   return `${model}: ${pictures}${size}, ${numInferenceSteps} ${scheduler} steps, guidance ${guidanceScale}, seed ${seed}`;

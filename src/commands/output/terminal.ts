@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
 import cliProgress from 'cli-progress';
+import type { Command } from 'commander';
 import type { Observer, Progress } from '../../app/observer.js';
 import { clockText } from '../../base/numbers.js';
 

@@ -22,8 +22,7 @@ export class SessionExecutable implements Executable {
 
   static async load(part: GraphPart, options: ExecutableOptions): Promise<SessionExecutable> {
     const { threads, weights, rank, communicator, memory, profile } = options;
-    const operations =
-      part.name === 'step' ? fuseResiduals(part.operations, part.outputs) : part.operations;
+    const operations = part.name === 'step' ? fuseResiduals(part.operations, part.outputs) : part.operations;
     const initializers: Record<string, Tensor<'float32'>> = {};
     for (const [name, { content }] of part.initializers) {
       if (content.kind === 'slice') initializers[name] = await readSlice(content.slice);

@@ -21,7 +21,9 @@ export function serializePart(
 ): Uint8Array {
   const { name, inputs, outputs, initializers, openDims } = part;
   const visible = new Set(outputs.map((value) => value.name));
-  const inner = operations.flatMap((operation) => operation.outputs).filter((value) => !visible.has(value.name));
+  const inner = operations
+    .flatMap((operation) => operation.outputs)
+    .filter((value) => !visible.has(value.name));
   const describe = (value: Value) => valueInfo(value, openDims.get(value.name) ?? value.shape);
   const graph = {
     name,

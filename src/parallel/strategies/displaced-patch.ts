@@ -10,7 +10,13 @@ import type { ConvSpec, GroupNormSpec } from '../layers/image.js';
 import type { AttentionSpec } from '../layers/tokens.js';
 import { gridBands, planBands } from '../plan-bands.js';
 import { readWhole, type SlotAge, SlotTable } from '../slots.js';
-import { describeRange, type LayerStrategy, plainRow, type StrategyContext, synchronousStep } from '../strategy.js';
+import {
+  describeRange,
+  type LayerStrategy,
+  plainRow,
+  type StrategyContext,
+  synchronousStep,
+} from '../strategy.js';
 import { type SyncMode, syncModeNames, syncModes } from '../sync-modes.js';
 
 /** Sum, sum of squares and count of a group, as doubles. */
@@ -49,8 +55,8 @@ export const displacedPatch: LayerStrategy<DisplacedOptions> = {
     },
   ],
   isExact: ({ syncMode }) => syncModes[syncMode].reads === 'same',
-  warmUp: ({ syncMode, warmupSteps }) =>
-    syncModes[syncMode].reads === 'same' ? undefined : warmupSteps + 1,
+  folderName: ({ syncMode, warmupSteps }) => `warmup${warmupSteps}-${syncMode}`,
+  warmUp: ({ syncMode, warmupSteps }) => (syncModes[syncMode].reads === 'same' ? undefined : warmupSteps + 1),
   describeSteps: (options, _topology, steps) => {
     const { syncMode } = options;
     const synchronous = displacedPatch.warmUp(options) ?? steps;

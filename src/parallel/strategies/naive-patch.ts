@@ -9,7 +9,13 @@ import { SingleDevice } from '../layers/single-device.js';
 import type { GridPositions, PatchEmbedSpec, PatchGrid } from '../layers/tokens.js';
 import { gridBands } from '../plan-bands.js';
 import { SlotTable } from '../slots.js';
-import { describeRange, type LayerStrategy, plainRow, type StrategyContext, synchronousStep } from '../strategy.js';
+import {
+  describeRange,
+  type LayerStrategy,
+  plainRow,
+  type StrategyContext,
+  synchronousStep,
+} from '../strategy.js';
 import type { RankRole } from '../topology.js';
 
 export const splitSchemes = ['row', 'col', 'alternate'] as const;

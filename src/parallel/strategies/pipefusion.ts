@@ -22,7 +22,12 @@ export const pipefusion: StageStrategy<PipeFusionOptions> = {
   text: 'some of the layers each; patches of the picture go from stage to stage (PipeFusion)',
   needs: 'blocks',
   options: [
-    { name: 'warmup_steps', text: 'n steps are synchronous', takes: { type: 'integer', least: 0 }, default: 1 },
+    {
+      name: 'warmup_steps',
+      text: 'n steps are synchronous',
+      takes: { type: 'integer', least: 0 },
+      default: 1,
+    },
     {
       name: 'num_pipeline_patch',
       text: 'patches that follow each other through the stages',

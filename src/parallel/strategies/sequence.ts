@@ -64,8 +64,7 @@ export const sequence: LayerStrategy<SequenceOptions> = {
     const banded = { topology, role, bands, slots };
     return {
       variants: 1,
-      layers: (_variant, kernels, weights) =>
-        new SequenceParallel(kernels, weights, banded, degrees.ulysses),
+      layers: (_variant, kernels, weights) => new SequenceParallel(kernels, weights, banded, degrees.ulysses),
       variantOf: () => 0,
       step: synchronousStep,
       describe: (other) => describeShare(other, bands, degrees),

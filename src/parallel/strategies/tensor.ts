@@ -269,8 +269,7 @@ class TensorParallel extends SingleDevice {
     const place = (rank: number) => (topology.roles[rank] as RankRole).patch;
     const group = (rank: number) => (topology.roles[rank] as RankRole).patchGroup;
     const cut = (part: number) => Math.floor((count * part) / patches);
-    const share = (rank: number) =>
-      patches > 2 ? itemSize * (cut(place(rank) + 1) - cut(place(rank))) : 0;
+    const share = (rank: number) => (patches > 2 ? itemSize * (cut(place(rank) + 1) - cut(place(rank))) : 0);
     const part = (rank: number) => (hasShare(ranges[place(rank)] as Range) ? itemSize * count : 0);
     const kind = 'partial_sums' as const;
     return {

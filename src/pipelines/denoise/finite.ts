@@ -11,7 +11,13 @@ import type { LoopOptions } from './loop.js';
 export async function requireFinite(
   latents: Float32Array,
   { step, steps }: { readonly step: number; readonly steps: number },
-  { model, weights, parallel, topology, ranks }: Pick<LoopOptions, 'model' | 'weights' | 'parallel' | 'topology' | 'ranks'>,
+  {
+    model,
+    weights,
+    parallel,
+    topology,
+    ranks,
+  }: Pick<LoopOptions, 'model' | 'weights' | 'parallel' | 'topology' | 'ranks'>,
 ): Promise<void> {
   if (latents.every(Number.isFinite)) return;
   const where = `the latents are not finite after step ${step + 1} of ${steps} on rank ${ranks.rank}`;

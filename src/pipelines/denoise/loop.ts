@@ -1,3 +1,4 @@
+import type { RawConfig } from '../../base/config-reader.js';
 import type { GridSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Communicator } from '../../engine/addon.js';
@@ -7,7 +8,6 @@ import type { ParallelOptions } from '../../parallel/registry.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
 import type { ProgressListener } from '../../ranks/progress.js';
 import type { RankContext } from '../../ranks/rank-context.js';
-import type { RawConfig } from '../../base/config-reader.js';
 import type { Generator } from '../../tensor/generator.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { LoadOptions } from '../load-options.js';

@@ -1,10 +1,10 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Communicator, NativeError, Step } from '../../engine/addon.js';
+import type { Device } from '../../engine/device.js';
 import { type Executable, emptyTensors, floatResult } from '../../engine/executable.js';
 import type { Graph } from '../../graph/graph.js';
-import { compileFlexible, type FlexibleVariant } from '../../graph/passes/flexible.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
-import type { Device } from '../../engine/device.js';
+import { compileFlexible, type FlexibleVariant } from '../../graph/passes/flexible.js';
 import { SlotTable } from '../../parallel/slots.js';
 import { KeyValueSlots, PipeFusion, type StageContext } from '../../parallel/strategies/pipefusion.js';
 import type { StagePart } from '../../parallel/strategies/stage-plan.js';

@@ -13,7 +13,13 @@ import { guidedNoise } from './guided-noise.js';
 import { initialLatents, recordSchedule } from './initial-latents.js';
 import { type Recorder, stepName } from './recorder.js';
 import type { StageDenoiser } from './stage-denoiser.js';
-import { latentRows, type PassExchange, passExchange, type StageModel, type Taken } from './stage-schedule.js';
+import {
+  latentRows,
+  type PassExchange,
+  passExchange,
+  type StageModel,
+  type Taken,
+} from './stage-schedule.js';
 
 export interface ImageOptions {
   readonly request: GenerationRequest;
@@ -185,9 +191,7 @@ export class StageImage {
     const { features, patchSize } = model.blocks;
     const tokens = ((part.lanes[this.#place.lane] as PatchRows).rows * shape.columns) / patchSize;
     const hidden = float32([shape.batch, tokens, features]);
-    await this.#timed('receive hidden states', step, index, () =>
-      this.#receive(takes as Taken, hidden.data),
-    );
+    await this.#timed('receive hidden states', step, index, () => this.#receive(takes as Taken, hidden.data));
     return { [HIDDEN_STATES]: hidden };
   }
 

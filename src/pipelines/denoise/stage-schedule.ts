@@ -1,8 +1,8 @@
+import type { LatentShape, NoiseModel } from '../../models/noise-model.js';
+import { type ExchangeKind, readWhole, type SlotPlan, type SlotTable } from '../../parallel/slots.js';
 import type { PatchRows, StagePart, StagePlan } from '../../parallel/strategies/stage-plan.js';
 import type { BlockStructure } from '../../parallel/strategy.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
-import { type ExchangeKind, readWhole, type SlotPlan, type SlotTable } from '../../parallel/slots.js';
-import type { LatentShape, NoiseModel } from '../../models/noise-model.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import type { RowRange } from '../../tensor/rows.js';
 
@@ -50,20 +50,30 @@ export interface PassExchange {
 /** Of step `step` of `steps`, for the part that is the `index`-th of the step. */
 export function passExchange(
   { plan, topology, role }: Pick<StageModel, 'plan' | 'topology' | 'role'>,
-  { step, steps, warmupSteps }: { readonly step: number; readonly steps: number; readonly warmupSteps: number },
+  {
+    step,
+    steps,
+    warmupSteps,
+  }: { readonly step: number; readonly steps: number; readonly warmupSteps: number },
   part: StagePart,
   index: number,
 ): PassExchange {
   const { stage } = plan.place(role);
   const last = stage === plan.stages - 1;
-  const takes = stage === 0 ? takenLatents(plan, role, step, warmupSteps, part, index) : takenHidden(plan, role, step, part);
+  const takes =
+    stage === 0
+      ? takenLatents(plan, role, step, warmupSteps, part, index)
+      : takenHidden(plan, role, step, part);
   if (!last) return { takes, gives: ['hidden'], predictors: [] };
   const owners = topology.roles.filter((other) => sharesPrediction(plan, role, other, part));
   const predictors = owners.length === 1 ? [] : owners;
   const handsBack = stage > 0 && step + 1 < steps;
   return {
     takes,
-    gives: [...(predictors.length > 0 ? ['prediction' as const] : []), ...(handsBack ? ['latents' as const] : [])],
+    gives: [
+      ...(predictors.length > 0 ? ['prediction' as const] : []),
+      ...(handsBack ? ['latents' as const] : []),
+    ],
     predictors,
   };
 }
@@ -81,7 +91,12 @@ function takenLatents(
   const sent = part === plan.whole || step > warmupSteps ? part : plan.whole;
   if (sent !== part && index > 0) return undefined;
   const { lane } = plan.place(role);
-  return { message: 'latents', part: sent, from: plan.rankAt(role, { stage: plan.stages - 1, lane }), step: step - 1 };
+  return {
+    message: 'latents',
+    part: sent,
+    from: plan.rankAt(role, { stage: plan.stages - 1, lane }),
+    step: step - 1,
+  };
 }
 
 function takenHidden(plan: StagePlan, role: RankRole, step: number, part: StagePart): Taken {
@@ -127,7 +142,11 @@ export function reserveMessages(table: SlotTable, stage: StageModel): MessageSlo
 }
 
 /** Who leaves how much in a message's slot, and who reads it. */
-function messageSlot(stage: StageModel, message: Message, part: StagePart): Pick<SlotPlan, 'bytes' | 'reads'> {
+function messageSlot(
+  stage: StageModel,
+  message: Message,
+  part: StagePart,
+): Pick<SlotPlan, 'bytes' | 'reads'> {
   const { model, plan, topology, shape, elementType } = stage;
   const { features, patchSize, outChannels } = model.blocks;
   const last = plan.stages - 1;
@@ -147,7 +166,9 @@ function messageSlot(stage: StageModel, message: Message, part: StagePart): Pick
       return {
         bytes,
         reads: (reader, publisher) =>
-          along(reader, publisher) && place(reader).stage === place(publisher).stage + 1 ? bytes(publisher) : 0,
+          along(reader, publisher) && place(reader).stage === place(publisher).stage + 1
+            ? bytes(publisher)
+            : 0,
       };
     }
     case 'latents': {
@@ -175,7 +196,8 @@ function messageSlot(stage: StageModel, message: Message, part: StagePart): Pick
       };
     }
     case 'finished': {
-      const bytes = (rank: number) => (part === plan.whole && place(rank).stage === last ? itemBytes.float32 : 0);
+      const bytes = (rank: number) =>
+        part === plan.whole && place(rank).stage === last ? itemBytes.float32 : 0;
       return { bytes, reads: readWhole((rank) => roleOf(rank).patchGroup, bytes) };
     }
   }

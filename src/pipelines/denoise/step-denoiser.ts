@@ -4,8 +4,8 @@ import type { Device } from '../../engine/device.js';
 import { type Executable, floatResult } from '../../engine/executable.js';
 import { Graph } from '../../graph/graph.js';
 import type { LatentShape, NoiseModel } from '../../models/noise-model.js';
-import type { LayerStrategy, Parallelism } from '../../parallel/strategy.js';
 import type { StrategyOptions } from '../../parallel/registry.js';
+import type { LayerStrategy, Parallelism } from '../../parallel/strategy.js';
 import type { RankRole } from '../../parallel/topology.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 import { batchSize } from '../conditioning.js';
@@ -56,9 +56,7 @@ export class StepDenoiser {
     const graphs = buildNoiseModel(device, model, parallelism, weights, shape);
     return Unfinished.run(async (unfinished) => {
       const communicator =
-        topology.worldSize > 1
-          ? await ranks.connect('denoiser', parallelism.slots.specs)
-          : undefined;
+        topology.worldSize > 1 ? await ranks.connect('denoiser', parallelism.slots.specs) : undefined;
       if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
       const { threads, profile } = load;
       const executable = { threads, weights: load.weights, rank: ranks.rank, communicator };

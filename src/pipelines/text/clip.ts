@@ -61,7 +61,10 @@ export class CLIPTextEncoder {
     const config = readCLIPTextConfig(component, await checkpoint.config(component));
     const { hiddenLayer, pooled } = outputs(config);
     const kernels = device.kernels(new Graph(device.elementType));
-    const layers = new SingleDevice(kernels, await checkpoint.weights(component, { types: device.weightTypes }));
+    const layers = new SingleDevice(
+      kernels,
+      await checkpoint.weights(component, { types: device.weightTypes }),
+    );
     new CLIPTextModel(config, layers).build({ batch: 1, hiddenLayer, pooled });
     // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
     const frugal = { ...options, weights: 'shared' } as const;

@@ -52,7 +52,10 @@ export class T5TextEncoder {
       );
     }
     const kernels = device.kernels(new Graph(device.elementType));
-    const layers = new SingleDevice(kernels, await checkpoint.weights('text_encoder', { types: device.weightTypes }));
+    const layers = new SingleDevice(
+      kernels,
+      await checkpoint.weights('text_encoder', { types: device.weightTypes }),
+    );
     new T5EncoderModel(config, layers).build({ batch: 1, tokens });
     const { image, step } = kernels.graph.program();
     // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.

@@ -86,11 +86,7 @@ export class PictureVae implements Part {
   }
 
   /** A sample of a picture's latents `[1, …]`: on the first rank, zeros to be overwritten by it on the others. */
-  async encode(
-    { picture }: InitImage,
-    generator: Generator,
-    record: Recorder,
-  ): Promise<Tensor<'float32'>> {
+  async encode({ picture }: InitImage, generator: Generator, record: Recorder): Promise<Tensor<'float32'>> {
     const { latent, decoded } = this.#geometry;
     const noise = generator.randn([1, this.#config.latentChannels, latent.rows, latent.columns]);
     record('posterior_noise', () => noise);

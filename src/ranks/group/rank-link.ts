@@ -1,5 +1,5 @@
-import { phases } from '../progress.js';
 import type { FromRank, RankProgress, ToRank } from '../messages.js';
+import { phases } from '../progress.js';
 
 /** Calls that a rank causes, each with the rank as first argument. */
 export interface RankEvents<Job, Result> {

@@ -1,4 +1,4 @@
-import { loadAddon } from '../engine/load.js';
+import { loadAddon } from './load.js';
 
 /** A way for ranks to exchange data. */
 export interface Transport {
