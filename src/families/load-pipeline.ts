@@ -4,6 +4,7 @@ import { openDevice } from '../engine/device.js';
 import type { ParallelOptions } from '../parallel/registry.js';
 import { planTopology } from '../parallel/topology.js';
 import { loadLoop } from '../pipelines/denoise/load-loop.js';
+import type { Geometry } from '../pipelines/geometry.js';
 import { LatentPipeline } from '../pipelines/latent-pipeline.js';
 import { executableOptions, type LoadOptions } from '../pipelines/load-options.js';
 import type { PartCache } from '../pipelines/part-cache.js';
@@ -11,7 +12,8 @@ import { type GenerationRequest, imageCount } from '../pipelines/request.js';
 import { PictureVae } from '../pipelines/vae/pictures.js';
 import type { ProgressListener } from '../ranks/progress.js';
 import type { RankContext } from '../ranks/rank-context.js';
-import type { Family } from './family.js';
+import { refusing } from '../ranks/refusal.js';
+import type { Family, Outline } from './family.js';
 import { familyNamed } from './registry.js';
 import { openSynthetic } from './synthetic.js';
 
@@ -35,10 +37,7 @@ export async function loadPipeline(
   listener.phase('load', 'start');
   const family = familyNamed(load.family);
   const device = openDevice(load.device);
-  const source = await openSource(load, family);
-  const outline = await family.outline(source);
-  const { height, width, familyOptions } = request;
-  const geometry = family.geometry(outline, { height, width }, familyOptions);
+  const { source, outline, geometry } = await refusing(() => lookAt(family, load, request));
   const first = ranks.rank === 0;
   const { directory, variant, synthetic, weights, threads } = load;
   const common = { directory, variant, synthetic, device: load.device, weights, threads };
@@ -79,6 +78,17 @@ export async function loadPipeline(
         );
   listener.phase('load', 'end');
   return new LatentPipeline({ geometry, conditioner, loop, vae, first });
+}
+
+/** What configs say. */
+async function lookAt(
+  family: Family,
+  load: LoadOptions,
+  { height, width, familyOptions }: GenerationRequest,
+): Promise<{ source: ComponentSource; outline: Outline; geometry: Geometry }> {
+  const source = await openSource(load, family);
+  const outline = await family.outline(source);
+  return { source, outline, geometry: family.geometry(outline, { height, width }, familyOptions) };
 }
 
 function openSource(

@@ -121,7 +121,7 @@ export class PixArtConditioner implements Conditioner {
  * What a transformer is told once per image, by name: captions and their masks, and where it wants to know it the size of the
  * picture.
  */
-function pixArtInputs(
+export function pixArtInputs(
   { sizeConditions }: PixArtTransformer2DConfig,
   { decoded: { height, width } }: Geometry,
   embeds: Tensor<'float32'>,

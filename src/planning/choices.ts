@@ -50,12 +50,12 @@ export function judgeChoices(
     if (ranks === 1) {
       return [judge(image, { ranks, parallelism: 'patch', splitBatch: false, settings: {} }, options)];
     }
-    return options.parallelisms.flatMap((parallelism) =>
-      splits.flatMap((splitBatch) =>
-        waysOf({ ranks, parallelism, splitBatch, settings: {} }, options).map((choice) =>
-          judge(image, choice, options),
-        ),
-      ),
+    return options.parallelisms.flatMap((parallelism, index) =>
+      splits
+        // Ranks that share no image do the same whatever the strategy.
+        .filter((splitBatch) => index === 0 || ranksPerImage({ ranks, splitBatch }) !== 1)
+        .flatMap((splitBatch) => waysOf({ ranks, parallelism, splitBatch, settings: {} }, options))
+        .map((choice) => judge(image, choice, options)),
     );
   });
 }
@@ -65,6 +65,7 @@ export function choiceText(choice: Choice | undefined): string {
   if (choice === undefined) return 'nothing';
   const { ranks, parallelism, splitBatch, settings } = choice;
   if (ranks === 1) return '1 rank';
+  if (isAlone(choice)) return `${ranks} ranks, split batch`;
   const way = strategies[parallelism].describeWay(
     completeOptions(parallelism, settings),
     ranksPerImage(choice),
@@ -75,6 +76,11 @@ export function choiceText(choice: Choice | undefined): string {
 /** Ranks that share each image of the guidance's batch. */
 export function ranksPerImage({ ranks, splitBatch }: Pick<Choice, 'ranks' | 'splitBatch'>): number {
   return splitBatch ? ranks / 2 : ranks;
+}
+
+/** Whether every rank has an image of the guidance's batch for itself, so that no strategy is asked. */
+function isAlone(choice: Choice): boolean {
+  return ranksPerImage(choice) === 1 && strategies[choice.parallelism].kind === 'layers';
 }
 
 /** A choice with every way that its strategy has. */

@@ -1,4 +1,4 @@
-import type { DistriError } from '../base/errors.js';
+import { DistriError } from '../base/errors.js';
 
 /**
  * What a job throws that can't be done, on all ranks alike and before they wait for each other: the ranks stay, with
@@ -8,5 +8,14 @@ export class Refusal extends Error {
   constructor(readonly reason: DistriError) {
     super(reason.message, { cause: reason });
     this.name = 'Refusal';
+  }
+}
+
+/** Does what every rank does alike and alone, as reading configs: what it refuses is a Refusal. */
+export async function refusing<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof DistriError ? new Refusal(error) : error;
   }
 }

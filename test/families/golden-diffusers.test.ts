@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import type { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
 import { tileRows } from '../../src/pipelines/conditioning.js';
-import { stepName } from '../../src/pipelines/denoise/initial-latents.js';
+import { stepName } from '../../src/pipelines/denoise/recorder.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
 import {
@@ -80,9 +80,9 @@ async function predictionsOfStored(file: SafetensorsFile): Promise<Record<string
     const results = await runComponent(
       tinySd21,
       'unet',
-      async (checkpoint, layers, kernels) => {
+      async (checkpoint, layers) => {
         const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
-        new UNet2DConditionModel(config, layers, kernels).build({ batch: 2, rows, columns, textTokens: 77 });
+        new UNet2DConditionModel(config, layers).build({ batch: 2, rows, columns, textTokens: 77 });
       },
       ['conv_out'],
       {
@@ -128,7 +128,7 @@ async function storedInitImage({ strength }: DiffusersCase, file: SafetensorsFil
   await sharp(data as Uint8Array, { raw: { width, height, channels: 3 } })
     .png()
     .toFile(path);
-  return { path, strength };
+  return { picture: path, strength };
 }
 
 describe('one rank computes what diffusers computes', async () => {

@@ -3,7 +3,6 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { PixArtAlphaPipeline } from '../../src/families/pixart-alpha.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, comparePictures } from '../support/golden.js';
 import { type DitCase, openDit, pixArtCases, pixArtRequest, tinyPixArt } from '../support/golden-dit.js';
@@ -50,9 +49,7 @@ describe('one rank computes what PixArtAlphaPipeline of diffusers computes', asy
     it(golden.name, async () => {
       const directory = await withScheduler(golden);
       try {
-        const { trace = {} } = await generateHere(directory, pixArtRequest(golden), {
-          kind: PixArtAlphaPipeline,
-        });
+        const { trace = {} } = await generateHere(directory, pixArtRequest(golden));
         const file = await openDit(golden.name);
         for (const name of file.tensors.keys()) {
           const wanted = await file.read(name);

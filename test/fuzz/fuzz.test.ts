@@ -6,12 +6,13 @@ import { after, before, test } from 'node:test';
 import { DistriError } from '../../src/base/errors.js';
 import { isJsonObject, type JsonObject, parseJson, readJsonObject } from '../../src/base/json.js';
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { modelOf } from '../../src/engine/onnxruntime/session-executable.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Kernels } from '../../src/graph/kernels/kernels.js';
 import { AutoencoderKLDecoder, readAutoencoderKLConfig } from '../../src/models/autoencoder-kl.js';
 import { CLIPTextModel, readCLIPTextConfig } from '../../src/models/clip-text.js';
 import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
-import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
+import { SingleDevice } from '../../src/parallel/layers/single-device.js';
 import { createScheduler, schedulerNames } from '../../src/schedulers/registry.js';
 import { CLIPTokenizer } from '../../src/tokenizers/clip.js';
 import { limitAllocations } from '../support/allocations.js';
@@ -76,13 +77,10 @@ function mutated(config: JsonObject, below: Below): JsonObject {
 }
 
 /** Builds a component's graph out of a config that was accepted, with weights that may not fit it. */
-async function build(
-  component: string,
-  addModel: (layers: SingleDevice, kernels: Kernels) => void,
-): Promise<void> {
+async function build(component: string, addModel: (layers: SingleDevice) => void): Promise<void> {
   const kernels = new Kernels(new Graph());
-  addModel(new SingleDevice(kernels, await checkpoint.weights(component)), kernels);
-  kernels.graph.compile();
+  addModel(new SingleDevice(kernels, await checkpoint.weights(component)));
+  modelOf(kernels.graph.program().step);
 }
 
 test('mutated configs of a UNet', async () => {
@@ -90,8 +88,8 @@ test('mutated configs of a UNet', async () => {
   const shapes = { batch: 2, rows: 16, columns: 16, textTokens: 77 };
   await fuzz(1500, (below) => {
     const config = readUNet2DConditionConfig(mutated(original, below));
-    return build('unet', (layers, kernels) => {
-      new UNet2DConditionModel(config, layers, kernels).build(shapes);
+    return build('unet', (layers) => {
+      new UNet2DConditionModel(config, layers).build(shapes);
     });
   });
 });
@@ -100,8 +98,8 @@ test('mutated configs of a VAE', async () => {
   const original = await checkpoint.config('vae');
   await fuzz(1000, (below) => {
     const config = readAutoencoderKLConfig(mutated(original, below));
-    return build('vae', (layers, kernels) => {
-      new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, rows: 16, columns: 16 });
+    return build('vae', (layers) => {
+      new AutoencoderKLDecoder(config, layers).build({ batch: 1, rows: 16, columns: 16 });
     });
   });
 });
@@ -110,9 +108,9 @@ test('mutated configs of a text encoder', async () => {
   const original = await checkpoint.config('text_encoder_2');
   await fuzz(1000, (below) => {
     const config = readCLIPTextConfig('text_encoder_2', mutated(original, below));
-    return build('text_encoder_2', (layers, kernels) => {
+    return build('text_encoder_2', (layers) => {
       const hiddenLayer = config.layers - 1;
-      new CLIPTextModel(config, layers, kernels).build({ batch: 1, hiddenLayer, pooled: true });
+      new CLIPTextModel(config, layers).build({ batch: 1, hiddenLayer, pooled: true });
     });
   });
 });

@@ -58,32 +58,70 @@ test('texts are tEXt chunks, or iTXt where ASCII does not suffice, before the pi
   );
 });
 
-test('a picture says how it was made', () => {
+test('a picture says all that it was made with', () => {
   const texts = describePicture({
     prompt: 'a yellow star, on a night sky',
     negativePrompt: 'clouds',
     model: 'tiny-shapes',
+    variant: 'fp16',
     seed: 1234n,
     rng: 'cpu',
+    batch: { index: 3, size: 4, imagesPerPrompt: 2 },
     steps: 50,
     scheduler: 'ddim',
+    eta: 0.5,
     guidanceScale: 5,
     height: 256,
     width: 320,
+    initImage: '/pictures/sketch.png',
+    strength: 0.6,
+    family: { useResolutionBinning: true },
+    tiles: 512,
     ranks: 2,
+    threads: 4,
+    dtype: 'fp32',
+    parallel: { parallelism: 'patch', split_batch: false, sync_mode: 'full_sync', warmup_steps: 4 },
     mode: 'displaced patches, full_sync',
     version: '1.2.3',
   });
   const byKeyword = Object.fromEntries(texts.map(({ keyword, text }) => [keyword, text]));
-  assert.equal(byKeyword.prompt, 'a yellow star, on a night sky');
-  assert.equal(byKeyword.seed, '1234');
-  assert.equal(byKeyword.ranks, '2');
-  assert.equal(byKeyword.Software, 'distri 1.2.3');
+  const { parameters, ...others } = byKeyword;
+  assert.deepEqual(others, {
+    prompt: 'a yellow star, on a night sky',
+    negative_prompt: 'clouds',
+    model: 'tiny-shapes',
+    variant: 'fp16',
+    seed: '1234',
+    rng: 'cpu',
+    batch_index: '3',
+    batch_size: '4',
+    num_images_per_prompt: '2',
+    num_inference_steps: '50',
+    scheduler: 'ddim',
+    eta: '0.5',
+    guidance_scale: '5',
+    height: '256',
+    width: '320',
+    init_image: '/pictures/sketch.png',
+    strength: '0.6',
+    use_resolution_binning: 'true',
+    vae_tiles: '512',
+    ranks: '2',
+    threads: '4',
+    dtype: 'fp32',
+    parallelism: 'patch',
+    split_batch: 'false',
+    sync_mode: 'full_sync',
+    warmup_steps: '4',
+    mode: 'displaced patches, full_sync',
+    Software: 'distri 1.2.3',
+  });
   assert.equal(
-    byKeyword.parameters,
+    parameters,
     'a yellow star, on a night sky\n' +
       'Negative prompt: clouds\n' +
-      'Steps: 50, Sampler: ddim, CFG scale: 5, Seed: 1234, Size: 320x256, Model: tiny-shapes, RNG: CPU, Ranks: 2, ' +
+      'Steps: 50, Sampler: ddim, CFG scale: 5, Seed: 1234, Size: 320x256, Model: tiny-shapes, ' +
+      'Denoising strength: 0.6, Eta: 0.5, Batch size: 4, Batch pos: 3, RNG: CPU, Ranks: 2, ' +
       'Mode: "displaced patches, full_sync", Version: distri 1.2.3',
   );
 });

@@ -1,45 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { embeddedModel } from '../../src/base/package.js';
-import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
+import type { DrawJob } from '../../src/jobs/draw.js';
+import { runJob } from '../../src/jobs/jobs.js';
 import type { GenerationRequest } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/ranks/group/rank-group.js';
-import { noParallelism } from '../support/in-process.js';
+import { launchRanks } from '../support/rank-group.js';
+import { loadOf, parallelOf, requestOf } from '../support/requests.js';
 
-const request: GenerationRequest = {
-  prompt: ['a red heart'],
-  negativePrompt: [],
-  height: 64,
-  width: 64,
-  numInferenceSteps: 2,
-  guidanceScale: 5,
-  eta: 0,
-  numImagesPerPrompt: 1,
-  scheduler: 'ddim',
-  seed: 1n,
-  rng: 'cpu',
-  outputType: 'pil',
-  trace: false,
-};
-
-function jobWith(change: Partial<GenerationRequest>): GenerationJob {
+function jobWith(change: Partial<GenerationRequest>): DrawJob {
   return {
-    load: { directory: embeddedModel, variant: undefined, weights: 'shared', threads: 1 },
-    request: { ...request, ...change },
-    parallel: noParallelism,
-    files: { images: [], latents: undefined, trace: undefined },
+    load: loadOf('sdxl', embeddedModel),
+    request: requestOf({ prompt: ['a red heart'], outputType: 'pil', trace: false, ...change }),
+    parallel: parallelOf('patch', { splitBatch: true }),
+    results: { kind: 'files', images: [], latents: undefined, trace: undefined },
   };
 }
 
 test('models stay loaded for the next job, unless it needs others', async () => {
-  const group = await RankGroup.launch<GenerationJob, JobReport>({
-    worldSize: 2,
-    entry: new URL('../../src/jobs/rank.js', import.meta.url),
-    cpus: undefined,
-    timeout: 60_000,
-    interruption: new AbortController().signal,
-    log: () => {},
-  });
+  const group = await launchRanks(2);
   const jobs: readonly [change: Partial<GenerationRequest>, loads: boolean][] = [
     [{}, true],
     [
@@ -53,7 +31,7 @@ test('models stay loaded for the next job, unless it needs others', async () => 
   ];
   try {
     for (const [change, loads] of jobs) {
-      const reports = await group.run(jobWith(change), () => {});
+      const reports = await runJob(group, 'draw', jobWith(change));
       for (const { timings, latency, endToEnd, exchanges } of reports) {
         assert.equal(timings.phases.load !== undefined, loads, JSON.stringify(Object.keys(change)));
         assert.ok(latency >= (timings.phases.denoise ?? Number.POSITIVE_INFINITY));

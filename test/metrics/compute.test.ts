@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DistriError } from '../../src/base/errors.js';
 import {
-  computeMetrics,
+  compareFolders,
   type Metrics,
   type MetricsRequest,
   type NetworkLoaders,
@@ -67,7 +67,7 @@ async function compute(changes: Partial<MetricsRequest>, networks: NetworkLoader
     note: (line: string) => void lines.push(line),
   };
   const { signal } = new AbortController();
-  const metrics = await computeMetrics({ ...request, ...changes }, networks, observer, signal);
+  const metrics = await compareFolders({ ...request, ...changes }, networks, observer, signal);
   return { metrics, lines };
 }
 

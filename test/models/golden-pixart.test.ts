@@ -58,10 +58,10 @@ describe('PixArtTransformer2DModel', () => {
       const results = await runComponent(
         tinyPixArt,
         'transformer',
-        async (checkpoint, layers, kernels) => {
+        async (checkpoint, layers) => {
           const config = readPixArtTransformer2DConfig(await checkpoint.config('transformer'));
           const shapes = { batch: 2, rows: 12, columns: 16, textTokens: 40 };
-          new PixArtTransformer2DModel(config, layers, kernels).build(shapes);
+          new PixArtTransformer2DModel(config, layers).build(shapes);
         },
         modules.map(valueName),
         {

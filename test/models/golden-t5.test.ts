@@ -26,9 +26,9 @@ describe('T5EncoderModel', () => {
     const results = await runComponent(
       tinyPixArt,
       'text_encoder',
-      async (checkpoint, layers, kernels) => {
+      async (checkpoint, layers) => {
         const config = readT5EncoderConfig('text_encoder', await checkpoint.config('text_encoder'));
-        new T5EncoderModel(config, layers, kernels).build({ batch: 2, tokens: 72 });
+        new T5EncoderModel(config, layers).build({ batch: 2, tokens: 72 });
       },
       [...new Set(traced.map(valueName))].filter((name) => name !== t5Names.lastHiddenState),
       {

@@ -73,10 +73,10 @@ describe('layer by layer, models compute what diffusers and transformers compute
       const results = await runComponent(
         checkpointFolder,
         'unet',
-        async (checkpoint, layers, kernels) => {
+        async (checkpoint, layers) => {
           const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
           const shape = { batch, rows, columns, textTokens: 77 };
-          new UNet2DConditionModel(config, layers, kernels).build(shape);
+          new UNet2DConditionModel(config, layers).build(shape);
         },
         tracedModules(file).map(valueName),
         {
@@ -99,9 +99,9 @@ describe('layer by layer, models compute what diffusers and transformers compute
     const results = await runComponent(
       tinySdxl,
       'vae',
-      async (checkpoint, layers, kernels) => {
+      async (checkpoint, layers) => {
         const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
-        new AutoencoderKLDecoder(config, layers, kernels).build({ batch: 1, rows: 8, columns: 8 });
+        new AutoencoderKLDecoder(config, layers).build({ batch: 1, rows: 8, columns: 8 });
       },
       tracedModules(file).map(valueName),
       { latents: await input(file, 'latents') },
@@ -115,9 +115,9 @@ describe('layer by layer, models compute what diffusers and transformers compute
     const results = await runComponent(
       tinySdxl,
       'vae',
-      async (checkpoint, layers, kernels) => {
+      async (checkpoint, layers) => {
         const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
-        new AutoencoderKLEncoder(config, layers, kernels).build({ batch: 1, height: 64, width: 64 });
+        new AutoencoderKLEncoder(config, layers).build({ batch: 1, height: 64, width: 64 });
       },
       modules.map(valueName),
       { pixels: await input(file, 'pixels') },
@@ -148,9 +148,9 @@ describe('layer by layer, models compute what diffusers and transformers compute
       const results = await runComponent(
         checkpoints[name],
         component,
-        async (_, layers, kernels) => {
+        async (_, layers) => {
           const parts = { batch: 2, hiddenLayer: config.layers, pooled: true };
-          new CLIPTextModel(config, layers, kernels).build(parts);
+          new CLIPTextModel(config, layers).build(parts);
         },
         [
           ...hidden.filter((layer) => layer < config.layers).map(hiddenStateName),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Session, Step } from '../../src/engine/addon.js';
-import { int, ints } from '../../src/graph/graph.js';
+import { int, ints } from '../../src/graph/value.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { connectRanks, create, ramp, singleNode, transportTest } from './support.js';
 

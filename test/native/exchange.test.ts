@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Session, Step } from '../../src/engine/addon.js';
-import { type Attribute, float, int, ints } from '../../src/graph/graph.js';
+import { type Attribute, float, int, ints } from '../../src/graph/value.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 import { attend, connectRanks, create, type Ranks, ramp, singleNode, transportTest } from './support.js';
 

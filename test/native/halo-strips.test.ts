@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Session } from '../../src/engine/addon.js';
-import { float, int, ints } from '../../src/graph/graph.js';
+import { float, int, ints } from '../../src/graph/value.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 import { connectRanks, create, ramp, singleNode, transportTest } from './support.js';
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { float, Graph, int } from '../../src/graph/graph.js';
+import { Graph } from '../../src/graph/graph.js';
+import { float, int } from '../../src/graph/value.js';
 import { float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
-import { attend, create, ramp, singleNode } from './support.js';
+import { attend, create, ramp, singleNode, stepModel } from './support.js';
 
 async function groupNorm(
   x: Tensor<'float32'>,
@@ -122,7 +123,7 @@ test('GroupNorm may overwrite its input only when nobody needs it later', async 
   const doubled = graph.node({ op: 'Mul', name: 'doubled', inputs: [x, two] }, shape);
   const twice = norm('again', norm('once', doubled));
   graph.output(graph.node({ op: 'Add', name: 'y', inputs: [doubled, twice] }, shape));
-  const session = await create(graph.compile().step.model);
+  const session = await create(stepModel(graph));
   const input = ramp(shape);
   const weights = { s: ramp([4], 0.5, 1), b: ramp([4], 0.3, -1) };
   const y = float32(shape);

@@ -10,7 +10,7 @@ import type { Session } from '../../src/engine/addon.js';
 import { probeAddon } from '../../src/engine/load.js';
 import { Graph } from '../../src/graph/graph.js';
 import { float32, int64, type Tensor } from '../../src/tensor/tensor.js';
-import { addon, convolutions, create, ramp, singleNode } from './support.js';
+import { addon, convolutions, create, ramp, singleNode, stepModel } from './support.js';
 
 let folder: string;
 before(async () => {
@@ -46,7 +46,7 @@ test('weights are read at any offset of a file', async () => {
   const w = graph.weight({ name: 'w', dtype: 'F32', shape: [3], file, offset: 3, length: 12 });
   graph.output(graph.node({ op: 'Mul', name: 'y', inputs: [x, w] }, [3]));
   for (const weights of ['shared', 'private'] as const) {
-    const session = await create(graph.compile().step.model, { weights });
+    const session = await create(stepModel(graph), { weights });
     const y = float32([3]);
     await session.run({ x: float32([3], Float32Array.of(1, 10, 100)) }, { y });
     assert.deepEqual([...y.data], [3, -10, 200]);
@@ -109,7 +109,7 @@ async function withGivenWeights(): Promise<{ session: Session; weights: WeakRef<
   const w = graph.weight({ name: 'w', dtype: 'F32', shape: [3], file: '/nowhere', offset: 0, length: 12 });
   graph.output(graph.node({ op: 'Mul', name: 'y', inputs: [x, w] }, [3]));
   const data = Float32Array.of(3, -1, 2);
-  const session = await create(graph.compile().step.model, { initializers: { w: float32([3], data) } });
+  const session = await create(stepModel(graph), { initializers: { w: float32([3], data) } });
   return { session, weights: new WeakRef(data) };
 }
 

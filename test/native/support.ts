@@ -8,7 +8,9 @@ import type {
   SessionOptions,
 } from '../../src/engine/addon.js';
 import { loadAddon } from '../../src/engine/load.js';
-import { Graph, type NodeSpec, type Value } from '../../src/graph/graph.js';
+import { modelOf } from '../../src/engine/onnxruntime/session-executable.js';
+import { Graph } from '../../src/graph/graph.js';
+import type { NodeSpec, Value } from '../../src/graph/value.js';
 import { readByAll } from '../../src/ranks/channels.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 
@@ -35,7 +37,7 @@ export function singleNode(
   const results = Object.entries(outputs).map(([name, shape]) => ({ name, shape }));
   const spec = { op, domain: 'distri', name: 'mid_block.layer', inputs: operands, attributes } as const;
   for (const value of graph.nodes(spec, results)) graph.output(value);
-  return graph.compile().step.model;
+  return stepModel(graph);
 }
 
 /** A chain of 3x3 convolutions with `channels` channels; `weight` gives the weights of each. */
@@ -54,7 +56,12 @@ export function convolutions(
     x = graph.node({ op: 'Conv', name, inputs: [x, weight(graph, i)], attributes }, shape);
   }
   graph.output(x);
-  return graph.compile().step.model;
+  return stepModel(graph);
+}
+
+/** The graph of the steps as a session takes it. */
+export function stepModel(graph: Graph): Uint8Array {
+  return modelOf(graph.program().step);
 }
 
 export function create(model: Uint8Array, options: Partial<SessionOptions> = {}): Promise<Session> {

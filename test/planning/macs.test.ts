@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { macsLines, macsReport } from '../../src/commands/output/macs.js';
-import { architectureSubject, plannedImage } from '../../src/families/plan-subject.js';
-import { parallelismNames } from '../../src/pipelines/request.js';
+import { macsLines, macsReport, referenceLines } from '../../src/commands/output/macs.js';
+import { strategiesFor } from '../../src/parallel/registry.js';
 import { comparedRankCounts } from '../../src/planning/choices.js';
 import {
   forwardMacs,
@@ -11,18 +10,21 @@ import {
   profileMacs,
   totalMacs,
 } from '../../src/planning/macs.js';
+import { plannedPicture } from '../support/planned.js';
 
 const STEPS = 50;
 
-async function profile(architecture: string, size: readonly number[], ranks: number): Promise<MacsProfile> {
-  const image = plannedImage(await architectureSubject(architecture), size);
+async function profile(
+  architecture: string,
+  [height, width = height]: readonly [number, number?],
+  ranks: number,
+): Promise<MacsProfile> {
+  const image = await plannedPicture(architecture, { rows: height / 8, columns: width / 8 });
   return profileMacs(image, comparedRankCounts(ranks), {
     guided: true,
     allowSplit: true,
-    parallelisms: parallelismNames,
-    syncMode: 'corrected_async_gn',
-    warmupSteps: 0,
-    splitScheme: 'alternate',
+    parallelisms: strategiesFor(image.model),
+    given: {},
   });
 }
 
@@ -81,10 +83,18 @@ describe('shares of a picture', () => {
     const counted = await profile('tiny-shapes', [256], 3);
     const picture = { model: 'tiny-shapes', height: 256, width: 256, steps: STEPS, guided: true };
     const text = macsLines(macsReport(picture, counted)).join('\n');
-    assert.match(text, /^ {2}2 ranks, patch, split batch +0-1 .* 50\.0 %$/m);
+    assert.match(text, /^ {2}2 ranks, split batch +0-1 .* 50\.0 %$/m);
     assert.match(
       text,
       /^not possible: 3 ranks, patch, split batch: 3 ranks can't be halved; an even number can$/m,
     );
+  });
+
+  it('are printed as profile_macs.py prints them: of the first rank, a forward pass', async () => {
+    const counted = await profile('sdxl-base-1.0', [1024], 1);
+    const picture = { model: 'sdxl', height: 1024, width: 1024, steps: STEPS, guided: true };
+    assert.deepEqual(referenceLines(macsReport(picture, counted)), [
+      'MACs: 6762.2G (a forward pass of rank 0; 1 rank)',
+    ]);
   });
 });

@@ -23,6 +23,7 @@ test('beyond what was measured the rate stays', () => {
 test('a step is its operations, each with its start and its weights, its exchanges, and a barrier for those that are waited for', () => {
   const profile: MachineProfile = {
     setting: { ranks: 2, threads: 1, weights: 'shared' },
+    measured: { time: '2026-01-31T12:00:00.000Z', load: 0 },
     probes: [
       { kind: 'conv', work: 100, seconds: 1 },
       { kind: 'other', work: 10, seconds: 0.1 },

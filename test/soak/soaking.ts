@@ -1,10 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
-import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/ranks/group/rank-group.js';
-import { packageRoot } from '../e2e/cli.js';
+import { embeddedModel } from '../../src/base/package.js';
+import type { DrawJob } from '../../src/jobs/draw.js';
+import { runJob } from '../../src/jobs/jobs.js';
+import type { StrategyOptions } from '../../src/parallel/registry.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
+import { launchRanks } from '../support/rank-group.js';
+import { loadOf, parallelOf, requestOf } from '../support/requests.js';
 import { type Footprint, footprint } from './footprint.js';
 
 const RANKS = 3;
@@ -16,7 +19,7 @@ export type Sample = readonly Footprint[];
 export interface Variation {
   readonly size: number;
   readonly request?: Partial<GenerationRequest>;
-  readonly parallel?: Partial<ParallelOptions>;
+  readonly parallel?: Partial<StrategyOptions>;
 }
 
 /** Jobs one after another that need different graphs, communicators and sizes of shared memory. */
@@ -39,18 +42,11 @@ export async function soak(
   // For the ranks: the C library keeps memory for each thread that used some once, which would look like a leak for long.
   process.env.MALLOC_ARENA_MAX = '1';
   const folder = await mkdtemp(join(tmpdir(), 'distri-soak-'));
-  const group = await RankGroup.launch<GenerationJob, JobReport>({
-    worldSize: RANKS,
-    entry: new URL('../../src/jobs/rank.js', import.meta.url),
-    cpus: undefined,
-    timeout: 60_000,
-    interruption: new AbortController().signal,
-    log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
-  });
+  const group = await launchRanks(RANKS);
   try {
     const samples: Sample[] = [];
     for (let index = 0; index < count; index++) {
-      await group.run(job(turns[index % turns.length] as Variation, index, folder), () => {});
+      await runJob(group, 'draw', job(turns[index % turns.length] as Variation, index, folder));
       samples.push([process.pid, ...group.pids].map((pid) => footprint(pid as number)));
       progress(index + 1);
     }
@@ -61,41 +57,24 @@ export async function soak(
   }
 }
 
-function job({ size, request = {}, parallel = {} }: Variation, index: number, folder: string): GenerationJob {
+function job({ size, request = {}, parallel = {} }: Variation, index: number, folder: string): DrawJob {
   const latent = request.outputType === 'latent';
   return {
-    load: {
-      directory: join(packageRoot, 'models', 'tiny-shapes'),
-      variant: undefined,
-      weights: 'shared',
-      threads: 1,
-    },
-    request: {
+    load: loadOf('sdxl', embeddedModel),
+    request: requestOf({
       prompt: [`a red ring ${index}`],
-      negativePrompt: [],
       height: size,
       width: size,
       numInferenceSteps: STEPS,
-      guidanceScale: 5,
-      eta: 0,
-      numImagesPerPrompt: 1,
-      scheduler: 'ddim',
       seed: BigInt(index),
-      rng: 'cpu',
       outputType: 'pil',
       trace: false,
       ...request,
-    },
-    parallel: {
-      parallelism: 'patch',
-      splitBatch: true,
-      syncMode: 'corrected_async_gn',
-      warmupSteps: 1,
-      splitScheme: 'alternate',
-      ...parallel,
-    },
+    }),
+    parallel: parallelOf('patch', { splitBatch: true, warmupSteps: 1, ...parallel }),
     // The same files again and again.
-    files: {
+    results: {
+      kind: 'files',
       images: latent ? [] : [{ path: join(folder, 'x.png'), text: [] }],
       latents: latent ? join(folder, 'x.safetensors') : undefined,
       trace: undefined,

@@ -5,17 +5,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import type {
-  GenerationRequest,
-  ParallelOptions,
-  SplitScheme,
-  SyncMode,
-} from '../../src/pipelines/request.js';
+import type { ParallelOptions } from '../../src/parallel/registry.js';
+import type { SplitScheme } from '../../src/parallel/strategies/naive-patch.js';
+import type { SyncMode } from '../../src/parallel/sync-modes.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { SchedulerName } from '../../src/schedulers/registry.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import type { DenoisingJob, DenoisingReport } from './denoising-rank.js';
 import { tinyPixArt } from './golden-dit.js';
+import { groupOptions } from './rank-group.js';
+import { requestOf } from './requests.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit/parallel', import.meta.url));
 const full = process.env.DISTRI_GOLDEN_DIT;
@@ -64,39 +64,28 @@ const schedulers: Readonly<Record<ParallelCase['scheduler'], SchedulerName>> = {
   dpm: 'dpm-solver',
 };
 
-function requestOf(golden: ParallelCase): GenerationRequest {
-  return {
-    prompt: [''],
-    negativePrompt: [],
+export function parallelRequest(golden: ParallelCase): GenerationRequest {
+  return requestOf({
     height: golden.height,
     width: golden.width,
     numInferenceSteps: golden.num_inference_steps,
     guidanceScale: golden.guidance ? golden.guidance_scale : 1,
-    eta: 0,
     numImagesPerPrompt: golden.images,
     scheduler: schedulers[golden.scheduler],
     seed: BigInt(golden.seed),
-    rng: 'cpu',
-    outputType: 'latent',
-    trace: true,
-  };
+    familyOptions: { useResolutionBinning: false },
+  });
 }
 
-/** A strategy by itself: the batch of the guidance is not split, nothing is stale. */
-export function parallelOptions(options: Partial<ParallelOptions>): ParallelOptions {
-  return {
-    parallelism: 'patch',
-    splitScheme: 'row',
-    splitBatch: false,
-    syncMode: 'full_sync',
-    warmupSteps: 0,
-    ...options,
-  };
-}
+/** What a run computed, by the names of `--trace`. */
+export type Trace = ReadonlyMap<string, Tensor>;
 
-/** What a run computed, by the names of `--trace`, and what each rank exchanged. */
+/** A run of the reference, as far as ranks have to know it. */
+type Reference = Pick<ParallelCase, 'scheduler_config'>;
+
+/** The trace of the last of several runs, and what each rank exchanged in it. */
 export interface Denoised {
-  readonly trace: ReadonlyMap<string, Tensor>;
+  readonly trace: Trace;
   readonly reports: readonly DenoisingReport[];
 }
 
@@ -110,42 +99,60 @@ export class DenoisingRanks {
   ) {}
 
   static async launch(worldSize: number): Promise<DenoisingRanks> {
-    const group = await RankGroup.launch<DenoisingJob, DenoisingReport>({
-      worldSize,
-      entry: new URL('./denoising-rank.js', import.meta.url),
-      cpus: undefined,
-      timeout: 60_000,
-      interruption: new AbortController().signal,
-      log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
-    });
+    const entry = new URL('./denoising-rank.js', import.meta.url);
+    const group = await RankGroup.launch<DenoisingJob, DenoisingReport>(groupOptions(worldSize, entry));
     return new DenoisingRanks(group, await mkdtemp(join(tmpdir(), 'distri-denoising-')));
   }
 
   async draw(
-    golden: ParallelCase,
+    golden: Reference,
     parallel: ParallelOptions,
-    changes: Partial<GenerationRequest> = {},
+    request: GenerationRequest,
+    times = 1,
   ): Promise<Denoised> {
-    const path = join(this.results, `${this.#count++}.safetensors`);
-    const reports = await this.group.run(
-      {
-        directory: tinyPixArt,
-        schedulerConfig: golden.scheduler_config,
-        conditioning: join(folder, 'conditioning.safetensors'),
-        request: { ...requestOf(golden), ...changes },
-        parallel,
-        trace: path,
-      },
-      () => {},
-    );
-    const file = await SafetensorsFile.open(path);
-    const trace = new Map<string, Tensor>();
-    for (const name of file.tensors.keys()) trace.set(name, await file.read(name));
-    return { trace, reports };
+    const job = this.#job(golden, parallel, request, times);
+    const reports = await this.group.run(job, () => {});
+    return { trace: await readAll(job.trace), reports };
+  }
+
+  /** Draws, and returns what the stage of each rank made of each part; see `DenoisingJob.stageResults`. */
+  async drawStages(
+    golden: Reference,
+    parallel: ParallelOptions,
+    request: GenerationRequest,
+  ): Promise<readonly Trace[]> {
+    const stageResults = join(this.results, 'stage-');
+    const job = { ...this.#job(golden, parallel, request, 1), stageResults };
+    const reports = await this.group.run(job, () => {});
+    return Promise.all(reports.map((_, rank) => readAll(`${stageResults}${rank}`)));
   }
 
   async close(): Promise<void> {
     await this.group.close();
     await rm(this.results, { recursive: true });
   }
+
+  #job(
+    { scheduler_config }: Reference,
+    parallel: ParallelOptions,
+    request: GenerationRequest,
+    times: number,
+  ): DenoisingJob {
+    return {
+      directory: tinyPixArt,
+      schedulerConfig: scheduler_config,
+      conditioning: join(folder, 'conditioning.safetensors'),
+      request,
+      parallel,
+      times,
+      trace: join(this.results, `${this.#count++}.safetensors`),
+    };
+  }
+}
+
+async function readAll(path: string): Promise<Trace> {
+  const file = await SafetensorsFile.open(path);
+  const tensors = new Map<string, Tensor>();
+  for (const name of file.tensors.keys()) tensors.set(name, await file.read(name));
+  return tensors;
 }

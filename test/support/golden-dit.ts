@@ -5,6 +5,7 @@ import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import type { GenerationRequest } from '../../src/pipelines/request.js';
 import type { SchedulerName } from '../../src/schedulers/registry.js';
+import { requestOf } from './requests.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url));
@@ -42,7 +43,7 @@ export async function pixArtCases(): Promise<readonly DitCase[]> {
 }
 
 export function pixArtRequest(golden: DitCase): GenerationRequest {
-  return {
+  return requestOf({
     prompt: [golden.prompt].flat(),
     negativePrompt: [golden.negative_prompt].flat(),
     height: golden.height,
@@ -53,11 +54,9 @@ export function pixArtRequest(golden: DitCase): GenerationRequest {
     numImagesPerPrompt: golden.num_images,
     scheduler: golden.scheduler,
     seed: BigInt(golden.seed),
-    rng: 'cpu',
     outputType: 'pil',
-    useResolutionBinning: golden.use_resolution_binning,
-    trace: true,
-  };
+    familyOptions: { useResolutionBinning: golden.use_resolution_binning },
+  });
 }
 
 export function openDit(name: string): Promise<SafetensorsFile> {

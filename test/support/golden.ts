@@ -5,14 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import type {
-  GenerationRequest,
-  ParallelOptions,
-  SplitScheme,
-  SyncMode,
-} from '../../src/pipelines/request.js';
+import type { ParallelOptions } from '../../src/parallel/registry.js';
+import type { SplitScheme } from '../../src/parallel/strategies/naive-patch.js';
+import type { SyncMode } from '../../src/parallel/sync-modes.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import type { SchedulerName } from '../../src/schedulers/registry.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+import { parallelOf, requestOf } from './requests.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden', import.meta.url));
@@ -124,7 +123,7 @@ function list(texts: string | readonly string[] | null): readonly string[] {
 }
 
 export function diffusersRequest(golden: DiffusersCase): GenerationRequest {
-  return {
+  return requestOf({
     prompt: list(golden.prompt),
     negativePrompt: list(golden.negative_prompt),
     height: golden.height,
@@ -135,38 +134,29 @@ export function diffusersRequest(golden: DiffusersCase): GenerationRequest {
     numImagesPerPrompt: golden.num_images,
     scheduler: golden.scheduler,
     seed: BigInt(golden.seed),
-    rng: 'cpu',
     outputType: 'pil',
-    trace: true,
-  };
+  });
 }
 
 export function distrifuserRequest(golden: DistrifuserCase): GenerationRequest {
-  return {
+  return requestOf({
     prompt: [golden.prompt],
-    negativePrompt: [],
     height: golden.height,
     width: golden.width,
     numInferenceSteps: golden.num_inference_steps,
     guidanceScale: golden.guidance_scale,
-    eta: 0,
-    numImagesPerPrompt: 1,
     scheduler: golden.scheduler,
     seed: BigInt(golden.seed),
-    rng: 'cpu',
-    outputType: 'latent',
-    trace: true,
-  };
+  });
 }
 
 export function distrifuserParallel(golden: DistrifuserCase): ParallelOptions {
-  return {
-    parallelism: golden.parallelism,
+  return parallelOf(golden.parallelism, {
     splitScheme: golden.split_scheme,
     splitBatch: golden.split_batch,
     syncMode: golden.mode,
     warmupSteps: golden.warmup_steps,
-  };
+  });
 }
 
 /** The largest absolute difference, and the largest magnitude of `wanted`. */

@@ -1,12 +1,11 @@
-import type { PixArtAlphaPipeline } from '../../src/families/pixart-alpha.js';
-import { StableDiffusionPipeline } from '../../src/families/stable-diffusion.js';
-import type {
-  Generation,
-  GenerationRequest,
-  ParallelOptions,
-  ProgressListener,
-} from '../../src/pipelines/request.js';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { loadPipeline } from '../../src/families/load-pipeline.js';
+import { familyOf } from '../../src/families/registry.js';
+import { PartCache } from '../../src/pipelines/part-cache.js';
+import type { Generation, GenerationRequest } from '../../src/pipelines/request.js';
+import type { ProgressListener } from '../../src/ranks/progress.js';
 import type { RankContext } from '../../src/ranks/rank-context.js';
+import { loadOf, parallelOf } from './requests.js';
 
 /** A single rank inside the test's own process. */
 export const onlyRank: RankContext = {
@@ -15,29 +14,22 @@ export const onlyRank: RankContext = {
   connect: () => Promise.reject(new Error('a single rank has nobody to connect to')),
 };
 
-type PipelineKind = Pick<typeof StableDiffusionPipeline | typeof PixArtAlphaPipeline, 'load'>;
-
 export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 
-export const noParallelism: ParallelOptions = {
-  parallelism: 'patch',
-  splitScheme: 'alternate',
-  splitBatch: true,
-  syncMode: 'corrected_async_gn',
-  warmupSteps: 4,
-};
-
-/** Draws a request on one rank in this process, by default with SDXL. */
+/** Draws a request on one rank in this process. */
 export async function generateHere(
   directory: string,
   request: GenerationRequest,
-  { variant, kind = StableDiffusionPipeline }: { variant?: string; kind?: PipelineKind } = {},
+  variant?: string,
 ): Promise<Generation> {
-  const options = { directory, variant, weights: 'private', threads: 1 } as const;
-  const pipeline = await kind.load(options, onlyRank, request, noParallelism, silent);
+  const family = familyOf(await openCheckpoint(directory, { variant }));
+  const load = loadOf(family.name, directory, { variant, weights: 'private' });
+  const cache = new PartCache();
   try {
+    const spec = { load, request, parallel: parallelOf('patch', { splitBatch: true }) };
+    const pipeline = await loadPipeline(spec, onlyRank, cache, silent);
     return await pipeline.generate(request, silent);
   } finally {
-    await pipeline.close();
+    cache.release();
   }
 }

@@ -1,32 +1,45 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import type { GenerationJob, JobReport } from '../../src/jobs/draw.js';
-import type { GenerationRequest, ParallelOptions } from '../../src/pipelines/request.js';
+import { familyOf } from '../../src/families/registry.js';
+import { type NamedJob, type Ranks, rankEntry, runJob } from '../../src/jobs/jobs.js';
+import type { ParallelOptions } from '../../src/parallel/registry.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import { loadOf } from './requests.js';
 
-/** Real rank processes that draw one request after another and return what `--trace` writes. */
+/** Real rank processes, as the program starts them. */
+export function launchRanks(worldSize: number, entry = rankEntry): Promise<Ranks> {
+  return RankGroup.launch<NamedJob, unknown>(groupOptions(worldSize, entry));
+}
+
+/** Of ranks that run anywhere and say what they print. */
+export function groupOptions(worldSize: number, entry: URL): Parameters<typeof RankGroup.launch>[0] {
+  return {
+    worldSize,
+    entry,
+    cpus: undefined,
+    timeout: 60_000,
+    interruption: new AbortController().signal,
+    log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
+  };
+}
+
+/** Ranks that draw one request after another and return what `--trace` writes. */
 export class TracingRanks {
-  readonly #group: RankGroup<GenerationJob, JobReport>;
+  readonly #group: Ranks;
   readonly #folder: string;
   #count = 0;
 
-  private constructor(group: RankGroup<GenerationJob, JobReport>, folder: string) {
+  private constructor(group: Ranks, folder: string) {
     this.#group = group;
     this.#folder = folder;
   }
 
   static async launch(worldSize: number): Promise<TracingRanks> {
-    const group = await RankGroup.launch<GenerationJob, JobReport>({
-      worldSize,
-      entry: new URL('../../src/jobs/rank.js', import.meta.url),
-      cpus: undefined,
-      timeout: 60_000,
-      interruption: new AbortController().signal,
-      log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
-    });
-    return new TracingRanks(group, await mkdtemp(join(tmpdir(), 'distri-ranks-')));
+    return new TracingRanks(await launchRanks(worldSize), await mkdtemp(join(tmpdir(), 'distri-ranks-')));
   }
 
   async draw(
@@ -35,9 +48,12 @@ export class TracingRanks {
     parallel: ParallelOptions,
   ): Promise<SafetensorsFile> {
     const trace = join(this.#folder, `${this.#count++}.safetensors`);
-    const load = { directory, variant: undefined, weights: 'shared', threads: 1 } as const;
-    const files = { images: [], latents: undefined, trace };
-    await this.#group.run({ load, request: { ...request, trace: true }, parallel, files }, () => {});
+    await runJob(this.#group, 'draw', {
+      load: loadOf(familyOf(await openCheckpoint(directory)).name, directory),
+      request: { ...request, trace: true },
+      parallel,
+      results: { kind: 'files', images: [], latents: undefined, trace },
+    });
     return SafetensorsFile.open(trace);
   }
 

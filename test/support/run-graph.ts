@@ -1,24 +1,24 @@
 import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
-import { loadAddon } from '../../src/engine/load.js';
-import { Executable } from '../../src/engine/onnxruntime/executable.js';
-import { Graph, type Value } from '../../src/graph/graph.js';
-import { Kernels } from '../../src/graph/kernels/kernels.js';
+import { openDevice } from '../../src/engine/device.js';
+import { Graph } from '../../src/graph/graph.js';
+import type { Value } from '../../src/graph/value.js';
 import type { Layers } from '../../src/parallel/layers/layers.js';
-import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
+import { SingleDevice } from '../../src/parallel/layers/single-device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
 /** Builds one component of a checkpoint on a single device, with the named inner values as further outputs, and runs it. */
 export async function runComponent(
   directory: string,
   component: string,
-  build: (checkpoint: Checkpoint, layers: Layers, kernels: Kernels) => Promise<void>,
+  build: (checkpoint: Checkpoint, layers: Layers) => Promise<void>,
   inner: readonly string[],
   inputs: Readonly<Record<string, Tensor>>,
 ): Promise<Readonly<Record<string, Tensor>>> {
   const checkpoint = await openCheckpoint(directory);
-  const kernels = new Kernels(new Graph());
+  const device = openDevice();
+  const kernels = device.kernels(new Graph(device.elementType));
   const layers = new SingleDevice(kernels, await checkpoint.weights(component));
-  await build(checkpoint, layers, kernels);
+  await build(checkpoint, layers);
   return runGraph(kernels.graph, inner, inputs);
 }
 
@@ -29,12 +29,13 @@ export async function runGraph(
   inputs: Readonly<Record<string, Tensor>>,
 ): Promise<Readonly<Record<string, Tensor>>> {
   for (const name of inner) graph.output(graph.value(name) as Value);
-  const program = graph.compile();
+  const program = graph.program();
+  const device = openDevice();
   const options = { threads: 1, weights: 'private', rank: 0, communicator: undefined } as const;
   let results: Readonly<Record<string, Tensor>> = {};
   for (const part of [program.image, program.step]) {
     if (!part) continue;
-    const executable = await Executable.load(loadAddon(), part, options);
+    const executable = await device.load(part, options);
     results = { ...results, ...(await executable.run({ ...inputs, ...results })) };
     executable.release();
   }

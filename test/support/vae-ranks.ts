@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
+import { type Ranks, runJob } from '../../src/jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
-import type { VaeSpread } from '../../src/pipelines/request.js';
-import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import type { VaeSpread } from '../../src/pipelines/load-options.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
+import { launchRanks } from './rank-group.js';
+import { loadOf } from './requests.js';
 
 const whole: VaeSpread = { parallel: true, tilePixels: undefined };
 
@@ -15,19 +17,12 @@ export class VaeRanks {
 
   private constructor(
     private readonly directory: string,
-    private readonly group: RankGroup<VaeJob, VaeReport>,
+    private readonly group: Ranks,
     private readonly folder: string,
   ) {}
 
   static async launch(directory: string, worldSize: number): Promise<VaeRanks> {
-    const group = await RankGroup.launch<VaeJob, VaeReport>({
-      worldSize,
-      entry: new URL('../../src/jobs/vae-rank.js', import.meta.url),
-      cpus: undefined,
-      timeout: 60_000,
-      interruption: new AbortController().signal,
-      log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
-    });
+    const group = await launchRanks(worldSize);
     return new VaeRanks(directory, group, await mkdtemp(join(tmpdir(), 'distri-vae-')));
   }
 
@@ -47,7 +42,7 @@ export class VaeRanks {
   }
 
   run(job: VaeJob): Promise<readonly VaeReport[]> {
-    return this.group.run(job, () => {});
+    return runJob(this.group, 'vae', job);
   }
 
   async close(): Promise<void> {
@@ -56,7 +51,7 @@ export class VaeRanks {
   }
 
   #load(vae: VaeSpread): VaeJob['load'] {
-    return { directory: this.directory, variant: undefined, weights: 'shared', threads: 1, vae };
+    return loadOf('', this.directory, { vae });
   }
 
   #path(): string {

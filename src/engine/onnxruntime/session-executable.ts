@@ -22,12 +22,11 @@ export class SessionExecutable implements Executable {
 
   static async load(part: GraphPart, options: ExecutableOptions): Promise<SessionExecutable> {
     const { threads, weights, rank, communicator, memory, profile } = options;
-    const operations = part.name === 'step' ? fuseResiduals(part.operations, part.outputs) : part.operations;
     const initializers: Record<string, Tensor<'float32'>> = {};
     for (const [name, { content }] of part.initializers) {
       if (content.kind === 'slice') initializers[name] = await readSlice(content.slice);
     }
-    const session = await loadAddon().Session.create(serializePart(part, operations), {
+    const session = await loadAddon().Session.create(modelOf(part), {
       threads,
       weights,
       rank,
@@ -56,4 +55,10 @@ export class SessionExecutable implements Executable {
   release(): void {
     this.#session.release();
   }
+}
+
+/** A part as ONNX Runtime's sessions take it: a serialized ModelProto, with sums as part of the products before them. */
+export function modelOf(part: GraphPart): Uint8Array {
+  const { name, operations, outputs } = part;
+  return serializePart(part, name === 'step' ? fuseResiduals(operations, outputs) : operations);
 }

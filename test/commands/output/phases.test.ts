@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { groupPhaseLines, phaseLines, rankPhaseLines } from '../../../src/commands/output/phases.js';
-import type { JobReport } from '../../../src/jobs/draw.js';
+import type { DrawReport } from '../../../src/jobs/draw.js';
 
-function report(before: number, steps: readonly number[], after: number, load?: number): JobReport {
+function report(before: number, steps: readonly number[], after: number, load?: number): DrawReport {
   const loop = steps.reduce((sum, step) => sum + step, 0);
   const timings = {
     starts: { denoise: before },

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readArchitecture } from '../../../src/families/architectures.js';
-import { Graph, type Value } from '../../../src/graph/graph.js';
+import { Graph } from '../../../src/graph/graph.js';
 import { Kernels } from '../../../src/graph/kernels/kernels.js';
 import { macsByKind, operationCost } from '../../../src/graph/passes/cost.js';
 import { peakActivationBytes } from '../../../src/graph/passes/liveness.js';
-import { unetModel } from '../../../src/models/noise-model.js';
-import { readUNet2DConditionConfig } from '../../../src/models/unet-2d-condition.js';
+import type { Value } from '../../../src/graph/value.js';
 import { planTopology } from '../../../src/parallel/topology.js';
 import { RankProgram } from '../../../src/planning/rank-program.js';
 import { float32, type Shape } from '../../../src/tensor/tensor.js';
+import { plannedPicture } from '../../support/planned.js';
+import { parallelOf } from '../../support/requests.js';
 
 function build(shape: Shape, add: (kernels: Kernels, x: Value) => Value): Graph {
   const kernels = new Kernels(new Graph());
@@ -78,22 +78,10 @@ test('activations live from their operation to their last reader', () => {
 });
 
 test('SDXL base at 1024 px takes 338 T multiply-accumulates in 50 steps, as DistriFusion reports, but for what is computed once', async () => {
-  const base = await readArchitecture('sdxl-base-1.0');
   const topology = planTopology({ worldSize: 1, guided: true, splitBatch: false });
-  const image = {
-    model: unetModel(readUNet2DConditionConfig(base)),
-    rows: 128,
-    columns: 128,
-    textTokens: 77,
-    images: 1,
-  };
-  const program = RankProgram.build(image, topology, topology.roles[0] as (typeof topology.roles)[0], {
-    parallelism: 'patch',
-    splitBatch: false,
-    syncMode: 'full_sync',
-    warmupSteps: 4,
-    splitScheme: 'row',
-  });
+  const image = await plannedPicture('sdxl-base-1.0', { rows: 128, columns: 128 });
+  const [role] = topology.roles as [(typeof topology.roles)[0]];
+  const program = RankProgram.build(image, topology, role, parallelOf('patch', { syncMode: 'full_sync' }));
   const { conv, linear, attention } = program.macs;
   // Keys and values of the text, 77 x 2048 tokens in 2 batches into 60 x 1280 and 10 x 640 features, are computed once and not in each step.
   const text = 2 * 2 * 77 * 2048 * (60 * 1280 + 10 * 640);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { loadAddon } from '../../../src/engine/load.js';
-import { Executable, emptyTensors, floatResult } from '../../../src/engine/onnxruntime/executable.js';
+import { openDevice } from '../../../src/engine/device.js';
+import { emptyTensors, floatResult } from '../../../src/engine/executable.js';
 import { Graph } from '../../../src/graph/graph.js';
 import { Kernels } from '../../../src/graph/kernels/kernels.js';
 import { compileFlexible } from '../../../src/graph/passes/flexible.js';
@@ -28,7 +28,7 @@ test('graphs of different sizes run as one program', async () => {
   ] as const;
   const { program, variants } = compileFlexible(ranges.map(([start, end]) => rowsGraph(start, end)));
   const options = { threads: 1, weights: 'shared', rank: 0, communicator: undefined } as const;
-  const executable = await Executable.load(loadAddon(), program.step, options);
+  const executable = await openDevice().load(program.step, options);
   const x = float32(
     [6, 2],
     Float32Array.from({ length: 12 }, (_, index) => index / 10),

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Graph, type Value } from '../../../src/graph/graph.js';
+import { Graph } from '../../../src/graph/graph.js';
 import { Kernels } from '../../../src/graph/kernels/kernels.js';
+import type { Value } from '../../../src/graph/value.js';
 import { float32 } from '../../../src/tensor/tensor.js';
-import { create, ramp } from '../../native/support.js';
+import { create, ramp, stepModel } from '../../native/support.js';
 import { worstDifference } from '../../support/differences.js';
 
 const [tokens, inner, features] = [9, 5, 70];
@@ -25,7 +26,7 @@ async function run(build: (kernels: Kernels, values: Record<keyof typeof inputs,
   ) as Record<keyof typeof inputs, Value>;
   const results = build(kernels, values);
   for (const result of results) kernels.graph.output(result);
-  const { model } = kernels.graph.compile().step;
+  const model = stepModel(kernels.graph);
   const session = await create(model);
   const outputs = Object.fromEntries(results.map(({ name, shape }) => [name, float32(shape)]));
   await session.run(inputs, outputs);

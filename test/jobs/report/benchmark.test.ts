@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { JobReport } from '../../../src/jobs/draw.js';
+import type { DrawReport } from '../../../src/jobs/draw.js';
 import { benchmarkFigures } from '../../../src/jobs/report/benchmark.js';
 
 const memory = { peak: 900, anonymous: 500, file: 1, shared: 2, proportional: 3 };
 
-function report(latency: number, waited: number): JobReport {
+function report(latency: number, waited: number): DrawReport {
   const exchange = { bytesPublished: 10, bytesFetched: 30, waited };
   return {
     latency,

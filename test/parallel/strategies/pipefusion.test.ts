@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { WeightPlan } from '../../../src/checkpoint/random-weights.js';
+import { openDevice } from '../../../src/engine/device.js';
 import type { Graph } from '../../../src/graph/graph.js';
-import { pixArtModel } from '../../../src/models/noise-model.js';
-import { readPixArtTransformer2DConfig } from '../../../src/models/pixart-transformer-2d.js';
+import { pixArtModel, readPixArtTransformer2DConfig } from '../../../src/models/pixart-transformer-2d.js';
 import { SlotTable } from '../../../src/parallel/slots.js';
 import { HIDDEN_STATES, KeyValueSlots, PipeFusion } from '../../../src/parallel/strategies/pipefusion.js';
 import { StagePlan } from '../../../src/parallel/strategies/stage-plan.js';
@@ -23,7 +23,7 @@ function graphsOf(rank: number): Graph[] {
   const topology = planTopology({ worldSize: 3, guided: true, splitBatch: false });
   const plan = StagePlan.make({
     topology,
-    options: { layers: [1, 2, 5], patches: 4 },
+    options: { attnLayerNumForPp: [1, 2, 5], numPipelinePatch: 4 },
     layers: 8,
     patchRows: 16,
   });
@@ -39,7 +39,8 @@ function graphsOf(rank: number): Graph[] {
     ) => new PipeFusion(...parts, context, plan.parts[variant] ?? plan.whole),
   };
   const shape = { batch: 2, rows: 32, columns: 32, textTokens: 120 };
-  return buildNoiseModel(pixArtModel(config), layers, new WeightPlan(), shape).map(({ graph }) => graph);
+  const model = pixArtModel(config);
+  return buildNoiseModel(openDevice(), model, layers, new WeightPlan(), shape).map(({ graph }) => graph);
 }
 
 test('a rank reads the weights of its own layers only', () => {
@@ -59,7 +60,7 @@ test('a rank reads the weights of its own layers only', () => {
 test('stages take and give hidden states of the part, the first one latents, the last one a prediction of its rows', () => {
   const describe = (rank: number) =>
     graphsOf(rank).map((graph) => {
-      const { inputs, outputs } = graph.compile().step;
+      const { inputs, outputs } = graph.program().step;
       const given = inputs.find(({ name }) => name === HIDDEN_STATES || name === 'sample');
       return [given?.name, given?.shape, outputs.map(({ shape }) => shape)];
     });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.js';
-import { loadAddon } from '../../../src/engine/load.js';
+import { openDevice } from '../../../src/engine/device.js';
 import { readAutoencoderKLConfig } from '../../../src/models/autoencoder-kl.js';
 import { LatentDecoder } from '../../../src/pipelines/vae/decoder.js';
 import {
@@ -20,7 +20,7 @@ const options = { threads: 1, weights: 'private', rank: 0, communicator: undefin
 async function encode(checkpoint: Checkpoint, pixels: Tensor<'float32'>) {
   const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
   const [, , height, width] = pixels.shape as [number, number, number, number];
-  const encoder = await LatentEncoder.load(loadAddon(), checkpoint, config, { height, width }, options);
+  const encoder = await LatentEncoder.load(openDevice(), checkpoint, config, { height, width }, options);
   try {
     return (await encoder.encode(pixels)) as LatentDistribution;
   } finally {
@@ -31,7 +31,7 @@ async function encode(checkpoint: Checkpoint, pixels: Tensor<'float32'>) {
 async function decode(checkpoint: Checkpoint, latents: Tensor<'float32'>): Promise<Tensor<'float32'>> {
   const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
   const [, , rows, columns] = latents.shape as [number, number, number, number];
-  const decoder = await LatentDecoder.load(loadAddon(), checkpoint, config, { rows, columns }, options);
+  const decoder = await LatentDecoder.load(openDevice(), checkpoint, config, { rows, columns }, options);
   try {
     return (await decoder.decode(latents)) as Tensor<'float32'>;
   } finally {

@@ -4,12 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { embeddedModel } from '../../src/base/package.js';
-import { readArchitecture } from '../../src/families/architectures.js';
-import { noiseModelBytes, openRandomModel, prepareRandomModel } from '../../src/families/random-model.js';
-import { RandomPixArtPipeline } from '../../src/families/random-pixart-pipeline.js';
+import { type Architecture, readArchitecture } from '../../src/families/architectures.js';
+import { loadPipeline } from '../../src/families/load-pipeline.js';
+import { stableDiffusionXL } from '../../src/families/stable-diffusion-xl.js';
+import { noiseModelBytes, openSynthetic, prepareSynthetic } from '../../src/families/synthetic.js';
 import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
-import type { GenerationRequest } from '../../src/pipelines/request.js';
-import { noParallelism, onlyRank, silent } from '../support/in-process.js';
+import { PartCache } from '../../src/pipelines/part-cache.js';
+import { onlyRank, silent } from '../support/in-process.js';
+import { outlineOf } from '../support/planned.js';
+import { loadOf, parallelOf, requestOf } from '../support/requests.js';
 
 const cacheDir = await mkdtemp(join(tmpdir(), 'distri-random-'));
 after(() => rm(cacheDir, { recursive: true }));
@@ -18,19 +21,23 @@ const tiny = await readArchitecture('tiny-shapes');
 const weights = join(cacheDir, 'random-weights', 'tiny', 'unet', 'diffusion_pytorch_model.safetensors');
 
 /** Prepares the weights and tells whether they were written. */
-async function prepare(config = tiny): Promise<boolean> {
+async function prepare(changes: Architecture['config'] = {}): Promise<boolean> {
   let written = false;
   const onProgress = () => {
     written = true;
   };
-  await prepareRandomModel('tiny', config, { cacheDir, onProgress });
+  await prepareSynthetic(changed(changes), { cacheDir, onProgress });
   return written;
+}
+
+function changed(config: Architecture['config'], name = 'tiny'): Architecture {
+  return { ...tiny, name, config: { ...tiny.config, ...config } };
 }
 
 test('random weights are written once, whole, and again when they are cut short or of another config', async () => {
   assert.equal(await prepare(), true);
   const { size } = await stat(weights);
-  assert.ok(size > noiseModelBytes(tiny));
+  assert.ok(size > noiseModelBytes((await outlineOf('tiny-shapes')).model));
   const first = await readFile(weights);
   assert.equal(await prepare(), false);
 
@@ -38,7 +45,7 @@ test('random weights are written once, whole, and again when they are cut short 
   assert.equal(await prepare(), true);
   assert.deepEqual(await readFile(weights), first);
 
-  assert.equal(await prepare({ ...tiny, layers_per_block: 2 }), true);
+  assert.equal(await prepare({ layers_per_block: 2 }), true);
   assert.equal(await prepare(), true);
   assert.deepEqual((await readdir(join(weights, '..'))).sort(), [
     'config.json',
@@ -48,7 +55,8 @@ test('random weights are written once, whole, and again when they are cut short 
 
 test('random weights keep the size of what goes through them; norms are the identity', async () => {
   await prepare();
-  const source = await openRandomModel(join(cacheDir, 'random-weights', 'tiny')).weights('unet');
+  const folder = join(cacheDir, 'random-weights', 'tiny');
+  const source = await openSynthetic(folder, stableDiffusionXL).weights('unet');
   const { file, offset, length } = source.get('conv_in.weight', [32, 4, 3, 3]);
   const bytes = (await readFile(file)).subarray(offset, offset + length);
   const values = new Float32Array(Uint8Array.from(bytes).buffer);
@@ -60,16 +68,17 @@ test('random weights keep the size of what goes through them; norms are the iden
 
 test('the architecture of the embedded model is that of its checkpoint', async () => {
   const raw = JSON.parse(await readFile(join(embeddedModel, 'unet', 'config.json'), 'utf8'));
-  assert.deepEqual(readUNet2DConditionConfig(tiny), readUNet2DConditionConfig(raw));
+  assert.deepEqual(readUNet2DConditionConfig(tiny.config), readUNet2DConditionConfig(raw));
 });
 
 test("sdxl-base-1.0 has the public checkpoint's number of parameters", async () => {
-  assert.equal(noiseModelBytes(await readArchitecture('sdxl-base-1.0')), 4 * 2_567_463_684);
+  const { model } = await outlineOf('sdxl-base-1.0');
+  assert.equal(noiseModelBytes(model), 4 * 2_567_463_684);
 });
 
 test('weights that the disk has no room for are refused before anything is written', async () => {
   await assert.rejects(
-    prepareRandomModel('huge', { ...tiny, block_out_channels: [32768, 65536, 131072] }, { cacheDir }),
+    prepareSynthetic(changed({ block_out_channels: [32768, 65536, 131072] }, 'huge'), { cacheDir }),
     {
       code: 'output',
       message:
@@ -83,43 +92,20 @@ test('an unknown architecture is answered with the known ones', async () => {
   await assert.rejects(readArchitecture('sdxl'), {
     code: 'usage',
     message:
-      /^Expected one of sd-1\.5, sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"/,
+      /^Expected one of pixart-mid, pixart-xl-2, sd-1\.5, sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"$/,
   });
 });
 
 test('a transformer with random weights denoises', async () => {
-  const mid = await readArchitecture('pixart-mid', 'PixArtTransformer2DModel');
-  const small = {
-    ...mid,
-    num_attention_heads: 1,
-    cross_attention_dim: 48,
-    caption_channels: 16,
-    num_layers: 2,
-  };
-  const directory = await prepareRandomModel('small-pixart', small, { cacheDir });
-  const request = { ...pixArtRequestOf(64), numInferenceSteps: 2 };
-  const options = { directory, variant: undefined, weights: 'shared', threads: 1 } as const;
-  const pipeline = await RandomPixArtPipeline.load(options, onlyRank, request, noParallelism, silent);
-  const { latents } = await pipeline.generate(request, silent);
-  await pipeline.close();
+  const mid = await readArchitecture('pixart-mid');
+  const few = { num_attention_heads: 1, cross_attention_dim: 48, caption_channels: 16, num_layers: 2 };
+  const small = { ...mid, name: 'small-pixart', config: { ...mid.config, ...few } };
+  const load = loadOf('pixart', await prepareSynthetic(small, { cacheDir }), { synthetic: true });
+  const request = requestOf({ guidanceScale: 4.5, scheduler: 'dpm-solver', trace: false });
+  const spec = { load, request, parallel: parallelOf('patch') };
+  const cache = new PartCache();
+  const { latents } = await (await loadPipeline(spec, onlyRank, cache, silent)).generate(request, silent);
+  cache.release();
   assert.deepEqual(latents.shape, [1, 4, 8, 8]);
   assert.ok(latents.data.every(Number.isFinite));
 });
-
-function pixArtRequestOf(side: number): GenerationRequest {
-  return {
-    prompt: [''],
-    negativePrompt: [],
-    height: side,
-    width: side,
-    numInferenceSteps: 20,
-    guidanceScale: 4.5,
-    eta: 0,
-    numImagesPerPrompt: 1,
-    scheduler: 'dpm-solver',
-    seed: 1n,
-    rng: 'cpu',
-    outputType: 'latent',
-    trace: false,
-  };
-}
