@@ -1,30 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GenerationRequest, ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
+import type { ParallelOptions } from '../../src/parallel/registry.js';
+import type { SyncMode } from '../../src/parallel/sync-modes.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, difference, tinySdxl } from '../support/golden.js';
 import { generateHere } from '../support/in-process.js';
 import { TracingRanks } from '../support/rank-group.js';
+import { parallelOf, requestOf } from '../support/requests.js';
 
-const request: GenerationRequest = {
+const request = requestOf({
   prompt: ['a lighthouse above a stormy sea'],
-  negativePrompt: [],
   height: 256,
   width: 192,
   numInferenceSteps: 10,
-  guidanceScale: 5,
-  eta: 0,
-  numImagesPerPrompt: 1,
   scheduler: 'euler',
   seed: 42n,
-  rng: 'cpu',
-  outputType: 'latent',
-  trace: true,
-};
+});
 
 function mode(syncMode: SyncMode, splitBatch: boolean, warmupSteps = 1): ParallelOptions {
-  return { parallelism: 'patch', splitScheme: 'alternate', syncMode, splitBatch, warmupSteps };
+  return parallelOf('patch', { syncMode, splitBatch, warmupSteps });
 }
 
 async function withRanks<T>(worldSize: number, use: (ranks: TracingRanks) => Promise<T>): Promise<T> {
@@ -77,10 +73,7 @@ describe('full_sync on N ranks equals one rank', async () => {
 });
 
 describe('tensor parallelism on N ranks equals one rank', async () => {
-  const tensor = (splitBatch: boolean): ParallelOptions => ({
-    ...mode('full_sync', splitBatch),
-    parallelism: 'tensor',
-  });
+  const tensor = (splitBatch: boolean) => parallelOf('tensor', { splitBatch });
   const { latents } = await generateHere(tinySdxl, request);
   for (const worldSize of [2, 3, 5, 8]) {
     it(`${worldSize} ranks, the same bits twice`, async () => {

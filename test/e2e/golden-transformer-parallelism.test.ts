@@ -1,22 +1,22 @@
 import { after, before, describe, it } from 'node:test';
-import type { ParallelOptions } from '../../src/pipelines/request.js';
+import type { ParallelOptions } from '../../src/parallel/registry.js';
 import {
   DenoisingRanks,
   openParallel,
   type ParallelCase,
   parallelCases,
-  parallelOptions,
+  parallelRequest,
 } from '../support/denoising-ranks.js';
 import { assertClose } from '../support/golden.js';
+import { parallelOf } from '../support/requests.js';
 
 const cases = await parallelCases('distrifusion', 'naive');
 
 function optionsOf(golden: ParallelCase): ParallelOptions {
   const { strategy, warmup_steps = 0, mode = 'corrected_async_gn', split_scheme = 'row', positions } = golden;
   return strategy === 'distrifusion'
-    ? parallelOptions({ parallelism: 'patch', syncMode: mode, warmupSteps: warmup_steps })
-    : parallelOptions({
-        parallelism: 'naive_patch',
+    ? parallelOf('patch', { syncMode: mode, warmupSteps: warmup_steps })
+    : parallelOf('naive_patch', {
         splitScheme: split_scheme,
         naivePositions: positions === 'whole' ? 'whole' : 'part',
       });
@@ -32,7 +32,7 @@ for (const worldSize of new Set(cases.map(({ ranks = 1 }) => ranks))) {
 
     for (const golden of cases.filter((item) => item.ranks === worldSize)) {
       it(golden.id, async () => {
-        const { trace } = await ranks.draw(golden, optionsOf(golden));
+        const { trace } = await ranks.draw(golden, optionsOf(golden), parallelRequest(golden));
         const file = await openParallel(golden);
         for (const name of file.tensors.keys()) {
           if (name.startsWith('noise_pred')) continue;

@@ -1,18 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { StageOptions } from '../../src/parallel/strategies/stage-plan.js';
 import { guidedNoise } from '../../src/pipelines/denoise/guided-noise.js';
-import type { StageOptions } from '../../src/pipelines/request.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
+import { DenoisingRanks, type Trace } from '../support/denoising-ranks.js';
 import { assertClose, difference } from '../support/golden.js';
 import {
-  DenoisingRanks,
   openPipeFusion,
   type PipeFusionCase,
-  pipeFusion,
   pipeFusionCases,
   pipeFusionRequest,
-  type Trace,
 } from '../support/pipefusion-ranks.js';
+import { parallelOf } from '../support/requests.js';
 
 /** What another implementation in float32 may differ by, relative to the largest magnitude; mistakes differ by 2e-4 and more. */
 const TOLERANCE = 6e-6;
@@ -44,6 +43,15 @@ async function compare(trace: Trace, golden: PipeFusionCase): Promise<void> {
   }
 }
 
+function pipeFusion(warmupSteps: number, options: StageOptions, splitBatch = false) {
+  return parallelOf('pipefusion', { warmupSteps, splitBatch, ...options });
+}
+
+/** By PipeFusion in the reference's number of patches. */
+function asReference({ warmup_steps, num_patches }: PipeFusionCase) {
+  return pipeFusion(warmup_steps, { numPipelinePatch: num_patches });
+}
+
 const byId = (id: string): PipeFusionCase => cases.find((item) => item.id === id) as PipeFusionCase;
 
 function sameBits(a: Trace, b: Trace, names: readonly string[]): void {
@@ -62,10 +70,7 @@ describe('two stages compute what the reference computes', () => {
 
   for (const golden of cases) {
     it(golden.id, async () => {
-      const { trace } = await ranks.draw(
-        golden,
-        pipeFusion(golden.warmup_steps, { patches: golden.num_patches }),
-      );
+      const { trace } = await ranks.draw(golden, asReference(golden), pipeFusionRequest(golden));
       await compare(trace, golden);
     });
   }
@@ -73,9 +78,9 @@ describe('two stages compute what the reference computes', () => {
   it('and a second picture does not see what was kept of the first', async () => {
     for (const id of ['pf_m4_w1_dpm', 'pf_m4_w0_dpm']) {
       const golden = byId(id);
-      const parallel = pipeFusion(golden.warmup_steps, { patches: golden.num_patches });
-      const once = await ranks.draw(golden, parallel);
-      const again = await ranks.draw(golden, parallel, 2);
+      const [parallel, request] = [asReference(golden), pipeFusionRequest(golden)];
+      const once = await ranks.draw(golden, parallel, request);
+      const again = await ranks.draw(golden, parallel, request, 2);
       sameBits(once.trace, again.trace, ['latents_000', 'latents_001', 'final_latents']);
     }
   });
@@ -88,7 +93,7 @@ it('each of four stages makes of each part what the reference passes on', async 
   assert.ok(names.length >= 18);
   const ranks = await DenoisingRanks.launch(4);
   try {
-    const stages = await ranks.drawStages(golden, pipeFusion(golden.warmup_steps, { patches: 4 }));
+    const stages = await ranks.drawStages(golden, asReference(golden), pipeFusionRequest(golden));
     // Rows of patches: latents of 16 rows, two to a patch, in four bands.
     for (const name of names) {
       const [, step, stage, part = ''] =
@@ -105,10 +110,10 @@ it('each of four stages makes of each part what the reference passes on', async 
 const pipelines: readonly [ranks: number, pipeline: StageOptions, splitBatch: boolean][] = [
   [1, {}, false],
   [2, {}, true],
-  [2, { layers: [1, 7] }, false],
+  [2, { attnLayerNumForPp: [1, 7] }, false],
   [3, {}, false],
   [4, {}, false],
-  [4, { layers: [1, 2, 4, 1] }, false],
+  [4, { attnLayerNumForPp: [1, 2, 4, 1] }, false],
   [4, {}, true],
   [8, {}, false],
 ];
@@ -117,12 +122,12 @@ describe('the number of stages, their layers and a split batch change no bit', (
   const golden = byId('pf_m4_w1_dpm');
   const drawn: Trace[] = [];
   for (const [worldSize, pipeline, splitBatch] of pipelines) {
-    const layers = pipeline.layers ? ` with layers ${pipeline.layers}` : '';
+    const layers = pipeline.attnLayerNumForPp ? ` with layers ${pipeline.attnLayerNumForPp}` : '';
     it(`${worldSize} ranks${layers}${splitBatch ? ', batch split' : ''}`, async () => {
       const ranks = await DenoisingRanks.launch(worldSize);
       try {
-        const parallel = pipeFusion(golden.warmup_steps, { ...pipeline, patches: 4 }, splitBatch);
-        const { trace } = await ranks.draw(golden, parallel);
+        const parallel = pipeFusion(golden.warmup_steps, { ...pipeline, numPipelinePatch: 4 }, splitBatch);
+        const { trace } = await ranks.draw(golden, parallel, pipeFusionRequest(golden));
         await compare(trace, golden);
         drawn.push(trace);
         sameBits(trace, drawn[0] as Trace, ['latents_001', 'noise_pred_002', 'final_latents']);
@@ -152,13 +157,11 @@ describe('ranks that share a stage', () => {
       const golden = byId(id);
       const ranks = await DenoisingRanks.launch(worldSize);
       try {
-        const pipeline = { patches: golden.num_patches, sequence };
-        const { trace } = await ranks.draw(golden, pipeFusion(golden.warmup_steps, pipeline, splitBatch));
+        const request = pipeFusionRequest(golden);
+        const shared = { ...asReference(golden), sequenceDegree: sequence, splitBatch };
+        const { trace } = await ranks.draw(golden, shared, request);
         await compare(trace, golden);
-        const alone = await single.draw(
-          golden,
-          pipeFusion(golden.warmup_steps, { patches: golden.num_patches }),
-        );
+        const alone = await single.draw(golden, asReference(golden), request);
         sameBits(trace, alone.trace, ['final_latents']);
       } finally {
         await ranks.close();
@@ -173,14 +176,19 @@ describe('one patch', () => {
     const alone = await DenoisingRanks.launch(1);
     const pipeline = await DenoisingRanks.launch(3);
     try {
-      const plain = await alone.draw(golden, { ...pipeFusion(1, {}), parallelism: 'patch' });
+      const request = pipeFusionRequest(golden);
+      const plain = await alone.draw(golden, parallelOf('patch'), request);
       const names = ['latents_000', 'noise_pred_002', 'final_latents'];
       for (const warmupSteps of [0, 1]) {
-        const one = await pipeline.draw(golden, pipeFusion(warmupSteps, { patches: 1 }));
+        const one = await pipeline.draw(golden, pipeFusion(warmupSteps, { numPipelinePatch: 1 }), request);
         sameBits(plain.trace, one.trace, names);
       }
       // As many synchronous steps as steps: no pipeline either.
-      const synchronous = await pipeline.draw(golden, pipeFusion(golden.num_inference_steps, { patches: 4 }));
+      const synchronous = await pipeline.draw(
+        golden,
+        pipeFusion(golden.num_inference_steps, { numPipelinePatch: 4 }),
+        request,
+      );
       sameBits(plain.trace, synchronous.trace, names);
     } finally {
       await alone.close();
@@ -195,8 +203,8 @@ describe('fresh noise', () => {
     const ranks = await DenoisingRanks.launch(2);
     try {
       const request = { ...pipeFusionRequest(golden), eta: 0.5, numInferenceSteps: 4 };
-      const plain = await ranks.draw(golden, pipeFusion(4, { patches: 1 }), 1, request);
-      const bands = await ranks.draw(golden, pipeFusion(3, { patches: 4 }), 1, request);
+      const plain = await ranks.draw(golden, pipeFusion(4, { numPipelinePatch: 1 }), request);
+      const bands = await ranks.draw(golden, pipeFusion(3, { numPipelinePatch: 4 }), request);
       sameBits(plain.trace, bands.trace, ['latents_002']);
       // Stale by one step only in the last one, and with the same noise.
       const { worst, magnitude } = difference(
@@ -223,9 +231,12 @@ describe('what is sent', () => {
     try {
       const request = { ...pipeFusionRequest(golden), trace: false };
       const steps = golden.num_inference_steps;
-      const { published } = await ranks.draw(golden, pipeFusion(1, { patches: 4 }), 1, request);
+      const { reports } = await ranks.draw(golden, pipeFusion(1, { numPipelinePatch: 4 }), request);
       // The last rank broadcasts the result.
-      assert.deepEqual(published, [steps * HIDDEN, steps * HIDDEN, (steps - 1) * LATENTS + LATENTS + FLAG]);
+      assert.deepEqual(
+        reports.map(({ published }) => published),
+        [steps * HIDDEN, steps * HIDDEN, (steps - 1) * LATENTS + LATENTS + FLAG],
+      );
     } finally {
       await ranks.close();
     }

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { test } from 'node:test';
-import type { PlanReport } from '../../src/commands/output/plan.js';
+import type { PlanReport } from '../../src/app/plan.js';
+import { strategies, strategyNames } from '../../src/parallel/registry.js';
 import type { RankPlan } from '../../src/planning/plan.js';
 import { tinySd15 } from '../support/golden.js';
 import { tinyPixArt } from '../support/golden-dit.js';
 import { Cli, inNewFolder, packageRoot } from './cli.js';
+
+/** Those that need nothing of a model. */
+const unetStrategies = strategyNames.filter((name) => strategies[name].needs === 'nothing');
 
 async function planJson(args: readonly string[], environment = 'true'): Promise<PlanReport> {
   const { status, stdout, stderr } = await new Cli(['plan', ...args, '--json'], packageRoot, environment)
@@ -22,13 +26,18 @@ test('plan says who does what, what is exchanged and what is not possible', asyn
     width: 256,
     guided: true,
     steps: 50,
-    syncMode: 'corrected_async_gn',
-    warmupSteps: 4,
+    options: {},
   });
   const names = report.choices.map(({ ranks, parallelism, splitBatch }) => [ranks, parallelism, splitBatch]);
-  assert.equal(names.length, 1 + 6 + 3);
-  assert.deepEqual(names[0], [1, 'patch', false]);
-  assert.equal(report.refused.length, 3);
+  assert.deepEqual(names, [
+    [1, 'patch', false],
+    [2, 'patch', true],
+    ...[2, 3].flatMap((ranks) => unetStrategies.map((name) => [ranks, name, false])),
+  ]);
+  assert.deepEqual(
+    report.refused.map(({ parallelism }) => parallelism),
+    unetStrategies,
+  );
   assert.equal(report.recommended, undefined);
   const patches = report.choices.find(({ ranks, parallelism }) => ranks === 3 && parallelism === 'patch');
   assert.deepEqual(
@@ -62,7 +71,7 @@ test('plan measures the machine once, predicts and recommends', async () => {
 test('plan knows architectures without weights, and what it prints names the choices', async () => {
   const args = ['plan', '-n', '2', '--random_weights', 'sdxl-mid', '--image_size', '512', '--no_measure'];
   const { stdout } = await new Cli(args, packageRoot).ended;
-  assert.match(stdout, /^sdxl-mid: 512x512, 50 steps, with guidance/);
+  assert.match(stdout, /^sdxl-mid: 512x512, 50 steps, with guidance$/m);
   assert.match(stdout, /^ {2}1 rank .* 166 GMAC/m);
   assert.match(stdout, /^ {2}2 ranks, tensor, whole batch/m);
   const unknown = await new Cli(['plan', '--random_weights', 'sdxl-huge'], packageRoot).ended;
@@ -120,15 +129,19 @@ test('plan of a transformer shows stages, what they send and keep, and every pai
     '--model',
     tinyPixArt,
   ]);
-  const degrees = choices.flatMap(({ ranks, splitBatch, sequence }) =>
-    ranks === 4 && !splitBatch && sequence ? [[sequence.ulyssesDegree, sequence.ringDegree]] : [],
+  const degrees = choices.flatMap(({ ranks, splitBatch, parallelism, settings }) =>
+    ranks === 4 && !splitBatch && parallelism === 'sequence'
+      ? [[settings.ulyssesDegree, settings.ringDegree]]
+      : [],
   );
   assert.deepEqual(degrees, [
     [4, 1],
     [2, 2],
     [1, 4],
   ]);
-  const staged = choices.find(({ pipefusion }) => pipefusion?.stages === 4);
+  const staged = choices.find(
+    ({ parallelism, settings }) => parallelism === 'pipefusion' && settings.numPipelinePatch === 4,
+  );
   assert.equal(staged?.synchronousSteps, 1);
   const [, second, , last] = staged?.ranksPlan ?? [];
   assert.equal(second?.share, 'stage 2 of 4, layers 3 to 4 of 8');

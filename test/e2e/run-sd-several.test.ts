@@ -7,11 +7,11 @@ import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { readUNet2DConditionConfig, UNet2DConditionModel } from '../../src/models/unet-2d-condition.js';
 import type { RankRole } from '../../src/parallel/topology.js';
 import { guidanceRows, tileRows } from '../../src/pipelines/conditioning.js';
-import type { GenerationRequest } from '../../src/pipelines/request.js';
 import { float32, type Tensor, uint8 } from '../../src/tensor/tensor.js';
 import { assertClose, comparePictures, difference, tinySd15 } from '../support/golden.js';
 import { generateHere } from '../support/in-process.js';
 import { TracingRanks } from '../support/rank-group.js';
+import { parallelOf, requestOf } from '../support/requests.js';
 import { runComponent } from '../support/run-graph.js';
 import { Cli, inNewFolder } from './cli.js';
 
@@ -20,21 +20,18 @@ const twoPrompts = ['a lighthouse above a stormy sea', 'a photo of a red cat'];
 const wholeBatch: RankRole = { rank: 0, guidance: 'both', patch: 0, patchGroup: [0] };
 
 /** Two pictures of each of two prompts. */
-const fourPictures: GenerationRequest = {
+const fourPictures = requestOf({
   prompt: twoPrompts,
   negativePrompt: ['fog'],
   height: 256,
   width: 128,
   numInferenceSteps: 5,
   guidanceScale: 7.5,
-  eta: 0,
   numImagesPerPrompt: 2,
   scheduler: 'pndm',
   seed: 11n,
-  rng: 'cpu',
   outputType: 'pil',
-  trace: true,
-};
+});
 
 const asOptions = [
   ...['--model', tinySd15, '--negative_prompt', 'fog', '--image_size', '256', '128', '--seed', '11'],
@@ -116,13 +113,7 @@ describe('run-sd draws two pictures of each of two prompts', async () => {
       const { trace } = await drawn(folder, twoPrompts, args);
       const ranks = await TracingRanks.launch(2);
       try {
-        const api = await ranks.draw(tinySd15, fourPictures, {
-          parallelism: 'patch',
-          splitScheme: 'alternate',
-          splitBatch: false,
-          syncMode: 'corrected_async_gn',
-          warmupSteps: 1,
-        });
+        const api = await ranks.draw(tinySd15, fourPictures, parallelOf('patch', { warmupSteps: 1 }));
         // Warm-up and one: two synchronous steps. After them differences of 0.10 and 0.08 were measured.
         for (const [name, least, most] of [
           ['latents_001', 0, 1e-5],
@@ -154,10 +145,10 @@ describe('run-sd draws two pictures of each of two prompts', async () => {
         const results = await runComponent(
           tinySd15,
           'unet',
-          async (checkpoint, layers, kernels) => {
+          async (checkpoint, layers) => {
             const config = readUNet2DConditionConfig(await checkpoint.config('unet'));
             const shape = { batch: 8, rows: rows / 2, columns, textTokens: 77 };
-            new UNet2DConditionModel(config, layers, kernels).build(shape);
+            new UNet2DConditionModel(config, layers).build(shape);
           },
           [],
           {

@@ -3,24 +3,17 @@ import { describe, it } from 'node:test';
 import { embeddedModel } from '../../src/base/package.js';
 import type { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
 import { psnr } from '../../src/metrics/psnr.js';
-import type { GenerationRequest, ParallelOptions, SyncMode } from '../../src/pipelines/request.js';
+import type { SyncMode } from '../../src/parallel/sync-modes.js';
+import type { GenerationRequest } from '../../src/pipelines/request.js';
 import { generateHere } from '../support/in-process.js';
 import { TracingRanks } from '../support/rank-group.js';
+import { parallelOf, requestOf } from '../support/requests.js';
 
 /**
  * The smallest sizes for 4 and 8 bands: one row each at the UNet's smallest level. Few steps without warm-up change so much that the
  * corrected statistics of corrected_async_gn get a negative variance in both pictures; taken as it is, all numbers become NaN.
  */
-const request: Omit<GenerationRequest, 'seed' | 'height' | 'width' | 'numInferenceSteps' | 'scheduler'> = {
-  prompt: ['a yellow circle above a blue sea'],
-  negativePrompt: [],
-  guidanceScale: 5,
-  eta: 0,
-  numImagesPerPrompt: 1,
-  rng: 'cpu',
-  outputType: 'pil',
-  trace: true,
-};
+const request = requestOf({ prompt: ['a yellow circle above a blue sea'], outputType: 'pil' });
 
 interface SmallPicture {
   readonly ranks: number;
@@ -78,13 +71,7 @@ describe('a small picture in bands of one row is like that of one rank', async (
       const group = await TracingRanks.launch(ranks);
       try {
         for (const [mode, bound] of Object.entries(least)) {
-          const parallel: ParallelOptions = {
-            parallelism: 'patch',
-            splitScheme: 'alternate',
-            splitBatch: false,
-            syncMode: mode as SyncMode,
-            warmupSteps: 0,
-          };
+          const parallel = parallelOf('patch', { syncMode: mode as SyncMode, warmupSteps: 0 });
           const pixels = await pixelsOf(await group.draw(embeddedModel, drawn, parallel));
           const { mean, deviation } = moments(pixels);
           const off = psnr(pixels, wanted);

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Command } from 'commander';
+import { openModel } from '../../../src/app/model.js';
+import { silent } from '../../../src/app/observer.js';
+import { planDrawing } from '../../../src/app/plan-drawing.js';
+import { embeddedModel } from '../../../src/base/package.js';
 import {
   addCocoOptions,
   type CocoOptions,
@@ -8,6 +12,7 @@ import {
   chooseRange,
   defaultOutputRoot,
 } from '../../../src/commands/options/coco.js';
+import { denoisingOf, setupOf } from '../../../src/commands/options/run.js';
 
 function parse(...argv: readonly string[]): CocoOptions {
   const command = addCocoOptions(new Command())
@@ -16,30 +21,31 @@ function parse(...argv: readonly string[]): CocoOptions {
   return command.parse(argv, { from: 'user' }).opts<CocoOptions>();
 }
 
-test("the folder's name is that of distrifuser's script", () => {
-  const name = (...argv: readonly string[]) => defaultOutputRoot(parse(...argv));
-  assert.equal(name('-n', '1'), 'results/coco/ddim-50/gpus0-warmup4-corrected_async_gn');
-  assert.equal(name('-n', '3'), 'results/coco/ddim-50/gpus1-warmup4-corrected_async_gn');
+test("the folder's name is that of distrifuser's script, or tells the strategy", async () => {
+  const model = await openModel(embeddedModel, {}, silent);
+  const name = async (...argv: readonly string[]) => {
+    const options = parse(...argv);
+    const call = { ...denoisingOf(options, model.family), prompt: 'a' };
+    const context = { observer: silent, signal: new AbortController().signal };
+    return defaultOutputRoot(await planDrawing(model, setupOf(options), call, context));
+  };
+  assert.equal(await name('-n', '1'), 'results/coco/ddim-50/gpus1-warmup4-corrected_async_gn');
+  assert.equal(await name('-n', '2'), 'results/coco/ddim-50/gpus1-warmup4-corrected_async_gn');
   assert.equal(
-    name('-n', '8', '--data_parallel', '2'),
+    await name('-n', '8', '--data_parallel', '2'),
     'results/coco/ddim-50/gpus2-warmup4-corrected_async_gn',
   );
+  const euler = ['--scheduler', 'euler', '--num_inference_steps', '20'];
+  const modes = ['--warmup_steps', '1', '--sync_mode', 'no_sync'];
   assert.equal(
-    name(
-      '-n',
-      '4',
-      '--no_split_batch',
-      '--scheduler',
-      'euler',
-      '--num_inference_steps',
-      '20',
-      '--warmup_steps',
-      '1',
-      '--sync_mode',
-      'no_sync',
-    ),
+    await name('-n', '4', '--no_split_batch', ...euler, ...modes),
     'results/coco/euler-20/gpus4-warmup1-no_sync',
   );
+  assert.equal(
+    await name('-n', '3', '--parallelism', 'naive_patch', '--split_scheme', 'row'),
+    'results/coco/ddim-50/gpus3-naive_patch-row',
+  );
+  assert.equal(await name('-n', '4', '--parallelism', 'tensor'), 'results/coco/ddim-50/gpus2-tensor');
 });
 
 test('parts are as large as the script makes them, and the last ones smaller or empty', () => {
