@@ -34,7 +34,7 @@ export async function loadPipeline(
   cache: PartCache,
   listener: ProgressListener,
 ): Promise<LatentPipeline> {
-  listener.phase('load', 'start');
+  const loading = new Loading(listener);
   const family = familyNamed(load.family);
   const device = openDevice(load.device);
   const { source, outline, geometry } = await refusing(() => lookAt(family, load, request));
@@ -42,42 +42,62 @@ export async function loadPipeline(
   const { directory, variant, synthetic, weights, threads } = load;
   const common = { directory, variant, synthetic, device: load.device, weights, threads };
 
-  const conditioner = await cache.get('text', common, () =>
-    synthetic
+  const conditioner = await cache.get('text', common, () => {
+    loading.begin();
+    return synthetic
       ? family.synthetic.conditioner(source)
-      : family.conditioner(device, source, first, executableOptions(load, ranks.rank)),
-  );
+      : family.conditioner(device, source, first, executableOptions(load, ranks.rank));
+  });
   const guided = request.guidanceScale > 1;
   const images = imageCount(request);
   const topology = planTopology({ worldSize: ranks.worldSize, guided, splitBatch: parallel.splitBatch });
   const { latent } = geometry;
-  const loop = await cache.get(
-    'denoiser',
-    { ...common, profile: load.profile, parallel, latent, images, guided },
-    async () =>
-      loadLoop(request, {
-        device,
-        model: outline.model,
-        weights: await source.weights(outline.model.component, { types: device.weightTypes }),
-        scheduler: await source.config('scheduler'),
-        load,
-        ranks,
-        topology,
-        parallel,
-        latent,
-        textTokens: outline.textTokens,
-        images,
-      }),
-  );
+  const loopKey = { ...common, profile: load.profile, parallel, latent, images, guided };
+  const loop = await cache.get('denoiser', loopKey, async () => {
+    loading.begin();
+    return loadLoop(request, {
+      device,
+      model: outline.model,
+      weights: await source.weights(outline.model.component, { types: device.weightTypes }),
+      scheduler: await source.config('scheduler'),
+      load,
+      ranks,
+      topology,
+      parallel,
+      latent,
+      textTokens: outline.textTokens,
+      images,
+    });
+  });
   const needs = { decodes: request.outputType !== 'latent', encodes: request.initImage !== undefined };
   const vae =
     synthetic || !(needs.decodes || needs.encodes)
       ? undefined
-      : await cache.get('vae', { ...common, vae: load.vae, geometry, needs }, () =>
-          PictureVae.load(device, source, geometry, needs, load, ranks),
-        );
-  listener.phase('load', 'end');
+      : await cache.get('vae', { ...common, vae: load.vae, geometry, needs }, () => {
+          loading.begin();
+          return PictureVae.load(device, source, geometry, needs, load, ranks);
+        });
+  loading.end();
   return new LatentPipeline({ geometry, conditioner, loop, vae, first });
+}
+
+/** The phase of loading, which there is only where something is not there yet. */
+class Loading {
+  readonly #listener: ProgressListener;
+  #begun = false;
+
+  constructor(listener: ProgressListener) {
+    this.#listener = listener;
+  }
+
+  begin(): void {
+    if (!this.#begun) this.#listener.phase('load', 'start');
+    this.#begun = true;
+  }
+
+  end(): void {
+    if (this.#begun) this.#listener.phase('load', 'end');
+  }
 }
 
 /** What configs say. */

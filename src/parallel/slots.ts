@@ -34,6 +34,9 @@ export interface SlotPlan {
   readonly kindOfRead?: (reader: number, publisher: number) => ExchangeKind;
 }
 
+/** The slot of an operation that has nobody to exchange with. */
+export const NO_SLOT = -1;
+
 /** Where layers reserve the slots that they exchange through. */
 export interface SlotReserver {
   /** Returns the index of the slot. */

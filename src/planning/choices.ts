@@ -66,10 +66,9 @@ export function choiceText(choice: Choice | undefined): string {
   const { ranks, parallelism, splitBatch, settings } = choice;
   if (ranks === 1) return '1 rank';
   if (isAlone(choice)) return `${ranks} ranks, split batch`;
-  const way = strategies[parallelism].describeWay(
-    completeOptions(parallelism, settings),
-    ranksPerImage(choice),
-  );
+  const sharing = ranksPerImage(choice);
+  const options = completeOptions(parallelism, settings);
+  const way = Number.isInteger(sharing) ? strategies[parallelism].describeWay(options, sharing) : '';
   return `${ranks} ranks, ${parallelism}${way === '' ? '' : ` ${way}`}, ${splitBatch ? 'split' : 'whole'} batch`;
 }
 

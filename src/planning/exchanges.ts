@@ -2,7 +2,7 @@ import { sum } from '../base/numbers.js';
 import type { Step } from '../engine/addon.js';
 import { findOperator } from '../graph/operators.js';
 import { intAttribute, type Operation } from '../graph/value.js';
-import type { ExchangeKind, SlotPlan, SlotTable } from '../parallel/slots.js';
+import { type ExchangeKind, NO_SLOT, type SlotPlan, type SlotTable } from '../parallel/slots.js';
 
 /** What one rank does in one exchange of one step. */
 export interface Exchange {
@@ -26,10 +26,10 @@ export function exchangesOf(
   step: Step,
   offset = 0,
 ): readonly Exchange[] {
-  const names = findOperator(spec.op)?.slots ?? [];
-  return names.flatMap((name) =>
-    slotExchanges(slots.slot(intAttribute(spec, name) + offset), slots.ranks, rank, step),
-  );
+  const indices = (findOperator(spec.op)?.slots ?? []).map((name) => intAttribute(spec, name));
+  return indices
+    .filter((index) => index !== NO_SLOT)
+    .flatMap((index) => slotExchanges(slots.slot(index + offset), slots.ranks, rank, step));
 }
 
 /** What `rank` leaves and reads in a slot in a step, by what it reads it for. */

@@ -101,7 +101,12 @@ test('a transformer with random weights denoises', async () => {
   const few = { num_attention_heads: 1, cross_attention_dim: 48, caption_channels: 16, num_layers: 2 };
   const small = { ...mid, name: 'small-pixart', config: { ...mid.config, ...few } };
   const load = loadOf('pixart', await prepareSynthetic(small, { cacheDir }), { synthetic: true });
-  const request = requestOf({ guidanceScale: 4.5, scheduler: 'dpm-solver', trace: false });
+  const request = requestOf({
+    guidanceScale: 4.5,
+    scheduler: 'dpm-solver',
+    trace: false,
+    familyOptions: { useResolutionBinning: false },
+  });
   const spec = { load, request, parallel: parallelOf('patch') };
   const cache = new PartCache();
   const { latents } = await (await loadPipeline(spec, onlyRank, cache, silent)).generate(request, silent);

@@ -30,9 +30,10 @@ test('the longest prompts take no more time than their length', async () => {
       (prompt: string) => clip.encode(prompt),
       (prompt: string) => t5.encode(prompt, 120),
     ]) {
-      const started = performance.now();
+      // Of the CPU: others may be using it too.
+      const started = process.cpuUsage();
       read(text);
-      const took = performance.now() - started;
+      const took = process.cpuUsage(started).user / 1000;
       assert.ok(took < LIMIT_MS, `${JSON.stringify(text.slice(0, 20))} took ${took} ms`);
     }
   }

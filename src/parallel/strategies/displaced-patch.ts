@@ -144,7 +144,14 @@ export class DisplacedPatch extends BandedLayers {
       return [patchGroup[patch - 1], patchGroup[patch + 1]].filter((peer) => peer !== undefined);
     };
     return {
-      slot: slots.add({ name, kind: 'halo', age: this.#age, bytes, reads: readWhole(neighbours, bytes) }),
+      slot: slots.add({
+        name,
+        kind: 'halo',
+        age: this.#age,
+        bytes,
+        // A band leaves its first row and its last, of which each neighbour reads one.
+        reads: readWhole(neighbours, (rank) => bytes(rank) / 2),
+      }),
       above: role.patchGroup[role.patch - 1] ?? -1,
       below: role.patchGroup[role.patch + 1] ?? -1,
       fresh: this.#fresh,

@@ -5,7 +5,7 @@ import { float32 } from '../../tensor/tensor.js';
 import type { Area } from '../gather-parts.js';
 import { SingleDevice } from '../layers/single-device.js';
 import type { AttentionSpec, BlocksSpec, PatchGrid } from '../layers/tokens.js';
-import { readWhole, type SlotTable } from '../slots.js';
+import { NO_SLOT, readWhole, type SlotTable } from '../slots.js';
 import { describeRange, divisors, plainRow, type StageStrategy } from '../strategy.js';
 import type { RankRole, Topology } from '../topology.js';
 import { type PatchRows, type StageOptions, type StagePart, StagePlan } from './stage-plan.js';
@@ -137,7 +137,7 @@ export class KeyValueSlots {
           reads: readWhole((rank) => plan.ranksOfStage(roleOf(rank)), bytes),
         });
       });
-      return slots[0] ?? 0;
+      return slots[0] ?? NO_SLOT;
     });
   }
 

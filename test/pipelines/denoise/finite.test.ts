@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -7,6 +7,7 @@ import { writeSafetensors } from '../../../src/checkpoint/formats/safetensors.js
 import { loadWeights } from '../../../src/checkpoint/weights.js';
 import { planTopology } from '../../../src/parallel/topology.js';
 import { requireFinite } from '../../../src/pipelines/denoise/finite.js';
+import { Refusal } from '../../../src/ranks/refusal.js';
 import { float32 } from '../../../src/tensor/tensor.js';
 import { onlyRank } from '../../support/in-process.js';
 import { outlineOf } from '../../support/planned.js';
@@ -14,6 +15,8 @@ import { parallelOf } from '../../support/requests.js';
 
 const folder = await mkdtemp(join(tmpdir(), 'distri-finite-'));
 after(() => rm(folder, { recursive: true }));
+
+await mkdir(join(folder, 'unet'));
 
 const { model } = await outlineOf('tiny-shapes');
 const topology = planTopology({ worldSize: 4, guided: true, splitBatch: true });
@@ -32,26 +35,32 @@ test('latents that are numbers are taken as they are', async () => {
   await requireFinite(Float32Array.of(0, -3e38, 1), place, await computedWith(1, 'stale_gn'));
 });
 
+/** That all ranks refuse, with this. */
+function refusal(code: string, message: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof Refusal);
+    assert.equal(error.reason.code, code);
+    assert.match(error.message, message);
+    return true;
+  };
+}
+
 test('latents that are no numbers are told with the step, and what may help against stale data', async () => {
+  const told = /^the latents are not finite after step 7 of 20 on rank 0; another --sync_mode/;
   for (const value of [Number.NaN, Infinity, -Infinity]) {
-    const latents = Float32Array.of(0, value);
-    await assert.rejects(requireFinite(latents, place, await computedWith(1, 'stale_gn')), {
-      reason: {
-        code: 'rank',
-        message: /^the latents are not finite after step 7 of 20 on rank 0; another --sync_mode/,
-      },
-    });
+    const where = await computedWith(1, 'stale_gn');
+    await assert.rejects(requireFinite(Float32Array.of(0, value), place, where), refusal('rank', told));
   }
 });
 
 test('where nothing is stale, no mode is blamed', async () => {
-  await assert.rejects(requireFinite(damaged, place, await computedWith(1, 'full_sync')), {
-    reason: { code: 'rank', message: /though all weights of the unet are; look at scheduler_config\.json/ },
-  });
+  const told = /though all weights of the unet are; look at scheduler_config\.json/;
+  const where = await computedWith(1, 'full_sync');
+  await assert.rejects(requireFinite(damaged, place, where), refusal('rank', told));
 });
 
 test('weights that are no numbers are named', async () => {
-  await assert.rejects(requireFinite(damaged, place, await computedWith(Number.NaN, 'stale_gn')), {
-    reason: { code: 'checkpoint', message: /because weights of the unet are not: "conv_in\.bias"/ },
-  });
+  const told = /because weights of the unet are not: "conv_in\.bias"/;
+  const where = await computedWith(Number.NaN, 'stale_gn');
+  await assert.rejects(requireFinite(damaged, place, where), refusal('checkpoint', told));
 });
