@@ -40,7 +40,7 @@ export async function withFile<T>(
 }
 
 /** How much of a file may be read at once. */
-interface FileLimit {
+export interface FileLimit {
   readonly most: number;
   /** What the file is, for the message about a longer one: "at most 67.1 MB are expected of JSON". */
   readonly of: string;

@@ -160,6 +160,13 @@ describe('sharded weights', () => {
     await refused(/1 of 2 shards are missing: diffusion_pytorch_model-00002-of-00002.safetensors$/);
   });
 
+  it('whose index names shards by what a terminal obeys are refused legibly', async () => {
+    await writeShards();
+    const name = `\u001b[31m${'x'.repeat(3000)}.safetensors`;
+    await writeIndex('diffusion_pytorch_model.safetensors.index.json', { a: first, b: name });
+    await refused(/1 of 2 shards are missing: \\u001b\[31mx{80,90}\.\.\.$/);
+  });
+
   it('with a tensor elsewhere than the index says are refused', async () => {
     await writeShards();
     await writeIndex('diffusion_pytorch_model.safetensors.index.json', { a: first, b: first });
