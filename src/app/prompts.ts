@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { DistriError } from '../base/errors.js';
-import { fileError } from '../base/file-io.js';
+import { readWhole } from '../base/file-io.js';
 
 /** A prompt that is drawn on its own. */
 export interface SinglePrompt {
@@ -9,11 +8,12 @@ export interface SinglePrompt {
   readonly origin: string;
 }
 
+/** Some hundred thousand prompts. */
+const MAX_FILE_BYTES = 2 ** 26;
+
 /** One prompt per line; lines without text are skipped. */
 export async function readPromptsFile(path: string): Promise<SinglePrompt[]> {
-  const bytes = await readFile(path).catch((error) => {
-    throw fileError(error, path, 'usage');
-  });
+  const bytes = await readWhole(path, { most: MAX_FILE_BYTES, of: 'prompts' }, 'usage');
   const prompts = splitLines(decode(bytes, path)).flatMap((line, index) => {
     const text = line.trim();
     return text === '' ? [] : { text, origin: `line ${index + 1} of ${path}` };
