@@ -127,7 +127,7 @@ export function isTemporaryName(candidate: string, name: string): boolean {
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
-  ENOTDIR: 'no such file or folder',
+  ENOTDIR: 'not a folder, or not in one',
   EACCES: 'permission denied',
   ELOOP: 'a symbolic link that leads to itself',
   ENOSPC: 'no space left on the device',

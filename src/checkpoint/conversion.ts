@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { defaultCacheDir } from '../base/cache-dir.js';
+import { defaultCacheDir, makeCacheFolder } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import {
   fileError,
@@ -88,7 +88,7 @@ async function convert(
   const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype) }));
   const header = encodeHeader(layout, { ...source.metadata, converted_from: await identify(source) });
   try {
-    await mkdir(folder, { recursive: true });
+    await makeCacheFolder(folder);
     await removeAbandoned(folder, basename(target));
     await requireSpace(
       folder,

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { PixArtAlphaPipeline } from '../families/pixart-alpha.js';
@@ -121,7 +119,6 @@ function pipelineKey({ load, request, parallel }: GenerationJob): string {
 async function writeFiles(generation: Generation, files: JobFiles): Promise<void> {
   for (const [index, { path, text }] of files.images.entries()) {
     if (generation.images === undefined) throw new Error('the first rank has no images');
-    await mkdir(dirname(path), { recursive: true });
     await writePng(path, generation.images, index, text);
   }
   if (files.latents !== undefined) await writeTensors(files.latents, { latents: generation.latents });
@@ -129,6 +126,5 @@ async function writeFiles(generation: Generation, files: JobFiles): Promise<void
 }
 
 async function writeTensors(path: string, tensors: Parameters<typeof writeSafetensors>[1]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   await writeSafetensors(path, tensors);
 }

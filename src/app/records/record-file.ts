@@ -1,5 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { fileError } from '../../base/file-io.js';
 import { Staging } from '../../base/staging.js';
 
@@ -19,7 +19,6 @@ export class RecordFile {
 
   async write(record: object): Promise<void> {
     try {
-      await mkdir(dirname(this.staged), { recursive: true });
       await writeFile(this.staged, `${JSON.stringify(record, seedAsNumber, 2)}\n`);
     } catch (error) {
       throw fileError(error, this.path, 'output');

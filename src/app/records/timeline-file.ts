@@ -1,5 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { fileError } from '../../base/file-io.js';
 import { Staging } from '../../base/staging.js';
 import { describeRanks } from '../../commands/output/summary.js';
@@ -31,7 +31,6 @@ export class TimelineFile {
     const spans = reports.map(({ timeline = [] }) => timeline);
     const trace = chromeTrace(spans, describeRanks(topology, parallelism));
     try {
-      await mkdir(dirname(this.staged), { recursive: true });
       await writeFile(this.staged, `${JSON.stringify(trace)}\n`);
     } catch (error) {
       throw fileError(error, this.path, 'output');

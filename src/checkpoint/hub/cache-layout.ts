@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, stat, symlink } from 'node:fs/promises';
+import { readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { DistriError } from '../../base/errors.js';
 import { writeAtomically } from '../../base/file-io.js';
+import { makeFolders } from '../../base/folders.js';
 
 const COMMIT = /^[0-9a-f]{40}$/;
 
@@ -42,7 +43,7 @@ export class CachedModel {
   async setCommitOf(revision: string, commit: string): Promise<void> {
     if (revision === commit) return;
     const path = this.ref(revision);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     await writeAtomically(path, async (handle) => {
       await handle.write(commit);
     });
@@ -56,7 +57,7 @@ export class CachedModel {
   /** Gives the blob `etag` the name `path` in the snapshot. */
   async link(commit: string, path: string, etag: string): Promise<void> {
     const link = join(this.snapshot(commit), path);
-    await mkdir(dirname(link), { recursive: true });
+    await makeFolders(dirname(link));
     // Under another name first: rename replaces a link to nowhere, which symlink refuses to.
     const temporary = `${link}.${randomBytes(4).toString('hex')}.tmp`;
     await symlink(relative(dirname(link), this.blob(etag)), temporary);

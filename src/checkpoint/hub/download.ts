@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError } from '../../base/errors.js';
 import { fileError, writeExactly } from '../../base/file-io.js';
+import { makeFolders } from '../../base/folders.js';
 import { isPassing } from './errors.js';
 import type { RemoteFile } from './repository.js';
 
@@ -31,7 +32,7 @@ export async function downloadBlob(
   request: Request,
   onProgress: (bytesDone: number) => void,
 ): Promise<void> {
-  await mkdir(dirname(blob), { recursive: true });
+  await makeFolders(dirname(blob));
   const path = await claimPart(blob);
   try {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT);
