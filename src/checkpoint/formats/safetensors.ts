@@ -46,6 +46,8 @@ export interface TensorEntry {
 const LENGTH_BYTES = 8;
 /** The limit of the format's reference implementation (safetensors/src/tensor.rs). */
 const MAX_HEADER_BYTES = 100_000_000;
+/** A tensor takes about eight, and the largest models have some ten thousand tensors in a file. */
+const MAX_HEADER_VALUES = 1_500_000;
 const METADATA_KEY = '__metadata__';
 
 /**
@@ -235,7 +237,11 @@ function parseHeader(header: Uint8Array, file: string, size: number): Header {
   const source = `${file}: header`;
   if (header[LENGTH_BYTES] !== 0x7b) throw broken(file, 'the header does not start with "{"');
   const text = decodeUtf8(header.subarray(LENGTH_BYTES), source);
-  const { [METADATA_KEY]: metadata = {}, ...entries } = parseJsonUniqueKeys(text, source) as JsonObject;
+  const { [METADATA_KEY]: metadata = {}, ...entries } = parseJsonUniqueKeys(
+    text,
+    source,
+    MAX_HEADER_VALUES,
+  ) as JsonObject;
   const tensors = Object.entries(entries).map(([name, value]) =>
     parseEntry(name, value, file, header.length),
   );
