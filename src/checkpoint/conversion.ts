@@ -86,7 +86,10 @@ async function convert(
   const target = targetPath(source, folder);
   const entries = [...source.tensors.values()].sort((a, b) => a.offset - b.offset);
   const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype) }));
-  const header = encodeHeader(layout, { ...source.metadata, converted_from: await identify(source) });
+  const identity = await identify(source);
+  const headerWith = (nonFinite: readonly number[]) =>
+    encodeHeader(layout, { ...source.metadata, converted_from: identity, [NON_FINITE]: listText(nonFinite) });
+  const header = headerWith([]);
   try {
     await makeCacheFolder(folder);
     await removeAbandoned(folder, basename(target));
@@ -103,7 +106,10 @@ async function convert(
           // Here, because `withFile` would put the blame on the source.
           throw fileError(error, target, 'output');
         });
-      await withFile(source.path, (input) => convertData(input, entries, write, onProgress));
+      const nonFinite = await withFile(source.path, (input) =>
+        convertData(input, entries, write, onProgress),
+      );
+      if (nonFinite.length > 0) await writeExactly(output, headerWith(nonFinite), 0);
     });
   } catch (error) {
     throw fileError(error, target, 'output');
@@ -114,29 +120,35 @@ async function convert(
 /** Writes at a position counted from the start of the data. */
 type Write = (bytes: Uint8Array, position: number) => Promise<void>;
 
-/** Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the file. */
+/**
+ * Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the file. Returns
+ * which of them have become floats that are infinite or NaN.
+ */
 async function convertData(
   input: FileHandle,
   entries: readonly TensorEntry[],
   write: Write,
   onProgress: (bytesDone: number) => void,
-): Promise<void> {
+): Promise<readonly number[]> {
   const floats = new Float32Array(CHUNK_ELEMENTS);
   const stored = new Uint8Array(CHUNK_ELEMENTS * 8);
   let position = 0;
   let done = 0;
-  for (const { dtype, offset, length } of entries) {
+  const nonFinite = new Set<number>();
+  for (const [index, { dtype, offset, length }] of entries.entries()) {
     const chunk = CHUNK_ELEMENTS * itemSize(dtype);
     for (let read = 0; read < length; read += chunk) {
       const part = stored.subarray(0, Math.min(chunk, length - read));
       await readExactly(input, part, offset + read);
       const bytes = convertChunk(dtype, part, floats);
+      if (bytes !== part && !areFinite(bytes)) nonFinite.add(index);
       await write(bytes, position);
       position += bytes.length;
       done += part.length;
       onProgress(done);
     }
   }
+  return [...nonFinite];
 }
 
 /** `part` as float32 in `floats`, or as it is where its type is kept. */
@@ -146,6 +158,45 @@ function convertChunk(dtype: StoredType, part: Uint8Array, floats: Float32Array)
   const target = floats.subarray(0, part.length / itemSize(dtype));
   decode(part, target);
   return new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+}
+
+/** Whether no float32 in `bytes`, which begin at a multiple of 4, is infinite or NaN. */
+function areFinite(bytes: Uint8Array): boolean {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  // Numbers that are not finite have an exponent of ones, and one more carries into the sign. Without a branch for each
+  // number this keeps up with the disk.
+  let carries = 0;
+  for (let i = 0; i < words.length; i++)
+    carries |= (((words[i] as number) & EXPONENT) + LAST_OF_EXPONENT) | 0;
+  return carries >= 0;
+}
+
+const EXPONENT = 0x7f800000;
+const LAST_OF_EXPONENT = 0x00800000;
+
+/**
+ * The tensors of a conversion that hold infinities or NaN, as far as the first ones go; none in files that are not
+ * converted, because nobody has read them.
+ */
+export function nonFiniteTensors({ metadata, tensors }: SafetensorsFile): string[] {
+  if (metadata.converted_from === undefined) return [];
+  const indices = (metadata[NON_FINITE] ?? '').trim().split(' ').filter(Boolean).map(Number);
+  const names = [...tensors.values()].sort((a, b) => a.offset - b.offset).map(({ name }) => name);
+  return indices.flatMap((index) => names[index] ?? []);
+}
+
+/** Key of a conversion's metadata: which tensors, in their order in the file, hold infinities or NaN. */
+const NON_FINITE = 'non_finite';
+const NON_FINITE_LENGTH = 200;
+
+/** As many of the numbers as there is room for, in a text of always the same length: it is written before they are known. */
+function listText(indices: readonly number[]): string {
+  let text = '';
+  for (const index of indices) {
+    if (`${text}${index}`.length > NON_FINITE_LENGTH) break;
+    text += `${index} `;
+  }
+  return text.padEnd(NON_FINITE_LENGTH + 1);
 }
 
 /** Names one state of one file: after a change its size, time or header differ, and so does this. */

@@ -3,7 +3,7 @@ import { DistriError } from '../base/errors.js';
 import { nearNames } from '../base/near-names.js';
 import { abbreviate, listNames, quote } from '../base/quote.js';
 import type { Shape } from '../tensor/tensor.js';
-import { type ConversionOptions, inFloat32 } from './conversion.js';
+import { type ConversionOptions, inFloat32, nonFiniteTensors } from './conversion.js';
 import { SafetensorsFile, type TensorEntry } from './formats/safetensors.js';
 import { findWeightFiles, type WeightFiles } from './weight-files.js';
 
@@ -38,7 +38,8 @@ export async function loadWeights(
   const originals = await Promise.all(files.paths.map((path) => SafetensorsFile.open(path)));
   checkIndex(files, originals);
   const converted = await inFloat32(originals, options);
-  return new FileWeights(files.source, collect(files, converted));
+  const nonFinite = new Set(converted.flatMap(nonFiniteTensors));
+  return new FileWeights(files.source, collect(files, converted), nonFinite);
 }
 
 /** Every tensor of an index must be in the shard that the index says. */
@@ -71,6 +72,8 @@ class FileWeights implements WeightSource {
   constructor(
     private readonly source: string,
     private readonly entries: ReadonlyMap<string, TensorEntry>,
+    /** Where that was seen: models do not ask for all tensors, so not every one matters. */
+    private readonly nonFinite: ReadonlySet<string>,
   ) {}
 
   get(name: string, shape: Shape): TensorEntry {
@@ -86,6 +89,8 @@ class FileWeights implements WeightSource {
         `tensor ${quote(name)} has type ${entry.dtype}, but weights are F32, F16, BF16 or F64`,
       );
     }
+    if (this.nonFinite.has(name))
+      throw this.error(`tensor ${quote(name)} has numbers that are NaN or infinite`);
     return equal(entry.shape, shape) ? entry : { ...entry, shape };
   }
 
