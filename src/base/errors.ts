@@ -24,8 +24,8 @@ export const exitStatus = {
 export type ErrorCode = keyof typeof exitStatus;
 
 /**
- * An error whose message is for users: one line that says what, where and what would work. Whatever foreign text is in
- * it, it can be printed.
+ * An error whose message is for users: one line that says what, where and what would work. Whatever foreign
+ * text is in it, it can be printed.
  */
 export class DistriError extends Error {
   readonly code: ErrorCode;
@@ -42,8 +42,8 @@ export class DistriError extends Error {
 }
 
 /**
- * The one way to refuse a value: "Expected a positive integer for --nproc_per_node but received 0 of type number".
- * The idiom is sharp's.
+ * The one way to refuse a value: "Expected a positive integer for --nproc_per_node but received 0 of type
+ * number". The idiom is sharp's.
  */
 export function expected(
   what: string,

@@ -8,7 +8,10 @@ import { bytesText } from './numbers.js';
 /** Linux moves at most 2 GiB less a page in one call. */
 const MAX_TRANSFER = 1024 * 1024 * 1024;
 
-/** Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never end. */
+/**
+ * Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never
+ * end.
+ */
 export async function requireFile(path: string, code: ErrorCode = 'checkpoint'): Promise<void> {
   const stats = await stat(path).catch((error) => {
     throw fileError(error, path, code);
@@ -20,7 +23,10 @@ export async function requireFile(path: string, code: ErrorCode = 'checkpoint'):
   );
 }
 
-/** Calls `use` with the regular file at `path`, open for reading. Failures are errors of `code` that name the file. */
+/**
+ * Calls `use` with the regular file at `path`, open for reading. Failures are errors of `code` that name the
+ * file.
+ */
 export async function withFile<T>(
   path: string,
   use: (handle: FileHandle, size: number) => Promise<T>,
@@ -90,8 +96,9 @@ process.on('exit', () => {
 });
 
 /**
- * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the same
- * folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file stays.
+ * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the
+ * same folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file
+ * stays.
  */
 export async function writeAtomically(
   path: string,

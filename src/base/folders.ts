@@ -3,8 +3,8 @@ import { dirname } from 'node:path';
 import { systemErrorCode } from './file-io.js';
 
 /**
- * Makes the folder `path` and what is missing above it; returns what was made, the outermost first. (Node's own
- * recursive mkdir never returns where folders can't be made, as below /proc.)
+ * Makes the folder `path` and what is missing above it; returns what was made, the outermost first. (Node's
+ * own recursive mkdir never returns where folders can't be made, as below /proc.)
  */
 export async function makeFolders(path: string): Promise<string[]> {
   if (await isFolder(path)) return [];

@@ -31,15 +31,16 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 /**
  * Parses JSON as Python's `json.loads` does: the bare words NaN, Infinity and -Infinity are numbers, because
- * Python writes them (schedulers' `lambda_min_clipped`). `source` is the name that errors give, with line and column.
+ * Python writes them (schedulers' `lambda_min_clipped`). `source` is the name that errors give, with line and
+ * column.
  */
 export function parseJson(text: string, source: string): unknown {
   return new Parser(text, source, { uniqueKeys: false, mostValues: MAX_VALUES }).parse();
 }
 
 /**
- * As `parseJson`, but a key that occurs twice in one object is an error (JSON.parse and Python keep the last), and so
- * are more than `mostValues` values, lists and objects among them.
+ * As `parseJson`, but a key that occurs twice in one object is an error (JSON.parse and Python keep the
+ * last), and so are more than `mostValues` values, lists and objects among them.
  */
 export function parseJsonUniqueKeys(text: string, source: string, mostValues: number): unknown {
   return new Parser(text, source, { uniqueKeys: true, mostValues }).parse();

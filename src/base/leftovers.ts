@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { systemErrorCode } from './file-io.js';
 
 /**
- * The beginning of the name of something in a folder that only this process may remove as long as it runs; afterwards
- * `removeLeftovers` with the same prefix removes it.
+ * The beginning of the name of something in a folder that only this process may remove as long as it runs;
+ * afterwards `removeLeftovers` with the same prefix removes it.
  */
 export function ownedName(prefix: string): string {
   return `${prefix}-${machine()}-${process.pid}-`;

@@ -10,9 +10,9 @@ import { ownedName, removeLeftovers } from './leftovers.js';
 const PREFIX = '.distri';
 
 /**
- * Files that another process writes and this one makes visible when all of them are complete. Until then they lie in a
- * hidden folder next to their target (so on the same file system), which `discard` removes with whatever else is in it;
- * what a killed process left, the next one removes that writes to the same folder.
+ * Files that another process writes and this one makes visible when all of them are complete. Until then they
+ * lie in a hidden folder next to their target (so on the same file system), which `discard` removes with
+ * whatever else is in it; what a killed process left, the next one removes that writes to the same folder.
  */
 export class Staging {
   private readonly targets = new Map<string, string>();
@@ -26,8 +26,8 @@ export class Staging {
   }
 
   /**
-   * Checks that a file can be written at `target`, creating its folder, and returns the path at which to write it.
-   * What stands in the way is an `output` error.
+   * Checks that a file can be written at `target`, creating its folder, and returns the path at which to
+   * write it. What stands in the way is an `output` error.
    */
   async add(target: string): Promise<string> {
     await refuseSpecialFile(target);
@@ -74,7 +74,10 @@ export class Staging {
     for (const folder of this.folders.values()) rmSync(folder, { recursive: true, force: true });
   };
 
-  /** A folder in `parent` that nobody else may write to; that it could be made shows that `parent` can be written. */
+  /**
+   * A folder in `parent` that nobody else may write to; that it could be made shows that `parent` can be
+   * written.
+   */
   private async hiddenFolder(parent: string): Promise<string> {
     try {
       this.created.push(...(await makeFolders(parent)));

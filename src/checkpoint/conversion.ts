@@ -34,7 +34,10 @@ const CONVERTER = '1';
 /** Elements converted at a time: 4 MiB of halves, 8 MiB of floats. */
 const CHUNK_ELEMENTS = 2 * 1024 * 1024;
 
-/** A conversion writes all the time; a temporary file not written to for so long is of a process that was killed. */
+/**
+ * A conversion writes all the time; a temporary file not written to for so long is of a process that was
+ * killed.
+ */
 const ABANDONED_AFTER_MS = 60 * 60 * 1000;
 
 const decoders: { readonly [type in StoredType]?: Decode } = {
@@ -44,10 +47,11 @@ const decoders: { readonly [type in StoredType]?: Decode } = {
 };
 
 /**
- * The same weights with every F16, BF16 and F64 tensor as F32. Files without such tensors are returned as they are,
- * the others are converted once into files of the cache. Tensors of other types are kept.
+ * The same weights with every F16, BF16 and F64 tensor as F32. Files without such tensors are returned as
+ * they are, the others are converted once into files of the cache. Tensors of other types are kept.
  *
- * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its name.
+ * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its
+ * name.
  */
 export async function inFloat32(
   files: readonly SafetensorsFile[],
@@ -65,7 +69,10 @@ export async function inFloat32(
   return result;
 }
 
-/** `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is none. */
+/**
+ * `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is
+ * none.
+ */
 async function findConverted(source: SafetensorsFile, folder: string): Promise<SafetensorsFile | undefined> {
   if (![...source.tensors.values()].some(needsConversion)) return source;
   const identity = await identify(source);
@@ -121,8 +128,8 @@ async function convert(
 type Write = (bytes: Uint8Array, position: number) => Promise<void>;
 
 /**
- * Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the file. Returns
- * which of them have become floats that are infinite or NaN.
+ * Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the
+ * file. Returns which of them have become floats that are infinite or NaN.
  */
 async function convertData(
   input: FileHandle,
@@ -163,8 +170,8 @@ function convertChunk(dtype: StoredType, part: Uint8Array, floats: Float32Array)
 /** Whether no float32 in `bytes`, which begin at a multiple of 4, is infinite or NaN. */
 function areFinite(bytes: Uint8Array): boolean {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  // Numbers that are not finite have an exponent of ones, and one more carries into the sign. Without a branch for each
-  // number this keeps up with the disk.
+  // Numbers that are not finite have an exponent of ones, and one more carries into the sign. Without a
+  // branch for each number this keeps up with the disk.
   let carries = 0;
   for (let i = 0; i < words.length; i++)
     carries |= (((words[i] as number) & EXPONENT) + LAST_OF_EXPONENT) | 0;
@@ -175,8 +182,8 @@ const EXPONENT = 0x7f800000;
 const LAST_OF_EXPONENT = 0x00800000;
 
 /**
- * The tensors of a conversion that hold infinities or NaN, as far as the first ones go; none in files that are not
- * converted, because nobody has read them.
+ * The tensors of a conversion that hold infinities or NaN, as far as the first ones go; none in files that
+ * are not converted, because nobody has read them.
  */
 export function nonFiniteTensors({ metadata, tensors }: SafetensorsFile): string[] {
   if (metadata.converted_from === undefined) return [];
@@ -189,7 +196,10 @@ export function nonFiniteTensors({ metadata, tensors }: SafetensorsFile): string
 const NON_FINITE = 'non_finite';
 const NON_FINITE_LENGTH = 200;
 
-/** As many of the numbers as there is room for, in a text of always the same length: it is written before they are known. */
+/**
+ * As many of the numbers as there is room for, in a text of always the same length: it is written before they
+ * are known.
+ */
 function listText(indices: readonly number[]): string {
   let text = '';
   for (const index of indices) {
@@ -214,7 +224,10 @@ function targetPath(source: SafetensorsFile, folder: string): string {
   return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
 }
 
-/** Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have gigabytes. */
+/**
+ * Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have
+ * gigabytes.
+ */
 export async function removeAbandoned(folder: string, name: string): Promise<void> {
   for (const candidate of await readdir(folder)) {
     if (!isTemporaryName(candidate, name)) continue;

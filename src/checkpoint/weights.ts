@@ -10,8 +10,8 @@ import { findWeightFiles, type WeightFiles } from './weight-files.js';
 /** One component's weights, by the names diffusers and transformers give them. */
 export interface WeightSource {
   /**
-   * The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A linear layer may be stored as
-   * a 1x1 convolution.
+   * The float32 tensor `name`, which must have this shape; what is missing or different is a `checkpoint`
+   * error. A linear layer may be stored as a 1x1 convolution.
    */
   get(name: string, shape: Shape): TensorEntry;
   has(name: string): boolean;
@@ -21,13 +21,16 @@ export interface WeightSource {
 }
 
 export interface WeightOptions extends ConversionOptions {
-  /** `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the choice. */
+  /**
+   * `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the
+   * choice.
+   */
   readonly variant?: string | undefined;
 }
 
 /**
- * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its shards, in
- * float32 as they are, in other floating-point types through the conversion cache.
+ * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its
+ * shards, in float32 as they are, in other floating-point types through the conversion cache.
  */
 export async function loadWeights(
   checkpointDir: string,

@@ -7,7 +7,10 @@ import { datasetError } from './caption-dataset.js';
 /** Karpathy's split. */
 export const KARPATHY = 'dataset_coco.json';
 const CAPTIONS = /^captions_(\w+)\.json$/;
-/** Which one is meant where there are several, as in COCO's archive of annotations, which has those for training as well. */
+/**
+ * Which one is meant where there are several, as in COCO's archive of annotations, which has those for
+ * training as well.
+ */
 const PREFERRED = [KARPATHY, 'captions_val2014.json', 'captions_val2017.json'];
 /** The archives that COCO's and Karpathy's annotations come in. */
 export const ANNOTATION_ARCHIVE = /^(?:annotations_\w+|caption_datasets)\.zip$/;

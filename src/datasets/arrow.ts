@@ -26,8 +26,8 @@ interface Cell {
 }
 
 /**
- * A data set as Python's `datasets` prepares it: streams in Arrow's format, whose image column has the bytes, or the paths of files in
- * its cache. `paths` are the files in their order; they are held in memory.
+ * A data set as Python's `datasets` prepares it: streams in Arrow's format, whose image column has the bytes,
+ * or the paths of files in its cache. `paths` are the files in their order; they are held in memory.
  */
 export async function openArrow(paths: readonly string[], name: string): Promise<CaptionDataset> {
   const images: CaptionedImage[] = [];

@@ -37,7 +37,10 @@ export interface CaptionDataset {
   openImages(): Promise<ImageReader>;
 }
 
-/** The caption that is drawn for each image: number i modulo their count for image i, as distrifuser's scripts choose it. */
+/**
+ * The caption that is drawn for each image: number i modulo their count for image i, as distrifuser's scripts
+ * choose it.
+ */
 export function choosePrompts({ images }: CaptionDataset): string[] {
   return images.map(({ captions }, index) => captions[index % captions.length] as string);
 }

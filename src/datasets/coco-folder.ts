@@ -13,9 +13,10 @@ import { parseAnnotations } from './fields.js';
 import { ImageFiles } from './image-files.js';
 
 /**
- * A data set on disk as COCO comes: `captions_val2014.json` (also below `annotations/`) with images in `images/`, `val2014/` or next to it; or
- * Karpathy's `dataset_coco.json` instead of it. Annotations and images may be in the archives that they are distributed in. `path` is the folder, or
- * the file with the annotations.
+ * A data set on disk as COCO comes: `captions_val2014.json` (also below `annotations/`) with images in
+ * `images/`, `val2014/` or next to it; or Karpathy's `dataset_coco.json` instead of it. Annotations and
+ * images may be in the archives that they are distributed in. `path` is the folder, or the file with the
+ * annotations.
  */
 export async function openCocoFolder(path: string, name: string): Promise<CaptionDataset> {
   const file = await findAnnotations(path);

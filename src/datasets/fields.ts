@@ -4,12 +4,15 @@ import { isJsonObject, type JsonObject } from '../base/json.js';
 import { quote } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
-/** Of objects, lists and what is in them. Karpathy's annotations have 12 million; an empty list takes 40 bytes. */
+/**
+ * Of objects, lists and what is in them. Karpathy's annotations have 12 million; an empty list takes 40
+ * bytes.
+ */
 const MAX_VALUES = 16_000_000;
 
 /**
- * The JSON object in the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them; it would
- * end the process where the memory does not suffice.
+ * The JSON object in the file at `path`. Annotations are up to 150 MB, so the engine's own parser reads them;
+ * it would end the process where the memory does not suffice.
  */
 export function parseAnnotations(content: Buffer, path: string): JsonObject {
   if (countValues(content) > MAX_VALUES) throw datasetError(path, `has more than ${MAX_VALUES} values`);

@@ -13,8 +13,8 @@ import { chooseParquetFiles } from './parquet-files.js';
 const REVISIONS = ['main', 'refs/convert/parquet'];
 
 /**
- * The Parquet files of the data set `id` in the hub's cache, downloaded where they are missing. Offline, and without a network, what is in the
- * cache is used.
+ * The Parquet files of the data set `id` in the hub's cache, downloaded where they are missing. Offline, and
+ * without a network, what is in the cache is used.
  */
 export async function resolveHubDataset(id: string, onProgress: OnProgress | undefined): Promise<string[]> {
   const environment = await hubEnvironment();

@@ -23,9 +23,9 @@ const usualLimits: Limits = { bytes: 2e9, milliseconds: 10_000 };
 const WATCH_MS = 50;
 
 /**
- * The data set in tables of Arrow's or Parquet's format, read by a process of its own: a damaged file of a kilobyte
- * makes the libraries for these formats loop, or allocate until their process ends. What takes more than `limits` is
- * taken to be one.
+ * The data set in tables of Arrow's or Parquet's format, read by a process of its own: a damaged file of a
+ * kilobyte makes the libraries for these formats loop, or allocate until their process ends. What takes more
+ * than `limits` is taken to be one.
  */
 export async function openIsolatedTables(
   files: TableFiles,

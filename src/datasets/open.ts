@@ -9,14 +9,17 @@ import { openCocoFolder } from './coco-folder.js';
 import { chooseParquetFiles } from './parquet-files.js';
 import type { TableFiles } from './table-messages.js';
 
-/** The data set that comes with the package: 512 pictures of shapes that the embedded model was not trained on. */
+/**
+ * The data set that comes with the package: 512 pictures of shapes that the embedded model was not trained
+ * on.
+ */
 export const EMBEDDED_DATASET = 'shapes-val';
 /** The one that distrifuser's scripts use. */
 export const REFERENCE_DATASET = 'HuggingFaceM4/COCO';
 
 /**
- * Opens `shapes-val` (which lies at `embedded`), a folder, a file with annotations, or a data set of the hub. `onProgress` is called
- * while that is downloaded.
+ * Opens `shapes-val` (which lies at `embedded`), a folder, a file with annotations, or a data set of the hub.
+ * `onProgress` is called while that is downloaded.
  */
 export async function openCaptionDataset(
   name: string,

@@ -9,7 +9,10 @@ export async function pictureSize(path: string): Promise<PictureSize> {
   });
 }
 
-/** The largest size that is no larger than `size` and whole multiples of `unit` both ways; one of them at least. */
+/**
+ * The largest size that is no larger than `size` and whole multiples of `unit` both ways; one of them at
+ * least.
+ */
 export function wholeUnits({ height, width }: PictureSize, unit: number): PictureSize {
   const fit = (length: number) => Math.max(1, Math.floor(length / unit)) * unit;
   return { height: fit(height), width: fit(width) };
@@ -17,8 +20,8 @@ export function wholeUnits({ height, width }: PictureSize, unit: number): Pictur
 
 /**
  * The picture at `path` as models see pictures, `[1, height, width, 3]`: turned as its EXIF orientation says,
- * transparent parts on white, stretched to `size` where that is another by sharp's Lanczos filter of three lobes
- * (diffusers resizes by Pillow's). What cannot be read is a `usage` error.
+ * transparent parts on white, stretched to `size` where that is another by sharp's Lanczos filter of three
+ * lobes (diffusers resizes by Pillow's). What cannot be read is a `usage` error.
  */
 export async function readPicture(path: string, size: PictureSize): Promise<Tensor<'uint8'>> {
   const { height, width } = size;

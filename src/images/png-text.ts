@@ -12,8 +12,9 @@ const BEFORE_DATA = 8;
 const AFTER_DATA = 4;
 
 /**
- * The uncompressed texts (tEXt, iTXt) before the pixels of the PNG at `path`, by their keywords; undefined when the file is not a PNG, or its end is
- * missing. Pixels are not looked at. A file that cannot be read is an `output` error.
+ * The uncompressed texts (tEXt, iTXt) before the pixels of the PNG at `path`, by their keywords; undefined
+ * when the file is not a PNG, or its end is missing. Pixels are not looked at. A file that cannot be read is
+ * an `output` error.
  */
 export async function readPngTexts(path: string): Promise<ReadonlyMap<string, string> | undefined> {
   return withFile(path, readTexts, 'output');
@@ -51,7 +52,8 @@ function addText(texts: Map<string, string>, type: string, data: Buffer): void {
   const keyword = data.toString('latin1', 0, keywordEnd);
   if (type === 'tEXt') texts.set(keyword, data.toString('latin1', keywordEnd + 1));
   if (type !== 'iTXt' || data[keywordEnd + 1] !== 0) return;
-  // Behind two bytes that tell of compression come the language and the translated keyword, each with a zero at its end.
+  // Behind two bytes that tell of compression come the language and the translated keyword, each with a zero
+  // at its end.
   const languageEnd = data.indexOf(0, keywordEnd + 3);
   const translatedEnd = data.indexOf(0, languageEnd + 1);
   if (languageEnd >= 0 && translatedEnd >= 0) texts.set(keyword, data.toString('utf8', translatedEnd + 1));

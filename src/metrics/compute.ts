@@ -13,7 +13,10 @@ import { type Pairing, pairByName, pairByPosition } from './pairing.js';
 export const metricNames = ['psnr', 'lpips', 'fid', 'kid'] as const;
 export type MetricName = (typeof metricNames)[number];
 
-/** How the networks are had. Each is called at most once, and only when a metric needs it; failures are DistriErrors. */
+/**
+ * How the networks are had. Each is called at most once, and only when a metric needs it; failures are
+ * DistriErrors.
+ */
 export interface NetworkLoaders {
   lpips(): Promise<LpipsNetwork>;
   inception(): Promise<FeatureNetwork>;
@@ -65,8 +68,9 @@ export interface Metrics {
 }
 
 /**
- * Compares two folders. What fails of one metric, pair or file is among the `problems` and the rest is computed; strict requests throw
- * the first one instead. Interruption, and folders that cannot be listed, always throw.
+ * Compares two folders. What fails of one metric, pair or file is among the `problems` and the rest is
+ * computed; strict requests throw the first one instead. Interruption, and folders that cannot be listed,
+ * always throw.
  */
 export async function computeMetrics(
   request: MetricsRequest,

@@ -72,8 +72,8 @@ export interface FindOptions {
 }
 
 /**
- * The path of the weights: in torch's folder for downloads or clean-fid's, or downloaded to the former. What is nowhere is a `checkpoint` error that
- * says where was looked.
+ * The path of the weights: in torch's folder for downloads or clean-fid's, or downloaded to the former. What
+ * is nowhere is a `checkpoint` error that says where was looked.
  */
 export async function findWeights(known: KnownWeights, options: FindOptions): Promise<string> {
   const { offline, onDownload, env = process.env } = options;
@@ -103,7 +103,10 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
   });
 }
 
-/** Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is continued by the next call. */
+/**
+ * Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is
+ * continued by the next call.
+ */
 async function downloadWeights(
   download: Download,
   folder: string,

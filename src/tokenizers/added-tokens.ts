@@ -35,9 +35,9 @@ export interface TokenizerSettings {
 }
 
 /**
- * Reads tokenizer_config.json and, where that lists no added tokens, special_tokens_map.json and added_tokens.json
- * of older versions, in transformers' order of precedence. Texts become as many ids as the encoder has `positions`; a
- * tokenizer that would make another number of them is refused.
+ * Reads tokenizer_config.json and, where that lists no added tokens, special_tokens_map.json and
+ * added_tokens.json of older versions, in transformers' order of precedence. Texts become as many ids as the
+ * encoder has `positions`; a tokenizer that would make another number of them is refused.
  */
 export async function readTokenizerSettings(
   directory: string,

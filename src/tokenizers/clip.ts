@@ -16,8 +16,8 @@ interface EncodedText {
 }
 
 /**
- * The tokenizer of CLIP's text encoders. Ids are those of transformers' CLIPTokenizer with padding="max_length" and
- * truncation, in its Python version without ftfy.
+ * The tokenizer of CLIP's text encoders. Ids are those of transformers' CLIPTokenizer with
+ * padding="max_length" and truncation, in its Python version without ftfy.
  */
 export class CLIPTokenizer {
   readonly #encoding: Tokenizer;

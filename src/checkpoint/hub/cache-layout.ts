@@ -15,8 +15,9 @@ export function isCommit(revision: string): boolean {
 export type RepositoryKind = 'model' | 'dataset';
 
 /**
- * One model or data set in the cache that all Hugging Face libraries share: contents are in `blobs/` under their hash,
- * `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the commit of a branch.
+ * One model or data set in the cache that all Hugging Face libraries share: contents are in `blobs/` under
+ * their hash, `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the
+ * commit of a branch.
  */
 export class CachedModel {
   readonly folder: string;
@@ -49,7 +50,9 @@ export class CachedModel {
     });
   }
 
-  /** True where the snapshot has the whole file `path`: with other sizes it is what was left of an accident. */
+  /**
+   * True where the snapshot has the whole file `path`: with other sizes it is what was left of an accident.
+   */
   async has(commit: string, path: string, size: number): Promise<boolean> {
     return hasSize(join(this.snapshot(commit), path), size);
   }

@@ -19,12 +19,16 @@ const PAUSE_MS = 500;
 /** A transfer that brings nothing for so long is broken off. */
 const SILENCE_MS = 30_000;
 
-/** A live download writes or gives up within `SILENCE_MS`; a part untouched for twice that is of a killed process. */
+/**
+ * A live download writes or gives up within `SILENCE_MS`; a part untouched for twice that is of a killed
+ * process.
+ */
 const ABANDONED_AFTER_MS = 2 * SILENCE_MS;
 
 /**
- * Downloads `file` to `blob`. The bytes are first in a file of another name, which becomes `blob` only when its size
- * and hash are right. A part that an interrupted download left is continued. Several processes may do this at once.
+ * Downloads `file` to `blob`. The bytes are first in a file of another name, which becomes `blob` only when
+ * its size and hash are right. A part that an interrupted download left is continued. Several processes may
+ * do this at once.
  */
 export async function downloadBlob(
   file: RemoteFile,
@@ -53,7 +57,9 @@ export async function downloadBlob(
 const RESUMABLE = '.distri.incomplete';
 const PART = /\.distri(?:-[\w-]+)?\.incomplete$/;
 
-/** Takes over a part of an earlier download by giving it a name of our own: of several processes one succeeds. */
+/**
+ * Takes over a part of an earlier download by giving it a name of our own: of several processes one succeeds.
+ */
 async function claimPart(blob: string): Promise<string> {
   const own = `${blob}.distri-${process.pid}-${randomBytes(4).toString('hex')}.incomplete`;
   for (const name of await readdir(dirname(blob))) {

@@ -7,8 +7,8 @@ import { readWhole } from '../../base/file-io.js';
 import { keepSecret } from '../../base/secrets.js';
 
 /**
- * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,
- * utils/_auth.py). @huggingface/hub reads only those of the cache.
+ * What the environment says of the hub, in the variables and with the precedence of huggingface_hub
+ * (constants.py, utils/_auth.py). @huggingface/hub reads only those of the cache.
  */
 export interface HubEnvironment {
   /** Without a slash at the end. */

@@ -14,7 +14,9 @@ import type { Listing, RemoteFile, Repository } from './repository.js';
 
 export type OnProgress = (bytesDone: number, bytesTotal: number) => void;
 
-/** Downloads what a pipeline needs of one commit into the cache; what is there already is not asked for again. */
+/**
+ * Downloads what a pipeline needs of one commit into the cache; what is there already is not asked for again.
+ */
 export class SnapshotDownload {
   private readonly commit: string;
   private readonly files: ReadonlyMap<string, RemoteFile>;
