@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
 import { mean } from '../base/numbers.js';
+import { printable } from '../base/quote.js';
 import { type Image, readImage } from '../images/pixels.js';
 import { readStoredImage } from '../images/stored-image.js';
 import { asProblem, comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
@@ -135,7 +136,8 @@ class MetricsRun {
       const [example] = names;
       if (example === undefined) continue;
       const others = names.length === 1 ? '' : ` and ${names.length - 1} more`;
-      this.observer.note(`${join(this.request.folders[side] as string, example)}${others}: not paired`);
+      const path = printable(join(this.request.folders[side] as string, example));
+      this.observer.note(`${path}${others}: not paired`);
     }
     if (pairing.by === 'position' && !this.request.strict) {
       this.observer.note('No names match: files are paired by their position in the sorted folders');
