@@ -4,6 +4,11 @@ import { DistriError } from './errors.js';
 import { fileError } from './file-io.js';
 import { makeFolders } from './folders.js';
 
+/** `~` as shells understand it. */
+export function expandHome(path: string): string {
+  return path.replace(/^~(?=\/|$)/, homedir());
+}
+
 /** Where programs keep what they can make again: `$XDG_CACHE_HOME` or `~/.cache`. */
 export function userCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return env.XDG_CACHE_HOME || join(homedir(), '.cache');

@@ -8,6 +8,14 @@ import { bytesText } from './numbers.js';
 /** Linux moves at most 2 GiB less a page in one call. */
 const MAX_TRANSFER = 1024 * 1024 * 1024;
 
+/** Whether there is a regular file at `path`. */
+export function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+}
+
 /**
  * Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never
  * end.

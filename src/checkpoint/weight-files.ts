@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
-import { fileError } from '../base/file-io.js';
+import { fileError, isFile } from '../base/file-io.js';
 import { staysInside } from '../base/inner-path.js';
 import { isJsonObject, readJsonObject } from '../base/json.js';
 import { listNames, quote } from '../base/quote.js';
@@ -109,13 +109,6 @@ async function readIndex(folder: string, source: string): Promise<ReadonlyMap<st
     );
   }
   return new Map(entries.map(([tensor, shard]) => [tensor, join(folder, shard)]));
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }
 
 function defaultVariant(found: readonly WeightFileName[], where: string): string {

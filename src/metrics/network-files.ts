@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { userCacheDir } from '../base/cache-dir.js';
+import { expandHome, userCacheDir } from '../base/cache-dir.js';
 import { DistriError, toError } from '../base/errors.js';
+import { isFile } from '../base/file-io.js';
 
 /** A public file of weights. */
 export interface Download {
@@ -133,18 +133,11 @@ async function downloadWeights(
 /** Where torch.hub keeps what it downloads. */
 function torchFolder(env: NodeJS.ProcessEnv): string {
   const home = env.TORCH_HOME || join(userCacheDir(env), 'torch');
-  return join(home.replace(/^~(?=\/|$)/, homedir()), 'hub', 'checkpoints');
+  return join(expandHome(home), 'hub', 'checkpoints');
 }
 
 /** fetch says "fetch failed" and hides why in the cause. */
 function reasonOf(thrown: unknown): string {
   const { cause, message } = toError(thrown);
   return cause instanceof Error ? cause.message || cause.name : message;
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }

@@ -1,7 +1,6 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
-import { userCacheDir } from '../../base/cache-dir.js';
+import { expandHome, userCacheDir } from '../../base/cache-dir.js';
 import { DistriError, expected } from '../../base/errors.js';
 import { readWhole } from '../../base/file-io.js';
 import { keepSecret } from '../../base/secrets.js';
@@ -65,8 +64,4 @@ function hubHome(env: NodeJS.ProcessEnv): string {
 
 function isTrue(value: string | undefined): boolean {
   return ['1', 'ON', 'YES', 'TRUE'].includes((value ?? '').toUpperCase());
-}
-
-function expandHome(path: string): string {
-  return path.replace(/^~(?=\/|$)/, homedir());
 }
