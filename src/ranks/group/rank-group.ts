@@ -2,7 +2,6 @@ import { closeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError, exitStatus } from '../../base/errors.js';
 import { unlessInterrupted } from '../../base/interruption.js';
-import { secondsText } from '../../base/numbers.js';
 import type { Addon, ControlBlock } from '../../engine/addon.js';
 import { loadAddon } from '../../engine/load.js';
 import { availableCpus } from '../../machine/cpus.js';
@@ -185,9 +184,10 @@ export class RankGroup<Job, Result> {
       const silence = sinceBeat ?? performance.now() - rank.startedAt;
       const allowed = sinceBeat === undefined ? Math.max(limit, STARTUP_MS) : limit;
       if (rank.running && silence > allowed) {
+        const seconds = (silence / 1000).toFixed(1);
         return new DistriError(
           'timeout',
-          `Rank ${rank.rank} (process ${rank.pid}) gave no sign of life for ${secondsText(silence / 1000)} ${rank.activity}: it is stopped or hangs`,
+          `Rank ${rank.rank} (process ${rank.pid}) gave no sign of life for ${seconds} s ${rank.activity}: it is stopped or hangs`,
         );
       }
     }

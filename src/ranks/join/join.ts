@@ -2,7 +2,6 @@ import { openSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError, exitStatus, toError } from '../../base/errors.js';
 import { watchInterruption } from '../../base/interruption.js';
-import { secondsText } from '../../base/numbers.js';
 import { loadAddon } from '../../engine/load.js';
 import { availableCpus } from '../../machine/cpus.js';
 import { SilenceWatch, STALLED_MS } from '../group/silence-watch.js';
@@ -109,8 +108,9 @@ class Participant<Job, Result> {
   private abandoned(): never {
     // A peer may have ended the first rank because it hung.
     const hung = this.silence > STALLED_MS;
+    const seconds = (this.silence / 1000).toFixed(1);
     const how = hung
-      ? `gave no sign of life for ${secondsText(this.silence / 1000)}: it is stopped or hangs`
+      ? `gave no sign of life for ${seconds} s: it is stopped or hangs`
       : 'was killed or ended';
     const { rank } = this.launched;
     const control = this.rank?.control;
