@@ -1,5 +1,13 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { DistriError } from './errors.js';
+import { fileError } from './file-io.js';
+import { makeFolders } from './folders.js';
+
+/** `~` as shells understand it. */
+export function expandHome(path: string): string {
+  return path.replace(/^~(?=\/|$)/, homedir());
+}
 
 /** Where programs keep what they can make again: `$XDG_CACHE_HOME` or `~/.cache`. */
 export function userCacheDir(env: NodeJS.ProcessEnv = process.env): string {
@@ -9,4 +17,14 @@ export function userCacheDir(env: NodeJS.ProcessEnv = process.env): string {
 /** `$DISTRI_CACHE`, or `distri` in the user's cache. */
 export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return env.DISTRI_CACHE || join(userCacheDir(env), 'distri');
+}
+
+/** Makes a folder of the cache; where that cannot be, the error says what to do. */
+export async function makeCacheFolder(folder: string): Promise<void> {
+  await makeFolders(folder).catch((error) => {
+    const { message } = fileError(error, folder, 'output');
+    throw new DistriError('output', `${message}; set DISTRI_CACHE to a folder that can be written`, {
+      cause: error,
+    });
+  });
 }

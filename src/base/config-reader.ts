@@ -5,7 +5,8 @@ import { quote } from './quote.js';
 export type RawConfig = Readonly<Record<string, unknown>>;
 
 /**
- * Far above any model that exists; a damaged file must not ask for all memory, or for hours of building graphs.
+ * Far above any model that exists; a damaged file must not ask for all memory, or for hours of building
+ * graphs.
  */
 export const limits = {
   /** Channels, features, entries of a vocabulary. */
@@ -25,8 +26,8 @@ interface Bounds {
 }
 
 /**
- * Reads typed values out of a diffusers or transformers config. Each failure names file, key and value; a missing key
- * takes the default of the class, as `from_config` does.
+ * Reads typed values out of a diffusers or transformers config. Each failure names file, key and value; a
+ * missing key takes the default of the class, as `from_config` does.
  */
 export class ConfigReader {
   readonly #source: string;
@@ -66,7 +67,9 @@ export class ConfigReader {
     return this.has(key) ? this.number(key, undefined, bounds) : undefined;
   }
 
-  /** A number that may be infinite: as such, or as a string that stands for it where JSON has no word for it. */
+  /**
+   * A number that may be infinite: as such, or as a string that stands for it where JSON has no word for it.
+   */
   extendedNumber(key: string, fallback: number): number {
     const value = this.#get(key, fallback);
     const infinite = typeof value === 'string' && /^-?inf(inity)?$/i.test(value);
@@ -117,7 +120,8 @@ export class ConfigReader {
   }
 
   /**
-   * One of the words in `known`, or one that `aliases` takes for it; any other word is not implemented, not malformed.
+   * One of the words in `known`, or one that `aliases` takes for it; any other word is not implemented, not
+   * malformed.
    */
   choice<T extends string>(
     key: string,
@@ -139,8 +143,8 @@ export class ConfigReader {
   }
 
   /**
-   * Refuses keys whose value would change the result but is not implemented: `supported` lists, per key, the values
-   * that are (null and absence always are).
+   * Refuses keys whose value would change the result but is not implemented: `supported` lists, per key, the
+   * values that are (null and absence always are).
    */
   refuseUnsupported(supported: Readonly<Record<string, readonly unknown[]>>): void {
     for (const [key, values] of Object.entries(supported)) {

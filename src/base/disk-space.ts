@@ -2,7 +2,9 @@ import { statfs } from 'node:fs/promises';
 import { DistriError } from './errors.js';
 import { bytesText } from './numbers.js';
 
-/** Refuses to begin what the disk of `folder` has no room for. `purpose` and `remedy` end up in the message. */
+/**
+ * Refuses to begin what the disk of `folder` has no room for. `purpose` and `remedy` end up in the message.
+ */
 export async function requireSpace(
   folder: string,
   bytes: number,

@@ -24,8 +24,8 @@ export const exitStatus = {
 export type ErrorCode = keyof typeof exitStatus;
 
 /**
- * An error whose message is for users: one line that says what, where and what would work. Whatever foreign text is in
- * it, it can be printed.
+ * An error whose message is for users: one line that says what, where and what would work. Whatever foreign
+ * text is in it, it can be printed.
  */
 export class DistriError extends Error {
   readonly code: ErrorCode;

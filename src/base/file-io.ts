@@ -8,7 +8,18 @@ import { bytesText } from './numbers.js';
 /** Linux moves at most 2 GiB less a page in one call. */
 const MAX_TRANSFER = 1024 * 1024 * 1024;
 
-/** Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never end. */
+/** Whether there is a regular file at `path`. */
+export function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+}
+
+/**
+ * Refuses what is no regular file: opening a named pipe would wait for its writer, and a device may never
+ * end.
+ */
 export async function requireFile(path: string, code: ErrorCode = 'checkpoint'): Promise<void> {
   const stats = await stat(path).catch((error) => {
     throw fileError(error, path, code);
@@ -20,7 +31,10 @@ export async function requireFile(path: string, code: ErrorCode = 'checkpoint'):
   );
 }
 
-/** Calls `use` with the regular file at `path`, open for reading. Failures are errors of `code` that name the file. */
+/**
+ * Calls `use` with the regular file at `path`, open for reading. Failures are errors of `code` that name the
+ * file.
+ */
 export async function withFile<T>(
   path: string,
   use: (handle: FileHandle, size: number) => Promise<T>,
@@ -40,7 +54,7 @@ export async function withFile<T>(
 }
 
 /** How much of a file may be read at once. */
-interface FileLimit {
+export interface FileLimit {
   readonly most: number;
   /** What the file is, for the message about a longer one: "at most 67.1 MB are expected of JSON". */
   readonly of: string;
@@ -90,8 +104,9 @@ process.on('exit', () => {
 });
 
 /**
- * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the same
- * folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file stays.
+ * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the
+ * same folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file
+ * stays.
  */
 export async function writeAtomically(
   path: string,
@@ -127,7 +142,7 @@ export function isTemporaryName(candidate: string, name: string): boolean {
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
-  ENOTDIR: 'no such file or folder',
+  ENOTDIR: 'not a folder, or not in one',
   EACCES: 'permission denied',
   ELOOP: 'a symbolic link that leads to itself',
   ENOSPC: 'no space left on the device',

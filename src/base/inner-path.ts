@@ -1,7 +1,10 @@
 /** The longest path that Linux takes. */
 const MAX_LENGTH = 4096;
 
-/** True for relative paths that no `..` leads out of their folder. Links may lead out: the hub's cache consists of them. */
+/**
+ * True for relative paths that no `..` leads out of their folder. Links may lead out: the hub's cache
+ * consists of them.
+ */
 export function staysInside(path: string): boolean {
   return (
     path !== '' &&

@@ -8,8 +8,8 @@ const interruptingSignals: Readonly<Record<string, ErrorCode>> = {
 };
 
 /**
- * Turns the signals that ask a program to end into an AbortSignal whose reason is a DistriError, so that whoever holds
- * processes or files can end in order. `dispose` gives the signals their usual effect back.
+ * Turns the signals that ask a program to end into an AbortSignal whose reason is a DistriError, so that
+ * whoever holds processes or files can end in order. `dispose` gives the signals their usual effect back.
  */
 export function watchInterruption(): { readonly signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
@@ -30,7 +30,10 @@ export function watchInterruption(): { readonly signal: AbortSignal; dispose(): 
   };
 }
 
-/** `work`'s result, or the signal's reason as soon as it is aborted; `work` itself goes on unless it watches the signal too. */
+/**
+ * `work`'s result, or the signal's reason as soon as it is aborted; `work` itself goes on unless it watches
+ * the signal too.
+ */
 export async function unlessInterrupted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   signal.throwIfAborted();
   let interrupt = () => {};

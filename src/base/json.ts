@@ -7,6 +7,9 @@ export type JsonObject = Record<string, unknown>;
 /** Configuration files are kilobytes; tokenizer vocabularies and weight indexes are a few megabytes. */
 const DEFAULT_LIMIT = 64 * 1024 * 1024;
 
+/** A vocabulary and its merges have half a million. A value takes up to 100 bytes and a microsecond. */
+const MAX_VALUES = 5_000_000;
+
 /** Deep enough for any file of a checkpoint, far from the end of the stack. */
 const MAX_DEPTH = 200;
 
@@ -28,15 +31,19 @@ export function isJsonObject(value: unknown): value is JsonObject {
 
 /**
  * Parses JSON as Python's `json.loads` does: the bare words NaN, Infinity and -Infinity are numbers, because
- * Python writes them (schedulers' `lambda_min_clipped`). `source` is the name that errors give, with line and column.
+ * Python writes them (schedulers' `lambda_min_clipped`). `source` is the name that errors give, with line and
+ * column.
  */
 export function parseJson(text: string, source: string): unknown {
-  return new Parser(text, source, false).parse();
+  return new Parser(text, source, { uniqueKeys: false, mostValues: MAX_VALUES }).parse();
 }
 
-/** As `parseJson`, but a key that occurs twice in one object is an error (JSON.parse and Python keep the last). */
-export function parseJsonUniqueKeys(text: string, source: string): unknown {
-  return new Parser(text, source, true).parse();
+/**
+ * As `parseJson`, but a key that occurs twice in one object is an error (JSON.parse and Python keep the
+ * last), and so are more than `mostValues` values, lists and objects among them.
+ */
+export function parseJsonUniqueKeys(text: string, source: string, mostValues: number): unknown {
+  return new Parser(text, source, { uniqueKeys: true, mostValues }).parse();
 }
 
 /** The text in `bytes`, which must be valid UTF-8. */
@@ -68,11 +75,12 @@ const WORDS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
 class Parser {
   private position = 0;
   private depth = 0;
+  private values = 0;
 
   constructor(
     private readonly text: string,
     private readonly source: string,
-    private readonly uniqueKeys: boolean,
+    private readonly options: { readonly uniqueKeys: boolean; readonly mostValues: number },
   ) {}
 
   parse(): unknown {
@@ -83,6 +91,9 @@ class Parser {
   }
 
   private value(): unknown {
+    this.values += 1;
+    const { mostValues } = this.options;
+    if (this.values > mostValues) throw this.error(`more than the ${mostValues} values that are expected`);
     this.skipSpace();
     const first = this.text[this.position];
     if (first === '{') return this.nested(() => this.object());
@@ -114,7 +125,7 @@ class Parser {
       if (this.text[this.position] !== '"') throw this.unexpected('a key in double quotes');
       const start = this.position;
       const key = this.string();
-      if (this.uniqueKeys && Object.hasOwn(object, key)) {
+      if (this.options.uniqueKeys && Object.hasOwn(object, key)) {
         throw this.error(`the key ${quote(key)} occurs twice`, start);
       }
       this.expect(':');
@@ -182,9 +193,17 @@ class Parser {
   }
 
   private error(problem: string, position = this.position): DistriError {
-    const before = this.text.slice(0, position);
-    const line = before.split('\n').length;
-    const column = position - before.lastIndexOf('\n');
+    let line = 1;
+    let start = 0;
+    for (
+      let end = this.text.indexOf('\n');
+      end >= 0 && end < position;
+      end = this.text.indexOf('\n', start)
+    ) {
+      line += 1;
+      start = end + 1;
+    }
+    const column = position - start + 1;
     return new DistriError('checkpoint', `${this.source}:${line}:${column}: ${problem}`);
   }
 }

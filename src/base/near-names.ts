@@ -1,7 +1,12 @@
+/** Comparing more would take seconds. */
+const MAX_CANDIDATES = 20_000;
+
 /** The up to `count` candidates that `name` may be a slip for, nearest first. */
 export function nearNames(name: string, candidates: Iterable<string>, count = 3): string[] {
   const limit = Math.ceil(name.length / 3);
   return [...candidates]
+    .filter((candidate) => Math.abs(candidate.length - name.length) <= limit)
+    .slice(0, MAX_CANDIDATES)
     .map((candidate) => ({ candidate, distance: editDistance(name, candidate) }))
     .filter(({ distance }) => distance <= limit)
     .sort((a, b) => a.distance - b.distance)

@@ -7,7 +7,10 @@ const MAX_NAMES = 8;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly these are to be found
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g;
 
-/** A value out of a file as JSON, on one line and of bearable length: what error messages show of foreign data. */
+/**
+ * A value out of a file as JSON, on one line and of bearable length: what error messages show of foreign
+ * data.
+ */
 export function quote(value: unknown): string {
   return abbreviate(JSON.stringify(value) ?? 'undefined');
 }
@@ -26,7 +29,10 @@ export function listNames(names: readonly string[]): string {
   return others > 0 ? `${shown.join(', ')} and ${others} more` : shown.join(', ');
 }
 
-/** A message as it may be printed: lines stay lines, but a terminal obeys nothing in it, and it has no secrets. */
+/**
+ * A message as it may be printed: lines stay lines, but a terminal obeys nothing in it, and it has no
+ * secrets.
+ */
 export function printable(message: string): string {
   return redact(message).replace(CONTROL, (character) =>
     character === '\n' ? character : escapeCharacter(character),

@@ -1,12 +1,18 @@
 import { existsSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdtemp, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DistriError } from './errors.js';
 import { fileError, systemErrorCode } from './file-io.js';
+import { makeFolders } from './folders.js';
+import { ownedName, removeLeftovers } from './leftovers.js';
+
+/** Of the hidden folders. */
+const PREFIX = '.distri';
 
 /**
- * Files that another process writes and this one makes visible when all of them are complete. Until then they lie in a hidden folder next to their
- * target (so on the same file system), which `discard` removes with whatever else is in it.
+ * Files that another process writes and this one makes visible when all of them are complete. Until then they
+ * lie in a hidden folder next to their target (so on the same file system), which `discard` removes with
+ * whatever else is in it; what a killed process left, the next one removes that writes to the same folder.
  */
 export class Staging {
   private readonly targets = new Map<string, string>();
@@ -20,8 +26,8 @@ export class Staging {
   }
 
   /**
-   * Checks that a file can be written at `target`, creating its folder, and returns the path at which to write it.
-   * What stands in the way is an `output` error. The writer creates the path's folder.
+   * Checks that a file can be written at `target`, creating its folder, and returns the path at which to
+   * write it. What stands in the way is an `output` error.
    */
   async add(target: string): Promise<string> {
     await refuseSpecialFile(target);
@@ -35,7 +41,7 @@ export class Staging {
 
   /** Checks that files can be written in `folder`, creating it. */
   async reserve(folder: string): Promise<void> {
-    await this.hiddenFolder(folder);
+    await rmdir(await this.hiddenFolder(folder));
   }
 
   /** `error` with the final names of files in its message: people know no others. */
@@ -68,34 +74,21 @@ export class Staging {
     for (const folder of this.folders.values()) rmSync(folder, { recursive: true, force: true });
   };
 
-  /** A name in `parent` for a folder; that it could be created shows that `parent` can be written. */
+  /**
+   * A folder in `parent` that nobody else may write to; that it could be made shows that `parent` can be
+   * written.
+   */
   private async hiddenFolder(parent: string): Promise<string> {
     try {
       this.created.push(...(await makeFolders(parent)));
-      const folder = await mkdtemp(join(parent, '.distri-'));
-      // The writer creates it again: a run that is killed meanwhile leaves nothing.
-      await rmdir(folder);
-      return folder;
+      await removeLeftovers(parent, PREFIX);
+      return await mkdtemp(join(parent, ownedName(PREFIX)));
     } catch (error) {
-      throw fileError(error, parent, 'output');
+      if (systemErrorCode(error) !== 'ENOENT' || !existsSync(parent))
+        throw fileError(error, parent, 'output');
+      // Such as /proc.
+      throw new DistriError('output', `${parent}: no files can be made in this folder`, { cause: error });
     }
-  }
-}
-
-/**
- * Makes `path` and what is missing above it; returns what was made, the outermost first. (Node's own recursive mkdir never returns where folders
- * can't be made, as below /proc.)
- */
-async function makeFolders(path: string): Promise<string[]> {
-  if (existsSync(path)) return [];
-  const above = await makeFolders(dirname(path));
-  try {
-    await mkdir(path);
-    return [...above, path];
-  } catch (error) {
-    // Another process was faster.
-    if (systemErrorCode(error) === 'EEXIST') return above;
-    throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type FileHandle, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, readdir, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { defaultCacheDir } from '../base/cache-dir.js';
+import { defaultCacheDir, makeCacheFolder } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import {
   fileError,
@@ -42,7 +42,10 @@ const CONVERTER = '1';
 /** Elements converted at a time: 4 MiB of halves, 8 MiB of floats. */
 const CHUNK_ELEMENTS = 2 * 1024 * 1024;
 
-/** A conversion writes all the time; a temporary file not written to for so long is of a process that was killed. */
+/**
+ * A conversion writes all the time; a temporary file not written to for so long is of a process that was
+ * killed.
+ */
 const ABANDONED_AFTER_MS = 60 * 60 * 1000;
 
 const decoders: { readonly [type in StoredType]?: Decode } = {
@@ -52,10 +55,11 @@ const decoders: { readonly [type in StoredType]?: Decode } = {
 };
 
 /**
- * The same weights with every tensor of floats that are not of `types` as F32. Files without such tensors are returned as they
- * are, the others are converted once into files of the cache. Tensors of other types are kept.
+ * The same weights with every tensor of floats that are not of `types` as F32. Files without such tensors are
+ * returned as they are, the others are converted once into files of the cache. Tensors of other types are kept.
  *
- * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its name.
+ * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its
+ * name.
  */
 export async function convertFloats(
   files: readonly SafetensorsFile[],
@@ -74,7 +78,10 @@ export async function convertFloats(
   return result;
 }
 
-/** `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is none. */
+/**
+ * `source` itself where nothing is to convert, or its whole and current conversion; undefined where there is
+ * none.
+ */
 async function findConverted(source: SafetensorsFile, place: Place): Promise<SafetensorsFile | undefined> {
   if (![...source.tensors.values()].some(({ dtype }) => needsConversion(dtype, place))) return source;
   const identity = await identify(source);
@@ -96,9 +103,12 @@ async function convert(
   const target = targetPath(source, place);
   const entries = [...source.tensors.values()].sort((a, b) => a.offset - b.offset);
   const layout = entries.map((entry) => ({ ...entry, dtype: convertedType(entry.dtype, place) }));
-  const header = encodeHeader(layout, { ...source.metadata, converted_from: await identify(source) });
+  const identity = await identify(source);
+  const headerWith = (nonFinite: readonly number[]) =>
+    encodeHeader(layout, { ...source.metadata, converted_from: identity, [NON_FINITE]: listText(nonFinite) });
+  const header = headerWith([]);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeCacheFolder(folder);
     await removeAbandoned(folder, basename(target));
     await requireSpace(
       folder,
@@ -113,7 +123,10 @@ async function convert(
           // Here, because `withFile` would put the blame on the source.
           throw fileError(error, target, 'output');
         });
-      await withFile(source.path, (input) => convertData(input, entries, place, write, onProgress));
+      const nonFinite = await withFile(source.path, (input) =>
+        convertData(input, entries, place, write, onProgress),
+      );
+      if (nonFinite.length > 0) await writeExactly(output, headerWith(nonFinite), 0);
     });
   } catch (error) {
     throw fileError(error, target, 'output');
@@ -124,30 +137,36 @@ async function convert(
 /** Writes at a position counted from the start of the data. */
 type Write = (bytes: Uint8Array, position: number) => Promise<void>;
 
-/** Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the file. */
+/**
+ * Passes the data of `entries` on in their order, a chunk at a time, so that memory does not grow with the
+ * file. Returns which of them have become floats that are infinite or NaN.
+ */
 async function convertData(
   input: FileHandle,
   entries: readonly TensorEntry[],
   place: Place,
   write: Write,
   onProgress: (bytesDone: number) => void,
-): Promise<void> {
+): Promise<readonly number[]> {
   const floats = new Float32Array(CHUNK_ELEMENTS);
   const stored = new Uint8Array(CHUNK_ELEMENTS * 8);
   let position = 0;
   let done = 0;
-  for (const { dtype, offset, length } of entries) {
+  const nonFinite = new Set<number>();
+  for (const [index, { dtype, offset, length }] of entries.entries()) {
     const chunk = CHUNK_ELEMENTS * itemSize(dtype);
     for (let read = 0; read < length; read += chunk) {
       const part = stored.subarray(0, Math.min(chunk, length - read));
       await readExactly(input, part, offset + read);
       const bytes = needsConversion(dtype, place) ? convertChunk(dtype, part, floats) : part;
+      if (bytes !== part && !areFinite(bytes)) nonFinite.add(index);
       await write(bytes, position);
       position += bytes.length;
       done += part.length;
       onProgress(done);
     }
   }
+  return [...nonFinite];
 }
 
 /** `part` as float32 in `floats`. */
@@ -156,6 +175,48 @@ function convertChunk(dtype: StoredType, part: Uint8Array, floats: Float32Array)
   const target = floats.subarray(0, part.length / itemSize(dtype));
   decode(part, target);
   return new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
+}
+
+/** Whether no float32 in `bytes`, which begin at a multiple of 4, is infinite or NaN. */
+function areFinite(bytes: Uint8Array): boolean {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  // Numbers that are not finite have an exponent of ones, and one more carries into the sign. Without a
+  // branch for each number this keeps up with the disk.
+  let carries = 0;
+  for (let i = 0; i < words.length; i++)
+    carries |= (((words[i] as number) & EXPONENT) + LAST_OF_EXPONENT) | 0;
+  return carries >= 0;
+}
+
+const EXPONENT = 0x7f800000;
+const LAST_OF_EXPONENT = 0x00800000;
+
+/**
+ * The tensors of a conversion that hold infinities or NaN, as far as the first ones go; none in files that
+ * are not converted, because nobody has read them.
+ */
+export function nonFiniteTensors({ metadata, tensors }: SafetensorsFile): string[] {
+  if (metadata.converted_from === undefined) return [];
+  const indices = (metadata[NON_FINITE] ?? '').trim().split(' ').filter(Boolean).map(Number);
+  const names = [...tensors.values()].sort((a, b) => a.offset - b.offset).map(({ name }) => name);
+  return indices.flatMap((index) => names[index] ?? []);
+}
+
+/** Key of a conversion's metadata: which tensors, in their order in the file, hold infinities or NaN. */
+const NON_FINITE = 'non_finite';
+const NON_FINITE_LENGTH = 200;
+
+/**
+ * As many of the numbers as there is room for, in a text of always the same length: it is written before they
+ * are known.
+ */
+function listText(indices: readonly number[]): string {
+  let text = '';
+  for (const index of indices) {
+    if (`${text}${index}`.length > NON_FINITE_LENGTH) break;
+    text += `${index} `;
+  }
+  return text.padEnd(NON_FINITE_LENGTH + 1);
 }
 
 /** Names one state of one file: after a change its size, time or header differ, and so does this. */
@@ -176,7 +237,10 @@ function targetPath(source: SafetensorsFile, { folder, types }: Place): string {
   return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
 }
 
-/** Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have gigabytes. */
+/**
+ * Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have
+ * gigabytes.
+ */
 export async function removeAbandoned(folder: string, name: string): Promise<void> {
   for (const candidate of await readdir(folder)) {
     if (!isTemporaryName(candidate, name)) continue;

@@ -49,8 +49,8 @@ interface RandomWeightsOptions {
 }
 
 /**
- * Writes a .safetensors file of random float32 weights: uniform, of variance 1 / fan-in, so that activations keep their size;
- * norms are the identity and biases zero. Equal for equal plans.
+ * Writes a .safetensors file of random float32 weights: uniform, of variance 1 / fan-in, so that activations
+ * keep their size; norms are the identity and biases zero. Equal for equal plans.
  */
 export async function writeRandomWeights(
   path: string,
@@ -82,7 +82,10 @@ function fill(values: Float32Array, name: string, shape: Shape, random: RandomBl
   else random.fill(values, Math.sqrt(3 / elementCount(shape.slice(1))));
 }
 
-/** The same numbers again and again: a generator of its own for each of billions of weights would take longer than the disk. */
+/**
+ * The same numbers again and again: a generator of its own for each of billions of weights would take longer
+ * than the disk.
+ */
 class RandomBlock {
   readonly #block = new Float32Array(BLOCK_ELEMENTS);
   #position = 0;

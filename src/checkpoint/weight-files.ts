@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
-import { fileError } from '../base/file-io.js';
+import { fileError, isFile } from '../base/file-io.js';
 import { staysInside } from '../base/inner-path.js';
 import { isJsonObject, readJsonObject } from '../base/json.js';
 import { listNames, quote } from '../base/quote.js';
@@ -22,14 +22,22 @@ export interface WeightFiles {
   readonly source: string;
 }
 
-/** diffusers' name for its models and transformers' name for text encoders (SAFETENSORS_WEIGHTS_NAME in both). */
+/**
+ * diffusers' name for its models and transformers' name for text encoders (SAFETENSORS_WEIGHTS_NAME in both).
+ */
 const FILE = /^(?:diffusion_pytorch_model|model)(?:\.(.+))?\.safetensors$/;
-/** `_add_variant` of both libraries puts the variant before `.json`; some repositories have it before `.safetensors`. */
+/**
+ * `_add_variant` of both libraries puts the variant before `.json`; some repositories have it before
+ * `.safetensors`.
+ */
 const INDEX = /^(?:diffusion_pytorch_model|model)(?:\.(.+))?\.safetensors\.index(?:\.(.+))?\.json$/;
 const SHARD = /-\d{5}-of-\d{5}/;
 const PICKLE = /\.(?:bin|pt|pth|ckpt)$/;
 
-/** What the file called `name` holds; undefined for anything but weights, and for shards, which their index names. */
+/**
+ * What the file called `name` holds; undefined for anything but weights, and for shards, which their index
+ * names.
+ */
 function parseWeightFileName(name: string): WeightFileName | undefined {
   if (SHARD.test(name)) return undefined;
   const index = INDEX.exec(name);
@@ -39,8 +47,9 @@ function parseWeightFileName(name: string): WeightFileName | undefined {
 }
 
 /**
- * Which of a component's files (`names`, in the folder `where`) to load. Without a wish (`variant` undefined) the files
- * without a variant are taken, or those of the only variant there is. Two forms of the same: the index, as in diffusers.
+ * Which of a component's files (`names`, in the folder `where`) to load. Without a wish (`variant` undefined)
+ * the files without a variant are taken, or those of the only variant there is. Two forms of the same: the
+ * index, as in diffusers.
  */
 export function chooseWeightFile(
   names: readonly string[],
@@ -100,13 +109,6 @@ async function readIndex(folder: string, source: string): Promise<ReadonlyMap<st
     );
   }
   return new Map(entries.map(([tensor, shard]) => [tensor, join(folder, shard)]));
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }
 
 function defaultVariant(found: readonly WeightFileName[], where: string): string {

@@ -3,15 +3,15 @@ import { DistriError } from '../base/errors.js';
 import { nearNames } from '../base/near-names.js';
 import { abbreviate, listNames, quote } from '../base/quote.js';
 import type { Shape } from '../tensor/tensor.js';
-import { type ConversionOptions, convertFloats } from './conversion.js';
+import { type ConversionOptions, convertFloats, nonFiniteTensors } from './conversion.js';
 import { SafetensorsFile, type StoredType, type TensorEntry } from './formats/safetensors.js';
 import { findWeightFiles, type WeightFiles } from './weight-files.js';
 
 /** One component's weights, by the names diffusers and transformers give them. */
 export interface WeightSource {
   /**
-   * The tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A linear layer may be
-   * stored as a 1x1 convolution.
+   * The tensor `name`, which must have this shape; what is missing or different is a `checkpoint` error. A
+   * linear layer may be stored as a 1x1 convolution.
    */
   get(name: string, shape: Shape): TensorEntry;
   has(name: string): boolean;
@@ -23,13 +23,16 @@ export interface WeightSource {
 }
 
 export interface WeightOptions extends ConversionOptions {
-  /** `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the choice. */
+  /**
+   * `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the
+   * choice.
+   */
   readonly variant?: string | undefined;
 }
 
 /**
- * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its shards, in the
- * wanted types as they are, in other floating-point types through the conversion cache.
+ * Opens the weights in the folder `component` of a checkpoint: one .safetensors file or an index and its
+ * shards, in the wanted types as they are, in other floating-point types through the conversion cache.
  */
 export async function loadWeights(
   checkpointDir: string,
@@ -40,7 +43,8 @@ export async function loadWeights(
   const originals = await Promise.all(files.paths.map((path) => SafetensorsFile.open(path)));
   checkIndex(files, originals);
   const converted = await convertFloats(originals, options);
-  return new FileWeights(files.source, collect(files, converted), options.types ?? ['F32']);
+  const nonFinite = new Set(converted.flatMap(nonFiniteTensors));
+  return new FileWeights(files.source, collect(files, converted), nonFinite, options.types ?? ['F32']);
 }
 
 /** Every tensor of an index must be in the shard that the index says. */
@@ -73,6 +77,8 @@ class FileWeights implements WeightSource {
   constructor(
     private readonly source: string,
     private readonly byName: ReadonlyMap<string, TensorEntry>,
+    /** Where that was seen: models do not ask for all tensors, so not every one matters. */
+    private readonly nonFinite: ReadonlySet<string>,
     private readonly types: readonly StoredType[],
   ) {}
 
@@ -89,6 +95,8 @@ class FileWeights implements WeightSource {
         `tensor ${quote(name)} has type ${entry.dtype}, but weights are F32, F16, BF16 or F64`,
       );
     }
+    if (this.nonFinite.has(name))
+      throw this.error(`tensor ${quote(name)} has numbers that are NaN or infinite`);
     return equal(entry.shape, shape) ? entry : { ...entry, shape };
   }
 

@@ -1,8 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { openDataset } from '../app/coco/dataset.js';
 import { fileError, writeAtomically } from '../base/file-io.js';
+import { makeFolders } from '../base/folders.js';
 import { choosePrompts, type ImageReader } from '../datasets/caption-dataset.js';
 import { EMBEDDED_DATASET } from '../datasets/open.js';
 import { convertToPng } from '../images/convert.js';
@@ -64,7 +64,7 @@ async function writeImages(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
+  await makeFolders(folder).catch((error) => {
     throw fileError(error, folder, 'output');
   });
   const progress = terminal.progress(count, 'images');

@@ -1,9 +1,10 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import { readPromptsFile } from '../app/prompts.js';
 import { DistriError, expected } from '../base/errors.js';
 import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
+import { makeFolders } from '../base/folders.js';
 import { listNames, quote } from '../base/quote.js';
 import { ColumnTotals, type ComparisonOptions, compareRow } from '../html/comparison.js';
 import { type PageHead, pageEnd, pageRow, pageStart, summaryText } from '../html/comparison-page.js';
@@ -189,7 +190,7 @@ async function writePage(
   const totals = head.columns.map(() => new ColumnTotals());
   const progress = terminal.progress(rows.length, 'rows');
   try {
-    await mkdir(dirname(options.page), { recursive: true });
+    await makeFolders(dirname(options.page));
     await writeAtomically(options.page, async (handle) => {
       let position = 0;
       const write = async (html: string) => {

@@ -1,16 +1,22 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileError } from '../base/file-io.js';
+import { type FileLimit, fileError, readWhole } from '../base/file-io.js';
 import { listNames } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
 /** Karpathy's split. */
 export const KARPATHY = 'dataset_coco.json';
 const CAPTIONS = /^captions_(\w+)\.json$/;
-/** Which one is meant where there are several, as in COCO's archive of annotations, which has those for training as well. */
+/**
+ * Which one is meant where there are several, as in COCO's archive of annotations, which has those for
+ * training as well.
+ */
 const PREFERRED = [KARPATHY, 'captions_val2014.json', 'captions_val2017.json'];
 /** The archives that COCO's and Karpathy's annotations come in. */
 export const ANNOTATION_ARCHIVE = /^(?:annotations_\w+|caption_datasets)\.zip$/;
+
+/** Karpathy's has 144 MB. */
+const annotationLimit: FileLimit = { most: 2 ** 28, of: 'annotations' };
 
 /** A file with annotations, which may be in an archive. */
 export interface AnnotationFile {
@@ -19,7 +25,7 @@ export interface AnnotationFile {
   /** The folder of the data set. */
   readonly folder: string;
   readonly name: string;
-  text(): Promise<string>;
+  content(): Promise<Buffer>;
 }
 
 /** The annotations at `path`, which is the folder of a data set or a file. */
@@ -47,10 +53,7 @@ function plainFile(path: string): AnnotationFile {
     path,
     folder: basename(above) === 'annotations' ? dirname(above) : above,
     name: basename(path),
-    text: () =>
-      readFile(path, 'utf8').catch((error) => {
-        throw fileError(error, path, 'dataset');
-      }),
+    content: () => readWhole(path, annotationLimit, 'dataset'),
   };
 }
 
@@ -67,10 +70,11 @@ async function archived(folder: string): Promise<AnnotationFile[]> {
   const found: AnnotationFile[] = [];
   for (const file of (await readdir(folder)).filter((name) => ANNOTATION_ARCHIVE.test(name))) {
     const { Archive } = await import('./archive.js');
-    const archive = await Archive.open(join(folder, file));
-    for (const name of archive.names.filter((candidate) => isAnnotations(basename(candidate)))) {
-      const text = async () => (await archive.read(name)).toString('utf8');
-      found.push({ path: `${archive.path}: ${name}`, folder, name: basename(name), text });
+    const path = join(folder, file);
+    const names = await Archive.use(path, (archive) => archive.names);
+    for (const name of names.filter((candidate) => isAnnotations(basename(candidate)))) {
+      const content = () => Archive.use(path, (archive) => archive.read(name, annotationLimit));
+      found.push({ path: `${path}: ${name}`, folder, name: basename(name), content });
     }
   }
   return found;

@@ -1,17 +1,20 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { type Table, tableFromIPC } from '@uwdata/flechette';
 import { toError } from '../base/errors.js';
-import { fileError } from '../base/file-io.js';
+import { type FileLimit, readWhole } from '../base/file-io.js';
 import {
   type CaptionDataset,
   type CaptionedImage,
   datasetError,
   type ImageReader,
+  imageLimit,
   type StoredImage,
 } from './caption-dataset.js';
 import { checkCaptioned } from './coco-annotations.js';
 import { captionColumn, captionsOf, IMAGE_COLUMN, imageBytes, imagePath } from './table.js';
+
+/** `datasets` begins a new file after half a gigabyte. */
+const tableLimit: FileLimit = { most: 2 ** 31, of: 'a table' };
 
 /** How a stream ends: a message of no length. */
 const END_OF_STREAM = Buffer.from('ffffffff00000000', 'hex');
@@ -23,8 +26,8 @@ interface Cell {
 }
 
 /**
- * A data set as Python's `datasets` prepares it: streams in Arrow's format, whose image column has the bytes, or the paths of files in
- * its cache. `paths` are the files in their order; they are held in memory.
+ * A data set as Python's `datasets` prepares it: streams in Arrow's format, whose image column has the bytes,
+ * or the paths of files in its cache. `paths` are the files in their order; they are held in memory.
  */
 export async function openArrow(paths: readonly string[], name: string): Promise<CaptionDataset> {
   const images: CaptionedImage[] = [];
@@ -44,9 +47,7 @@ export async function openArrow(paths: readonly string[], name: string): Promise
 }
 
 async function readTable(path: string): Promise<Table> {
-  const bytes = await readFile(path).catch((error) => {
-    throw fileError(error, path, 'dataset');
-  });
+  const bytes = await readWhole(path, tableLimit, 'dataset');
   try {
     const table = tableFromIPC(bytes);
     if (!bytes.subarray(-END_OF_STREAM.length).equals(END_OF_STREAM)) throw new Error('its end is missing');
@@ -75,10 +76,7 @@ class ArrowImages implements ImageReader {
     const bytes = imageBytes(cell);
     if (bytes !== undefined) return { name: row, bytes };
     const path = imagePath(cell) ?? row;
-    const content = await readFile(path).catch((error) => {
-      throw fileError(error, path, 'dataset');
-    });
-    return { name: path, bytes: content };
+    return { name: path, bytes: await readWhole(path, imageLimit, 'dataset') };
   }
 
   async close(): Promise<void> {}

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { DistriError } from '../base/errors.js';
+import type { FileLimit } from '../base/file-io.js';
 
 /** An image as it is stored (JPEG, PNG or WebP), known by its captions until it is read. */
 export interface CaptionedImage {
@@ -14,6 +15,9 @@ export interface StoredImage {
   readonly name: string;
   readonly bytes: Uint8Array;
 }
+
+/** Pictures have a few megabytes. */
+export const imageLimit: FileLimit = { most: 2 ** 28, of: 'an image' };
 
 /** Reads the images of a data set. */
 export interface ImageReader {
@@ -33,7 +37,10 @@ export interface CaptionDataset {
   openImages(): Promise<ImageReader>;
 }
 
-/** The caption that is drawn for each image: number i modulo their count for image i, as distrifuser's scripts choose it. */
+/**
+ * The caption that is drawn for each image: number i modulo their count for image i, as distrifuser's scripts
+ * choose it.
+ */
 export function choosePrompts({ images }: CaptionDataset): string[] {
   return images.map(({ captions }, index) => captions[index % captions.length] as string);
 }

@@ -4,8 +4,8 @@ import { type CaptionedImage, datasetError } from './caption-dataset.js';
 import { fileNameField, integerField, listOfObjects, stringField } from './fields.js';
 
 /**
- * The images of COCO's caption annotations (`captions_val2014.json`), in the order of its `images`; their captions in the order
- * of `annotations`. `path` is the file that messages name.
+ * The images of COCO's caption annotations (`captions_val2014.json`), in the order of its `images`; their
+ * captions in the order of `annotations`. `path` is the file that messages name.
  */
 export function readCocoCaptions(annotations: JsonObject, path: string): CaptionedImage[] {
   const images = new Map<number, { name: string; captions: string[] }>();
@@ -24,8 +24,9 @@ export function readCocoCaptions(annotations: JsonObject, path: string): Caption
 }
 
 /**
- * The validation images of Karpathy's split of COCO (`dataset_coco.json`), in its order: what the data set HuggingFaceM4/COCO gives
- * as `validation` of its configuration `2014_captions`. Names are those of the folders of COCO's archives, `val2014/…`.
+ * The validation images of Karpathy's split of COCO (`dataset_coco.json`), in its order: what the data set
+ * HuggingFaceM4/COCO gives as `validation` of its configuration `2014_captions`. Names are those of the
+ * folders of COCO's archives, `val2014/…`.
  */
 export function readKarpathyCaptions(annotations: JsonObject, path: string): CaptionedImage[] {
   const images: CaptionedImage[] = [];

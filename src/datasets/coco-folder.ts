@@ -13,13 +13,14 @@ import { parseAnnotations } from './fields.js';
 import { ImageFiles } from './image-files.js';
 
 /**
- * A data set on disk as COCO comes: `captions_val2014.json` (also below `annotations/`) with images in `images/`, `val2014/` or next to it; or
- * Karpathy's `dataset_coco.json` instead of it. Annotations and images may be in the archives that they are distributed in. `path` is the folder, or
- * the file with the annotations.
+ * A data set on disk as COCO comes: `captions_val2014.json` (also below `annotations/`) with images in
+ * `images/`, `val2014/` or next to it; or Karpathy's `dataset_coco.json` instead of it. Annotations and
+ * images may be in the archives that they are distributed in. `path` is the folder, or the file with the
+ * annotations.
  */
 export async function openCocoFolder(path: string, name: string): Promise<CaptionDataset> {
   const file = await findAnnotations(path);
-  const annotations = parseAnnotations(await file.text(), file.path);
+  const annotations = parseAnnotations(await file.content(), file.path);
   const read = file.name === KARPATHY ? readKarpathyCaptions : readCocoCaptions;
   const images = read(annotations, file.path);
   return { name, images, openImages: () => openImages(images, file) };
@@ -49,9 +50,12 @@ async function openArchives(
     import('./archive.js'),
     import('./image-archives.js'),
   ]);
-  const archives = await Promise.all(names.map((name) => Archive.open(join(folder, name))));
+  const opened = await Promise.allSettled(names.map((name) => Archive.open(join(folder, name))));
+  const archives = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   const reader = new ImageArchives(images, archives);
-  if (reader.has(0)) return reader;
+  const failure = opened.find((result) => result.status === 'rejected');
+  if (failure === undefined && reader.has(0)) return reader;
   await reader.close();
+  if (failure !== undefined) throw failure.reason;
   return undefined;
 }

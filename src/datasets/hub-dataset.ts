@@ -1,6 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HubApiError } from '@huggingface/hub';
+import { isFile } from '../base/file-io.js';
 import { CachedModel } from '../checkpoint/hub/cache-layout.js';
 import { type HubEnvironment, hubEnvironment } from '../checkpoint/hub/environment.js';
 import { explain, isPassing } from '../checkpoint/hub/errors.js';
@@ -13,8 +14,8 @@ import { chooseParquetFiles } from './parquet-files.js';
 const REVISIONS = ['main', 'refs/convert/parquet'];
 
 /**
- * The Parquet files of the data set `id` in the hub's cache, downloaded where they are missing. Offline, and without a network, what is in the
- * cache is used.
+ * The Parquet files of the data set `id` in the hub's cache, downloaded where they are missing. Offline, and
+ * without a network, what is in the cache is used.
  */
 export async function resolveHubDataset(id: string, onProgress: OnProgress | undefined): Promise<string[]> {
   const environment = await hubEnvironment();
@@ -75,11 +76,4 @@ async function cachedFiles(cached: CachedModel, id: string): Promise<string[] | 
     if (paths.length > 0 && whole.every(Boolean)) return paths.map((path) => join(snapshot, path));
   }
   return undefined;
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }

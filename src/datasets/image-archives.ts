@@ -1,7 +1,13 @@
 import { basename } from 'node:path';
 import { abbreviate } from '../base/quote.js';
 import type { Archive } from './archive.js';
-import { type CaptionedImage, datasetError, type ImageReader, type StoredImage } from './caption-dataset.js';
+import {
+  type CaptionedImage,
+  datasetError,
+  type ImageReader,
+  imageLimit,
+  type StoredImage,
+} from './caption-dataset.js';
 
 interface ArchivedFile {
   readonly archive: Archive;
@@ -36,7 +42,10 @@ export class ImageArchives implements ImageReader {
   async read(index: number): Promise<StoredImage> {
     const file = this.find(index);
     if (file === undefined) throw this.missing(index);
-    return { name: `${file.archive.path}: ${file.name}`, bytes: await file.archive.read(file.name) };
+    return {
+      name: `${file.archive.path}: ${abbreviate(file.name)}`,
+      bytes: await file.archive.read(file.name, imageLimit),
+    };
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,14 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { fileError } from '../base/file-io.js';
-import { type CaptionedImage, datasetError, type ImageReader, type StoredImage } from './caption-dataset.js';
+import { readWhole } from '../base/file-io.js';
+import { abbreviate } from '../base/quote.js';
+import {
+  type CaptionedImage,
+  datasetError,
+  type ImageReader,
+  imageLimit,
+  type StoredImage,
+} from './caption-dataset.js';
 
 /** Images that are files of their own in one of several folders. */
 export class ImageFiles implements ImageReader {
@@ -32,16 +38,13 @@ export class ImageFiles implements ImageReader {
     const [first] = missing;
     if (first === undefined) return;
     const others = missing.length === 1 ? '' : ` (and ${missing.length - 1} more of ${count} images)`;
-    throw datasetError(first, `no such image, but the annotations name it${others}`);
+    throw datasetError(abbreviate(first, 300), `no such image, but the annotations name it${others}`);
   }
 
   async read(index: number): Promise<StoredImage> {
     const path = this.paths[index];
     if (path === undefined) throw new Error(`there is no image ${index} of ${this.images.length}`);
-    const bytes = await readFile(path).catch((error) => {
-      throw fileError(error, path, 'dataset');
-    });
-    return { name: path, bytes };
+    return { name: path, bytes: await readWhole(path, imageLimit, 'dataset') };
   }
 
   async close(): Promise<void> {}

@@ -1,7 +1,10 @@
 import { abbreviate, listNames } from '../base/quote.js';
 import { datasetError } from './caption-dataset.js';
 
-/** Configurations and splits that are meant where a data set has several; the configuration is the one of distrifuser's scripts. */
+/**
+ * Configurations and splits that are meant where a data set has several; the configuration is the one of
+ * distrifuser's scripts.
+ */
 const CONFIGURATION = '2014_captions';
 const SPLITS = ['validation', 'val'];
 
@@ -12,8 +15,9 @@ interface Shard {
 }
 
 /**
- * Of all files of a data set the Parquet files of its validation split, in order; of a data set with one split, those. Empty where
- * it has none. Files are called as the hub calls them: `data/validation-00000-of-00002.parquet`, `2014_captions/validation/0000.parquet`.
+ * Of all files of a data set the Parquet files of its validation split, in order; of a data set with one
+ * split, those. Empty where it has none. Files are called as the hub calls them:
+ * `data/validation-00000-of-00002.parquet`, `2014_captions/validation/0000.parquet`.
  */
 export function chooseParquetFiles(paths: readonly string[], where: string): string[] {
   const shards = paths.filter((path) => path.endsWith('.parquet')).map(readShard);

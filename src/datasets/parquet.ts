@@ -25,8 +25,8 @@ interface RowGroup {
 }
 
 /**
- * A data set in Parquet files, as the hub has them: a column of captions (a list, or one text), and `image`, a file's bytes or a struct with
- * `bytes`. `paths` are the files in their order.
+ * A data set in Parquet files, as the hub has them: a column of captions (a list, or one text), and `image`,
+ * a file's bytes or a struct with `bytes`. `paths` are the files in their order.
  */
 export async function openParquet(paths: readonly string[], name: string): Promise<CaptionDataset> {
   const images: CaptionedImage[] = [];

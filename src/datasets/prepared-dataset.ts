@@ -6,8 +6,8 @@ import { hubEnvironment } from '../checkpoint/hub/environment.js';
 const PREPARED = /^2014_captions\/.+\/\w+-validation(?:-\d+-of-(\d+))?\.arrow$/;
 
 /**
- * The Arrow files of the validation captions that Python's `datasets` prepared of the data set `id` of the hub, in HF_DATASETS_CACHE; of several versions
- * the latest. Undefined where there are none, or not all.
+ * The Arrow files of the validation captions that Python's `datasets` prepared of the data set `id` of the
+ * hub, in HF_DATASETS_CACHE; of several versions the latest. Undefined where there are none, or not all.
  */
 export async function findPreparedDataset(id: string): Promise<string[] | undefined> {
   const { datasetsCacheDir } = await hubEnvironment();

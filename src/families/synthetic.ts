@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+
 import { join } from 'node:path';
-import { defaultCacheDir } from '../base/cache-dir.js';
+import { defaultCacheDir, makeCacheFolder } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import { DistriError } from '../base/errors.js';
 import { fileError, writeAtomically } from '../base/file-io.js';
@@ -44,7 +44,7 @@ export async function prepareSynthetic(
   const entries = planNoiseWeights(model);
   const identity = identify(entries);
   try {
-    await mkdir(folder, { recursive: true });
+    await makeCacheFolder(folder);
     await removeAbandoned(folder, WEIGHTS_NAME);
     await writeText(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
     if (!(await isCurrent(weights, identity))) {

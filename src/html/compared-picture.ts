@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import sharp from 'sharp';
-import { fileError } from '../base/file-io.js';
+import { readWhole } from '../base/file-io.js';
 import { type Image, readImage } from '../images/pixels.js';
 import { readPngTexts } from '../images/png-text.js';
 
@@ -14,6 +13,8 @@ export interface LoadedPicture {
 }
 
 const THUMBNAIL_QUALITY = 80;
+/** A page holds it as text, and texts have half a gigabyte at most. */
+const MAX_FILE_BYTES = 2 ** 28;
 
 export async function loadPicture(path: string): Promise<LoadedPicture> {
   const [image, texts] = await Promise.all([readImage(path), readPngTexts(path)]);
@@ -31,9 +32,7 @@ export async function thumbnailUri({ pixels, width, height }: Image, side: numbe
 
 /** The whole file as a URI. */
 export async function pictureUri(path: string): Promise<string> {
-  const file = await readFile(path).catch((error) => {
-    throw fileError(error, path, 'usage');
-  });
+  const file = await readWhole(path, { most: MAX_FILE_BYTES, of: 'a picture' }, 'usage');
   return dataUri(file, extname(path).slice(1).toLowerCase().replace('jpg', 'jpeg'));
 }
 

@@ -30,7 +30,9 @@ export interface ComparisonOptions {
   readonly page: string;
 }
 
-/** Reads the pictures of a row and compares them. `prompt` goes before the one that the pictures' files name. */
+/**
+ * Reads the pictures of a row and compares them. `prompt` goes before the one that the pictures' files name.
+ */
 export async function compareRow(
   { name, paths }: PictureRow,
   prompt: string | undefined,

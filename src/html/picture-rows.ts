@@ -21,7 +21,8 @@ export interface PictureRow {
 }
 
 /**
- * Gives every folder a name: the given ones, or as much of the end of its path as tells it from the others. Failures are `usage` errors.
+ * Gives every folder a name: the given ones, or as much of the end of its path as tells it from the others.
+ * Failures are `usage` errors.
  */
 export function nameFolders(paths: readonly string[], names: readonly string[]): PictureFolder[] {
   const absolute = paths.map((path) => resolve(path));
@@ -99,8 +100,8 @@ export async function totalBytes(rows: readonly PictureRow[]): Promise<number> {
 }
 
 /**
- * The prompt of each row: `prompts` by number where the pictures' names are numbers (`0012`), otherwise in the order of the rows.
- * A row without a prompt is a `usage` error.
+ * The prompt of each row: `prompts` by number where the pictures' names are numbers (`0012`), otherwise in
+ * the order of the rows. A row without a prompt is a `usage` error.
  */
 export function promptsOfRows(
   rows: readonly PictureRow[],

@@ -3,8 +3,8 @@ import { DistriError, type ErrorCode, toError } from '../base/errors.js';
 import { requireFile } from '../base/file-io.js';
 
 /**
- * More pixels are refused before any is decoded: a few kilobytes can ask for gigabytes. Pillow, and so diffusers, has
- * the same limit (`PIL.Image.DecompressionBombError`).
+ * More pixels are refused before any is decoded: a few kilobytes can ask for gigabytes. Pillow, and so
+ * diffusers, has the same limit (`PIL.Image.DecompressionBombError`).
  */
 const MAX_PIXELS = 178_956_970;
 
@@ -15,8 +15,8 @@ export interface OpenImage {
 }
 
 /**
- * Opens the image file at the path `source`, or the bytes of one, and gives it to `use`. What cannot be decoded is an
- * error of `code` that names it `name`.
+ * Opens the image file at the path `source`, or the bytes of one, and gives it to `use`. What cannot be
+ * decoded is an error of `code` that names it `name`.
  */
 export async function withImage<T>(
   source: string | Uint8Array,

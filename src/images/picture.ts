@@ -12,7 +12,10 @@ export async function pictureSize(source: PictureSource): Promise<PictureSize> {
   });
 }
 
-/** The largest size that is no larger than `size` and whole multiples of `unit` both ways; one of them at least. */
+/**
+ * The largest size that is no larger than `size` and whole multiples of `unit` both ways; one of them at
+ * least.
+ */
 export function wholeUnits({ height, width }: PictureSize, unit: number): PictureSize {
   const fit = (length: number) => Math.max(1, Math.floor(length / unit)) * unit;
   return { height: fit(height), width: fit(width) };

@@ -7,9 +7,10 @@ export interface Image extends PictureSize {
 }
 
 /**
- * The image's colours in 8 bits, for comparisons: palettes are looked up, grey becomes three equal channels, of 16 bits
- * the upper eight are taken, transparency is dropped without blending. As in Pillow nothing is rotated and no colour
- * profile is applied. A file that cannot be decoded to its end is a `dataset` error that names it.
+ * The image's colours in 8 bits, for comparisons: palettes are looked up, grey becomes three equal channels,
+ * of 16 bits the upper eight are taken, transparency is dropped without blending. As in Pillow nothing is
+ * rotated and no colour profile is applied. A file that cannot be decoded to its end is a `dataset` error
+ * that names it.
  */
 export async function readImage(path: string): Promise<Image> {
   const read = async ({ image }: OpenImage) => {

@@ -14,7 +14,10 @@ const SIGNATURE_BYTES = 8;
 /** Length, type and checksum around the data of a chunk. */
 const CHUNK_OVERHEAD = 12;
 
-/** Writes image `index` of `images` `[images, height, width, 3]` as a PNG that carries `text`. Failures are `output` errors. */
+/**
+ * Writes image `index` of `images` `[images, height, width, 3]` as a PNG that carries `text`. Failures are
+ * `output` errors.
+ */
 export async function writePng(
   path: string,
   images: Tensor<'uint8'>,
@@ -47,8 +50,8 @@ function insertText(png: Buffer, text: readonly PngText[]): Buffer {
 }
 
 /**
- * tEXt, the older and better known chunk, for ASCII; other text goes into an uncompressed iTXt. (tEXt is Latin-1 by the standard, but
- * libvips for one takes it for UTF-8.)
+ * tEXt, the older and better known chunk, for ASCII; other text goes into an uncompressed iTXt. (tEXt is
+ * Latin-1 by the standard, but libvips for one takes it for UTF-8.)
  */
 function textChunk({ keyword, text }: PngText): Buffer {
   const key = Buffer.from(`${keyword}\0`, 'latin1');

@@ -1,6 +1,9 @@
 import type { PictureSize } from '../base/sizes.js';
 
-/** A filter of Pillow's and torch's antialiased resize: its weight at a distance, and the distance beyond which it is 0. */
+/**
+ * A filter of Pillow's and torch's antialiased resize: its weight at a distance, and the distance beyond
+ * which it is 0.
+ */
 interface Filter {
   readonly support: number;
   weight(distance: number): number;
@@ -150,8 +153,9 @@ function resize(
 }
 
 /**
- * torchvision's `Resize` of a uint8 tensor: bilinear with antialiasing, rounded half to even. `pixels` and the result are [height, width, 3].
- * All steps are in float32 as in torch's kernels for processors with AVX2, so that the result is theirs to the bit.
+ * torchvision's `Resize` of a uint8 tensor: bilinear with antialiasing, rounded half to even. `pixels` and
+ * the result are [height, width, 3]. All steps are in float32 as in torch's kernels for processors with AVX2,
+ * so that the result is theirs to the bit.
  */
 export function resizeBilinear(pixels: Uint8Array, from: PictureSize, to: PictureSize): Uint8Array {
   const values = resize(pixels, from, to, triangle, single);
@@ -169,8 +173,9 @@ function roundHalfToEven(value: number): number {
 }
 
 /**
- * Pillow's `resize(..., BICUBIC)` of each channel as float32 (mode `F`), then clipped to [0, 255] and not rounded: what clean-fid does
- * in its mode `clean`. `pixels` is [from.height, from.width, 3]; writes [to.height, to.width, 3] to `target`.
+ * Pillow's `resize(..., BICUBIC)` of each channel as float32 (mode `F`), then clipped to [0, 255] and not
+ * rounded: what clean-fid does in its mode `clean`. `pixels` is [from.height, from.width, 3]; writes
+ * [to.height, to.width, 3] to `target`.
  */
 export function resizeBicubic(
   pixels: Uint8Array,

@@ -7,9 +7,9 @@ import { type Image, readImage } from './pixels.js';
 const MAX_FILE_BYTES = 2 ** 30;
 
 /**
- * The image as the reference's loader has it, which takes the stored values as they are: of a palette PNG the indices
- * as grey, of one with a bit per pixel 0 and 1. Values that the reference fails on (transparency, 16 bits) are
- * `dataset` errors that name the file.
+ * The image as the reference's loader has it, which takes the stored values as they are: of a palette PNG the
+ * indices as grey, of one with a bit per pixel 0 and 1. Values that the reference fails on (transparency, 16
+ * bits) are `dataset` errors that name the file.
  */
 export async function readStoredImage(path: string): Promise<Image> {
   return withImage(path, path, 'dataset', ({ metadata }) => readStored(path, metadata));

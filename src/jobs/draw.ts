@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { loadPipeline, type PipelineSpec } from '../families/load-pipeline.js';
@@ -91,7 +89,6 @@ class WithoutLatents extends PassingListener {
 async function writeFiles(generation: Generation, files: ResultFiles): Promise<void> {
   for (const [index, { path, text }] of files.images.entries()) {
     if (generation.images === undefined) throw new Error('the first rank has no images');
-    await mkdir(dirname(path), { recursive: true });
     await writePng(path, generation.images, index, text);
   }
   if (files.latents !== undefined) await writeTensors(files.latents, { latents: generation.latents });
@@ -99,6 +96,5 @@ async function writeFiles(generation: Generation, files: ResultFiles): Promise<v
 }
 
 async function writeTensors(path: string, tensors: Readonly<Record<string, Tensor>>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   await writeSafetensors(path, tensors);
 }

@@ -1,5 +1,3 @@
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
 import { SafetensorsFile, writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
@@ -113,7 +111,6 @@ async function writeDecoded(
 ): Promise<void> {
   const pixels = images.length > 0 ? toPixels(decoded) : undefined;
   for (const [index, image] of images.entries()) {
-    await mkdir(dirname(image), { recursive: true });
     if (pixels) await writePng(image, pixels, index, []);
   }
   if (path !== undefined) await writeTensors(path, { decoded });
@@ -177,6 +174,5 @@ async function readTensor(path: string, name: string): Promise<Tensor> {
 }
 
 async function writeTensors(path: string, tensors: Parameters<typeof writeSafetensors>[1]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   await writeSafetensors(path, tensors);
 }

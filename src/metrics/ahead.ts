@@ -1,6 +1,6 @@
 /**
- * Calls `load` on all items, at most `ahead` of them at a time and in advance, and yields what came of each in order: bounded memory
- * whatever the number of items. A failure is yielded as the Error.
+ * Calls `load` on all items, at most `ahead` of them at a time and in advance, and yields what came of each
+ * in order: bounded memory whatever the number of items. A failure is yielded as the Error.
  */
 export async function* loadAhead<Item, Loaded>(
   items: readonly Item[],

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { DistriError } from '../base/errors.js';
 import { mean } from '../base/numbers.js';
+import { printable } from '../base/quote.js';
 import { type Image, readImage } from '../images/pixels.js';
 import { readStoredImage } from '../images/stored-image.js';
 import { asProblem, comparePairs, type PairComparison, type PairResult } from './compare-pairs.js';
@@ -13,7 +14,10 @@ import { type Pairing, pairByName, pairByPosition } from './pairing.js';
 export const metricNames = ['psnr', 'lpips', 'fid', 'kid'] as const;
 export type MetricName = (typeof metricNames)[number];
 
-/** How the networks are had. Each is called at most once, and only when a metric needs it; failures are DistriErrors. */
+/**
+ * How the networks are had. Each is called at most once, and only when a metric needs it; failures are
+ * DistriErrors.
+ */
 export interface NetworkLoaders {
   lpips(): Promise<LpipsNetwork>;
   inception(): Promise<FeatureNetwork>;
@@ -65,8 +69,9 @@ export interface Metrics {
 }
 
 /**
- * Compares two folders. What fails of one metric, pair or file is among the `problems` and the rest is computed; strict requests throw
- * the first one instead. Interruption, and folders that cannot be listed, always throw.
+ * Compares two folders. What fails of one metric, pair or file is among the `problems` and the rest is
+ * computed; strict requests throw the first one instead. Interruption, and folders that cannot be listed,
+ * always throw.
  */
 export async function compareFolders(
   request: MetricsRequest,
@@ -131,7 +136,8 @@ class MetricsRun {
       const [example] = names;
       if (example === undefined) continue;
       const others = names.length === 1 ? '' : ` and ${names.length - 1} more`;
-      this.observer.note(`${join(this.request.folders[side] as string, example)}${others}: not paired`);
+      const path = printable(join(this.request.folders[side] as string, example));
+      this.observer.note(`${path}${others}: not paired`);
     }
     if (pairing.by === 'position' && !this.request.strict) {
       this.observer.note('No names match: files are paired by their position in the sorted folders');

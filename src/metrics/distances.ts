@@ -19,8 +19,8 @@ export type DistanceJob =
   | { readonly kind: 'kernel'; readonly a: FeatureSet; readonly b: FeatureSet };
 
 /**
- * The Fréchet (FID) or kernel (KID) distance of two feature sets, on other threads: with 5,000 images it takes seconds.
- * Fewer than two images on a side are a `dataset` error.
+ * The Fréchet (FID) or kernel (KID) distance of two feature sets, on other threads: with 5,000 images it
+ * takes seconds. Fewer than two images on a side are a `dataset` error.
  */
 export async function featureDistance({ name, a, b }: Distance, interruption: AbortSignal): Promise<number> {
   if (a.count < 2 || b.count < 2) {

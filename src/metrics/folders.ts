@@ -12,7 +12,10 @@ const CLEAN_FID_EXTENSIONS = new Set(
   ),
 );
 
-/** Which files of a folder are images to compare in pairs, and which of it and the folders in it have features. Both are sorted. */
+/**
+ * Which files of a folder are images to compare in pairs, and which of it and the folders in it have
+ * features. Both are sorted.
+ */
 export interface Listing {
   pairs(folder: string): Promise<string[]>;
   features(folder: string): Promise<string[]>;
@@ -34,7 +37,10 @@ function isImage(name: string): boolean {
   return EXTENSIONS.has(extname(name).toLowerCase());
 }
 
-/** Names relative to `folder`, in the order of their code points. Below it, hidden files and folders are left out. */
+/**
+ * Names relative to `folder`, in the order of their code points. Below it, hidden files and folders are left
+ * out.
+ */
 async function list(folder: string, below: boolean, wanted: (name: string) => boolean): Promise<string[]> {
   try {
     const entries = await readdir(folder, { recursive: below, withFileTypes: true });
@@ -48,7 +54,9 @@ async function list(folder: string, below: boolean, wanted: (name: string) => bo
   }
 }
 
-/** Python's order of strings. UTF-8 keeps it, JavaScript's own order does not for characters beyond U+FFFF. */
+/**
+ * Python's order of strings. UTF-8 keeps it, JavaScript's own order does not for characters beyond U+FFFF.
+ */
 function byCodePoints(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

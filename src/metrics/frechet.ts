@@ -16,9 +16,9 @@ export interface Moments {
 }
 
 /**
- * The Fréchet distance of two sets of features with these moments: |m1 - m2|² + Tr S1 + Tr S2 - 2 Tr √(S1 S2), with
- * covariances over N - 1: the distance of FID. Equals clean-fid's `frechet_distance` but for the rounding errors of its
- * float32 means (4e-9) and of scipy's `sqrtm` of singular products (1e-5).
+ * The Fréchet distance of two sets of features with these moments: |m1 - m2|² + Tr S1 + Tr S2 - 2 Tr √(S1
+ * S2), with covariances over N - 1: the distance of FID. Equals clean-fid's `frechet_distance` but for the
+ * rounding errors of its float32 means (4e-9) and of scipy's `sqrtm` of singular products (1e-5).
  *
  * Tr √(S1 S2) is the sum of the singular values of F1 F2ᵗ where FᵗF = S.
  */
@@ -31,8 +31,8 @@ export function distanceOfMoments(a: Moments, b: Moments): number {
 }
 
 /**
- * F is the centred features over √(N-1) where there are no more images than dimensions, otherwise the Cholesky factor
- * of S. Needs two images.
+ * F is the centred features over √(N-1) where there are no more images than dimensions, otherwise the
+ * Cholesky factor of S. Needs two images.
  */
 export function moments({ values, count, dimension }: FeatureSet): Moments {
   const mean = new Float64Array(dimension);

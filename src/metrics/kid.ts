@@ -2,10 +2,11 @@ import type { FeatureSet } from './feature-set.js';
 import { multiplyTransposed } from './linear-algebra.js';
 
 /**
- * Kernel inception distance of two feature sets: the unbiased estimate of the squared maximum mean discrepancy with the kernel
- * (x·y / dimension + 1)³, over all images. clean-fid averages this estimate over 100 random subsets of min(N1, N2, 1000) images;
- * with N1 = N2 <= 1000 each of those is the whole set and the value is the same, otherwise theirs is a noisier estimate of the same quantity.
- * Needs two images on each side.
+ * Kernel inception distance of two feature sets: the unbiased estimate of the squared maximum mean
+ * discrepancy with the kernel (x·y / dimension + 1)³, over all images. clean-fid averages this estimate over
+ * 100 random subsets of min(N1, N2, 1000) images; with N1 = N2 <= 1000 each of those is the whole set and the
+ * value is the same, otherwise theirs is a noisier estimate of the same quantity. Needs two images on each
+ * side.
  */
 export function kernelInceptionDistance(a: FeatureSet, b: FeatureSet): number {
   return withinMean(a) + withinMean(b) - (2 * kernelSum(a, b)) / (a.count * b.count);

@@ -1,7 +1,7 @@
 /**
- * The dense linear algebra of a Fréchet distance, on row-major matrices in typed arrays: products over contiguous rows in tiles,
- * Cholesky, bidiagonalisation by reflections and the implicit QL algorithm (Golub and Van Loan, Matrix Computations, 4.2, 5.4 and 8.3).
- * docs/dependencies.md says why no library is used.
+ * The dense linear algebra of a Fréchet distance, on row-major matrices in typed arrays: products over
+ * contiguous rows in tiles, Cholesky, bidiagonalisation by reflections and the implicit QL algorithm (Golub
+ * and Van Loan, Matrix Computations, 4.2, 5.4 and 8.3). docs/dependencies.md says why no library is used.
  */
 
 type Matrix = Float64Array | Float32Array;
@@ -25,7 +25,10 @@ export function multiplyTransposed(a: Matrix, b: Matrix, { m, n, k }: ProductSiz
   return product;
 }
 
-/** `a` [n, k] times its own transpose, [n, n]; only the lower triangle and some of what lies beside it is computed. */
+/**
+ * `a` [n, k] times its own transpose, [n, n]; only the lower triangle and some of what lies beside it is
+ * computed.
+ */
 export function multiplySelf(a: Matrix, n: number, k: number): Float64Array {
   const product = new Float64Array(n * n);
   addProduct(a, a, product, { m: n, n, k }, (row) => Math.min(n, row + TILE));
@@ -163,8 +166,8 @@ export function transpose(matrix: Matrix, m: number, n: number): Float64Array {
 }
 
 /**
- * Replaces the lower triangle of a positive semi-definite matrix [n, n] by L with L Lᵗ = the matrix, and the rest by zeros.
- * A pivot that is nothing but rounding errors counts as zero, and its column of L is zero.
+ * Replaces the lower triangle of a positive semi-definite matrix [n, n] by L with L Lᵗ = the matrix, and the
+ * rest by zeros. A pivot that is nothing but rounding errors counts as zero, and its column of L is zero.
  */
 export function choleskyInPlace(matrix: Float64Array, n: number): void {
   let largest = 0;
@@ -197,13 +200,17 @@ function dot(a: Float64Array, atA: number, b: Float64Array, atB: number, count: 
 /** The sum of the singular values of `matrix` [m, n], which is overwritten when m >= n. */
 export function nuclearNorm(matrix: Float64Array, m: number, n: number): number {
   if (m < n) return nuclearNorm(transpose(matrix, m, n), n, m);
-  // The symmetric matrix [[0, B], [Bᵗ, 0]] of the bidiagonal B has the eigenvalues ±σ; reordered it is tridiagonal with a zero diagonal.
+  // The symmetric matrix [[0, B], [Bᵗ, 0]] of the bidiagonal B has the eigenvalues ±σ; reordered it is
+  // tridiagonal with a zero diagonal.
   const diagonal = new Float64Array(2 * n);
   tridiagonalEigenvalues(diagonal, bidiagonalize(matrix, m, n));
   return diagonal.reduce((sum, value) => sum + Math.abs(value), 0) / 2;
 }
 
-/** Householder bidiagonalisation of [m, n], m >= n: the diagonal and what is above it in turns, d0 e0 d1 e1 …, and a 0 at the end. */
+/**
+ * Householder bidiagonalisation of [m, n], m >= n: the diagonal and what is above it in turns, d0 e0 d1 e1 …,
+ * and a 0 at the end.
+ */
 function bidiagonalize(matrix: Float64Array, m: number, n: number): Float64Array {
   const entries = new Float64Array(2 * n);
   const left = new Float64Array(m);
@@ -228,8 +235,8 @@ function bidiagonalize(matrix: Float64Array, m: number, n: number): Float64Array
 }
 
 /**
- * Replaces the entries of `vector` from `first` on by v, such that I - v vᵗ is the reflection that turns them into a multiple of the
- * first unit vector, and returns that multiple.
+ * Replaces the entries of `vector` from `first` on by v, such that I - v vᵗ is the reflection that turns them
+ * into a multiple of the first unit vector, and returns that multiple.
  */
 function reflect(vector: Float64Array, first: number): number {
   let scale = 0;
@@ -277,8 +284,8 @@ function subtractMultiple(
 }
 
 /**
- * Replaces `diagonal` by the eigenvalues of the symmetric tridiagonal matrix with `beside` off the diagonal (its last entry is not
- * used; it is overwritten): implicit QL with Wilkinson's shift, as EISPACK's `tql1`.
+ * Replaces `diagonal` by the eigenvalues of the symmetric tridiagonal matrix with `beside` off the diagonal
+ * (its last entry is not used; it is overwritten): implicit QL with Wilkinson's shift, as EISPACK's `tql1`.
  */
 function tridiagonalEigenvalues(diagonal: Float64Array, beside: Float64Array): void {
   const n = diagonal.length;

@@ -16,8 +16,8 @@ import { exactWeights, FileWeights, openTensorFile, type TensorFile } from './te
 export type NetworkLoadOptions = NetworkOptions & FindOptions;
 
 /**
- * LPIPS on AlexNet. `given` are files with AlexNet's convolutions, the heads, or both; what they lack is looked for (`findWeights`), the heads are
- * those of this package.
+ * LPIPS on AlexNet. `given` are files with AlexNet's convolutions, the heads, or both; what they lack is
+ * looked for (`findWeights`), the heads are those of this package.
  */
 export async function loadLpips(
   given: readonly string[],

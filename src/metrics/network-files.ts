@@ -1,9 +1,9 @@
-import { stat } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { userCacheDir } from '../base/cache-dir.js';
+import { expandHome, userCacheDir } from '../base/cache-dir.js';
 import { DistriError, toError } from '../base/errors.js';
+import { isFile } from '../base/file-io.js';
 
 /** A public file of weights. */
 export interface Download {
@@ -72,8 +72,8 @@ export interface FindOptions {
 }
 
 /**
- * The path of the weights: in torch's folder for downloads or clean-fid's, or downloaded to the former. What is nowhere is a `checkpoint` error that
- * says where was looked.
+ * The path of the weights: in torch's folder for downloads or clean-fid's, or downloaded to the former. What
+ * is nowhere is a `checkpoint` error that says where was looked.
  */
 export async function findWeights(known: KnownWeights, options: FindOptions): Promise<string> {
   const { offline, onDownload, env = process.env } = options;
@@ -103,7 +103,10 @@ export async function findWeights(known: KnownWeights, options: FindOptions): Pr
   });
 }
 
-/** Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is continued by the next call. */
+/**
+ * Downloads a file into `folder` unless it breaks off or its size or hash are wrong; an unfinished one is
+ * continued by the next call.
+ */
 async function downloadWeights(
   download: Download,
   folder: string,
@@ -130,18 +133,11 @@ async function downloadWeights(
 /** Where torch.hub keeps what it downloads. */
 function torchFolder(env: NodeJS.ProcessEnv): string {
   const home = env.TORCH_HOME || join(userCacheDir(env), 'torch');
-  return join(home.replace(/^~(?=\/|$)/, homedir()), 'hub', 'checkpoints');
+  return join(expandHome(home), 'hub', 'checkpoints');
 }
 
 /** fetch says "fetch failed" and hides why in the cause. */
 function reasonOf(thrown: unknown): string {
   const { cause, message } = toError(thrown);
   return cause instanceof Error ? cause.message || cause.name : message;
-}
-
-function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isFile(),
-    () => false,
-  );
 }

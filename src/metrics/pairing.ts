@@ -12,8 +12,8 @@ export interface Pairing {
 }
 
 /**
- * Pairs files of the same name, then of the same name but for the extension. Where no names match, folders with as many files as each other
- * are paired by position; others are a `dataset` error.
+ * Pairs files of the same name, then of the same name but for the extension. Where no names match, folders
+ * with as many files as each other are paired by position; others are a `dataset` error.
  */
 export function pairByName(first: readonly string[], second: readonly string[]): Pairing {
   const pairs: Pair[] = [];

@@ -1,4 +1,7 @@
-/** The mean squared difference of pixels in 0..255, as a share of the range: 0 for identical, 1 for black against white. */
+/**
+ * The mean squared difference of pixels in 0..255, as a share of the range: 0 for identical, 1 for black
+ * against white.
+ */
 function meanSquaredError(a: Uint8Array, b: Uint8Array): number {
   let sum = 0;
   for (let i = 0; i < a.length; i++) {
@@ -9,8 +12,9 @@ function meanSquaredError(a: Uint8Array, b: Uint8Array): number {
 }
 
 /**
- * Peak signal-to-noise ratio in dB of two images of one size with values in 0..255; `Infinity` when they are identical.
- * Equals torchmetrics' `PeakSignalNoiseRatio(data_range=1)` on the values divided by 255, up to its float32 (1e-6 relative).
+ * Peak signal-to-noise ratio in dB of two images of one size with values in 0..255; `Infinity` when they are
+ * identical. Equals torchmetrics' `PeakSignalNoiseRatio(data_range=1)` on the values divided by 255, up to
+ * its float32 (1e-6 relative).
  */
 export function psnr(a: Uint8Array, b: Uint8Array): number {
   return -10 * Math.log10(meanSquaredError(a, b));

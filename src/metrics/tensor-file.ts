@@ -23,7 +23,9 @@ export async function openTensorFile(path: string): Promise<TensorFile> {
   return { path, shapes, read: (name) => file.read(name) };
 }
 
-/** Weights of a network that lie in `file` under names of its own; `names` gives them by the network's names. */
+/**
+ * Weights of a network that lie in `file` under names of its own; `names` gives them by the network's names.
+ */
 export class FileWeights implements NetworkWeights {
   constructor(
     private readonly file: TensorFile,
@@ -42,7 +44,10 @@ export class FileWeights implements NetworkWeights {
   }
 }
 
-/** The tensors of these names and shapes in `file`, under the same names; a missing or different one is a `checkpoint` error. */
+/**
+ * The tensors of these names and shapes in `file`, under the same names; a missing or different one is a
+ * `checkpoint` error.
+ */
 export function exactWeights(file: TensorFile, shapes: ReadonlyMap<string, Shape>): FileWeights {
   for (const [name, shape] of shapes) {
     const stored = file.shapes.get(name);

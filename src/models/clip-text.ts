@@ -34,7 +34,7 @@ export function readCLIPTextConfig(component: string, raw: RawConfig): CLIPTextC
     activation: reader.choice('hidden_act', ['quick_gelu', 'gelu'], 'quick_gelu'),
     epsilon: reader.number('layer_norm_eps', 1e-5, { least: 0 }),
     vocabSize: reader.integer('vocab_size', 49408),
-    maxPositions: reader.integer('max_position_embeddings', 77),
+    maxPositions: reader.integer('max_position_embeddings', 77, { least: 3 }),
     eosTokenId: reader.integer('eos_token_id', 49407),
     projectionDim: architectures.includes('CLIPTextModelWithProjection')
       ? reader.integer('projection_dim', 512)

@@ -75,7 +75,7 @@ export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer
     captionChannels: reader.integer('caption_channels'),
     attentionBias: reader.boolean('attention_bias', true),
     epsilon: reader.number('norm_eps', 1e-6, { least: 0 }),
-    interpolationScale: reader.number('interpolation_scale', Math.max(Math.floor(sampleSize / 64), 1)),
+    interpolationScale: reader.nonZero('interpolation_scale', Math.max(Math.floor(sampleSize / 64), 1)),
     sizeConditions,
   };
 }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheDir } from '../base/cache-dir.js';
-import { fileError, writeAtomically, writeExactly } from '../base/file-io.js';
+import { writeAtomically, writeExactly } from '../base/file-io.js';
+import { makeFolders } from '../base/folders.js';
 import { isJsonObject } from '../base/json.js';
 import { availableCpus } from '../machine/cpus.js';
 import { cpuModel } from '../machine/machine.js';
@@ -64,10 +65,10 @@ export class ProfileCache {
   private async save(): Promise<void> {
     const text = JSON.stringify(Object.fromEntries(this.profiles));
     try {
-      await mkdir(this.folder, { recursive: true });
+      await makeFolders(this.folder);
       await writeAtomically(this.path, (handle) => writeExactly(handle, Buffer.from(text), 0));
-    } catch (error) {
-      throw fileError(error, this.path, 'output');
+    } catch {
+      // Measured again by the next process.
     }
   }
 }

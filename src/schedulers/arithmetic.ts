@@ -1,7 +1,9 @@
 /** A factor and the array that it multiplies. */
 export type Term = readonly [weight: number, values: Float32Array];
 
-/** The sum of the terms, element by element; products and partial sums are rounded to float32 as torch's are. */
+/**
+ * The sum of the terms, element by element; products and partial sums are rounded to float32 as torch's are.
+ */
 export function linearCombination(terms: readonly Term[]): Float32Array {
   const sum = new Float32Array(terms[0]?.[1].length ?? 0);
   for (const [index, [weight, values]] of terms.entries()) {

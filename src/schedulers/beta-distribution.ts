@@ -4,7 +4,10 @@ const SHAPE = 0.6;
 const NORMALISATION = 2.4153442080024714;
 const MAX_FRACTION_TERMS = 200;
 
-/** The quantile function of the beta distribution with both parameters 0.6: scipy's `beta.ppf(probability, 0.6, 0.6)`. */
+/**
+ * The quantile function of the beta distribution with both parameters 0.6: scipy's `beta.ppf(probability,
+ * 0.6, 0.6)`.
+ */
 export function inverseBeta(probability: number): number {
   let low = 0;
   let high = 1;

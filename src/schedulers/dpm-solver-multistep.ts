@@ -40,7 +40,9 @@ const solverAliases: Readonly<Record<string, 'midpoint'>> = {
 /** Below this many steps the last ones are of lower order, for stability. */
 const MANY_STEPS = 15;
 
-/** The multistep DPM-Solver and DPM-Solver++ of Lu et al. (2022), as diffusers' DPMSolverMultistepScheduler. */
+/**
+ * The multistep DPM-Solver and DPM-Solver++ of Lu et al. (2022), as diffusers' DPMSolverMultistepScheduler.
+ */
 export class DPMSolverMultistepScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;
@@ -209,7 +211,10 @@ export class DPMSolverMultistepScheduler implements Scheduler {
     return remainder(sample, level.alpha, thresholdSample(original, batch, this.#thresholding), level.sigma);
   }
 
-  /** The order of the update at a step: no higher than there are outputs, and lower towards the end of a short run. */
+  /**
+   * The order of the update at a step: no higher than there are outputs, and lower towards the end of a short
+   * run.
+   */
   #orderAt(index: number): number {
     const remaining = this.#timesteps.length - index;
     const lowers = this.#lowerOrderFinal && this.#timesteps.length < MANY_STEPS;

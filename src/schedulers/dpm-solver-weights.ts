@@ -9,7 +9,9 @@ export interface NoiseLevel extends Level {
   readonly lambda: number;
 }
 
-/** What the parts of an update are multiplied with; `d0` to `d2` are the derivatives of the model's output. */
+/**
+ * What the parts of an update are multiplied with; `d0` to `d2` are the derivatives of the model's output.
+ */
 export interface UpdateWeights {
   readonly sample: number;
   readonly d0: number;
@@ -25,7 +27,10 @@ export interface UpdateWeights {
 
 const f = Math.fround;
 
-/** In float32, as torch has these numbers: alpha and sigma of a sample with variance 1 for a noise level over 1. */
+/**
+ * In float32, as torch has these numbers: alpha and sigma of a sample with variance 1 for a noise level over
+ * 1.
+ */
 export function noiseLevel(sigma: number): NoiseLevel {
   const alpha = f(1 / deviationAt(sigma));
   const scaled = f(sigma * alpha);
@@ -33,8 +38,9 @@ export function noiseLevel(sigma: number): NoiseLevel {
 }
 
 /**
- * The weights of an update from level `from` to level `to`: Lu et al., "DPM-Solver" (2022) for noise prediction and
- * "DPM-Solver++" (2022) for data prediction, in the form of diffusers' DPMSolverMultistepScheduler.
+ * The weights of an update from level `from` to level `to`: Lu et al., "DPM-Solver" (2022) for noise
+ * prediction and "DPM-Solver++" (2022) for data prediction, in the form of diffusers'
+ * DPMSolverMultistepScheduler.
  */
 export const updateWeights: Readonly<
   Record<AlgorithmType, (from: NoiseLevel, to: NoiseLevel) => UpdateWeights>

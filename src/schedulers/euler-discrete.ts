@@ -22,7 +22,9 @@ import { checkInferenceSteps, readSpacing, type Spacing, spacedTimesteps } from 
 const interpolationTypes = ['linear', 'log_linear'] as const;
 const timestepTypes = ['discrete', 'continuous'] as const;
 
-/** Euler's method, algorithm 2 of Karras et al. (2022) without churn, as diffusers' EulerDiscreteScheduler. */
+/**
+ * Euler's method, algorithm 2 of Karras et al. (2022) without churn, as diffusers' EulerDiscreteScheduler.
+ */
 export class EulerDiscreteScheduler implements Scheduler {
   readonly timestepsDtype = 'float32';
   readonly #values: RawConfig;
@@ -119,7 +121,10 @@ export class EulerDiscreteScheduler implements Scheduler {
     ]);
   }
 
-  /** Descending. As in diffusers, `log_linear` goes by no timestep and has one level more than there are steps. */
+  /**
+   * Descending. As in diffusers, `log_linear` goes by no timestep and has one level more than there are
+   * steps.
+   */
   #interpolatedSigmas(timesteps: Float32Array): number[] {
     const levels = this.#trainingSigmas;
     if (this.#interpolationType === 'linear') return Array.from(timesteps, (t) => interpolate(t, levels));

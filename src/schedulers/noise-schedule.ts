@@ -62,7 +62,10 @@ function readBetas(
   }
 }
 
-/** The share of the image at a timestep. After the last step there is none, and the image is as clean as the configuration says. */
+/**
+ * The share of the image at a timestep. After the last step there is none, and the image is as clean as the
+ * configuration says.
+ */
 export type AlphaAt = (timestep: number) => number;
 
 /** `cleanEnd` is the class's own value of `set_alpha_to_one`. */

@@ -1,4 +1,7 @@
-/** Like numpy's functions of the same names, which diffusers plans its schedules with, to the last bit in float64. */
+/**
+ * Like numpy's functions of the same names, which diffusers plans its schedules with, to the last bit in
+ * float64.
+ */
 
 /** `count` numbers at equal distances, the first `start` and the last `stop`. */
 export function linspace(start: number, stop: number, count: number): number[] {

@@ -20,7 +20,10 @@ const predictionTypes = ['epsilon', 'v_prediction'] as const;
 const ORDER = 4;
 const CALLS = 4;
 
-/** Adams-Bashforth's weights of the last predictions, the newest first, by how many there are; over the divisor. */
+/**
+ * Adams-Bashforth's weights of the last predictions, the newest first, by how many there are; over the
+ * divisor.
+ */
 const multistep: readonly { readonly weights: readonly number[]; readonly divisor: number }[] = [
   { weights: [1], divisor: 1 },
   { weights: [3, -1], divisor: 2 },
@@ -28,7 +31,10 @@ const multistep: readonly { readonly weights: readonly number[]; readonly diviso
   { weights: [55, -59, 37, -9], divisor: 24 },
 ];
 
-/** Pseudo numerical methods, Liu et al. (2022), as diffusers' PNDMScheduler: without its Runge-Kutta steps where `skip_prk_steps`. */
+/**
+ * Pseudo numerical methods, Liu et al. (2022), as diffusers' PNDMScheduler: without its Runge-Kutta steps
+ * where `skip_prk_steps`.
+ */
 export class PNDMScheduler implements Scheduler {
   readonly timestepsDtype = 'int64';
   readonly initNoiseSigma = 1;

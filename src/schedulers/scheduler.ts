@@ -9,8 +9,8 @@ export interface StepOptions {
 }
 
 /**
- * One of diffusers' schedulers: the times at which a model is asked, and what its answers do to the sample. Samples
- * of any shape are given as their numbers, rounded to float32 after each operation as torch does.
+ * One of diffusers' schedulers: the times at which a model is asked, and what its answers do to the sample.
+ * Samples of any shape are given as their numbers, rounded to float32 after each operation as torch does.
  */
 export interface Scheduler {
   /** In the order of the steps; empty before `setTimesteps`. */
@@ -24,11 +24,14 @@ export interface Scheduler {
   /** Plans a run, and forgets the one before. */
   setTimesteps(numInferenceSteps: number): void;
   /**
-   * What the model is to see of a sample at a timestep: by default of the next step, or of the one with this index in `timesteps`, for who scales
-   * but does not step.
+   * What the model is to see of a sample at a timestep: by default of the next step, or of the one with this
+   * index in `timesteps`, for who scales but does not step.
    */
   scaleModelInput(sample: Float32Array, timestep: number, index?: number): Float32Array;
-  /** The sample after a timestep, a new array. Steps are taken in the order of `timesteps`, from any of them on. */
+  /**
+   * The sample after a timestep, a new array. Steps are taken in the order of `timesteps`, from any of them
+   * on.
+   */
   step(
     modelOutput: Float32Array,
     timestep: number,
@@ -36,8 +39,8 @@ export interface Scheduler {
     options?: StepOptions,
   ): Float32Array;
   /**
-   * A scheduler that goes on from where this one is, independent of it, with part of the samples: `cut` takes that part out of an array as long as the
-   * samples so far.
+   * A scheduler that goes on from where this one is, independent of it, with part of the samples: `cut` takes
+   * that part out of an array as long as the samples so far.
    */
   fork(cut: (whole: Float32Array) => Float32Array): Scheduler;
   /** A clean sample as noisy as samples are before the step at a timestep. */

@@ -15,7 +15,9 @@ export type FinalSigmasType = (typeof finalSigmasTypes)[number];
 /** How the noise levels of a run are spread between the largest and the smallest. */
 export type SigmaSpread = 'timesteps' | 'karras' | 'exponential' | 'beta';
 
-/** `[timesteps]`: the standard deviation of the noise at each timestep, ascending, over an image of scale 1. */
+/**
+ * `[timesteps]`: the standard deviation of the noise at each timestep, ascending, over an image of scale 1.
+ */
 export function trainingSigmas(schedule: NoiseSchedule): Float32Array {
   return finiteAlphas(schedule).map((alpha) => Math.sqrt(Math.fround(Math.fround(1 - alpha) / alpha)));
 }
@@ -63,7 +65,10 @@ export const sigmaSpreads: Readonly<
     linspace(0, 1, count).map((ramp) => smallest + inverseBeta(1 - ramp) * (largest - smallest)),
 };
 
-/** The timestep, not rounded, at which the noise has the level `sigma`; `logSigmas` are the training's, ascending. */
+/**
+ * The timestep, not rounded, at which the noise has the level `sigma`; `logSigmas` are the training's,
+ * ascending.
+ */
 export function timestepOfSigma(sigma: number, logSigmas: Float32Array): number {
   const logSigma = Math.log(Math.max(sigma, 1e-10));
   const above = logSigmas.findIndex((level) => level > logSigma);

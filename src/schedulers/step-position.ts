@@ -7,7 +7,10 @@ export class StepPosition {
     this.#timesteps = timesteps;
   }
 
-  /** The index of the step at `timestep`. After the first step only the order counts, as timesteps may be equal. */
+  /**
+   * The index of the step at `timestep`. After the first step only the order counts, as timesteps may be
+   * equal.
+   */
   at(timestep: number): number {
     this.#index ??= this.find(timestep);
     if (this.#index >= this.#timesteps.length) throw new RangeError('all steps of the schedule were taken');

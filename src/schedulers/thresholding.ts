@@ -28,7 +28,10 @@ export function readSampleLimit(config: ConfigReader, clips: boolean): LimitSamp
   return clipped ? (samples) => clamped(samples, range) : (samples) => samples;
 }
 
-/** Clips each of `batch` samples to its own threshold and scales it back to [-1, 1], as diffusers' `_threshold_sample`. */
+/**
+ * Clips each of `batch` samples to its own threshold and scales it back to [-1, 1], as diffusers'
+ * `_threshold_sample`.
+ */
 export function thresholdSample(samples: Float32Array, batch: number, limits: Thresholding): Float32Array {
   const size = samples.length / batch;
   const result = new Float32Array(samples.length);

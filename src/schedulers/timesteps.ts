@@ -31,8 +31,8 @@ export function checkInferenceSteps(numInferenceSteps: number, numTrainTimesteps
 }
 
 /**
- * `count` descending timesteps below `end`, at first all that the model was trained with. Those of `linspace` need not
- * be whole.
+ * `count` descending timesteps below `end`, at first all that the model was trained with. Those of `linspace`
+ * need not be whole.
  */
 export function spacedTimesteps(
   { name, offset }: Spacing,
@@ -50,7 +50,9 @@ export function spacedTimesteps(
   }
 }
 
-/** Descending to `offset` at the largest whole distance with which `count` of them stay below `end + offset`. */
+/**
+ * Descending to `offset` at the largest whole distance with which `count` of them stay below `end + offset`.
+ */
 function leadingTimesteps(end: number, count: number, offset: number): number[] {
   const distance = Math.floor(end / count);
   if (distance === 0) {
@@ -63,8 +65,9 @@ function leadingTimesteps(end: number, count: number, offset: number): number[] 
 }
 
 /**
- * Descending from `start - 1` at the distance `numTrainTimesteps / count`, rounded. Where that distance is rounded
- * down, numpy's arange gives diffusers one timestep more, -1, which no model knows; it is left out here.
+ * Descending from `start - 1` at the distance `numTrainTimesteps / count`, rounded. Where that distance is
+ * rounded down, numpy's arange gives diffusers one timestep more, -1, which no model knows; it is left out
+ * here.
  */
 function trailingTimesteps(start: number, numTrainTimesteps: number, count: number): number[] {
   return arange(start, 0, -numTrainTimesteps / count)

@@ -1,13 +1,14 @@
 /**
- * Single precision log, sin and cos of the Cephes library (S. Moshier), as torch's AVX2 kernels evaluate them: eight numbers at once
- * there, with a fused multiply-add wherever a product is added to. The results are theirs to the last bit.
+ * Single precision log, sin and cos of the Cephes library (S. Moshier), as torch's AVX2 kernels evaluate
+ * them: eight numbers at once there, with a fused multiply-add wherever a product is added to. The results
+ * are theirs to the last bit.
  */
 
 const { fround } = Math;
 
 /**
- * a b + c rounded once. The product of two float32 is exact in double precision; rounding the sum to double before float32 makes a
- * difference in about one of 2^29 sums only.
+ * a b + c rounded once. The product of two float32 is exact in double precision; rounding the sum to double
+ * before float32 makes a difference in about one of 2^29 sums only.
  */
 function multiplyAdd(a: number, b: number, c: number): number {
   return fround(a * b + c);

@@ -1,7 +1,9 @@
 const STATE_SIZE = 624;
 const SHIFT_SIZE = 397;
 
-/** The Mersenne Twister of Matsumoto and Nishimura (1998) with 32-bit output, seeded as their `init_genrand`. */
+/**
+ * The Mersenne Twister of Matsumoto and Nishimura (1998) with 32-bit output, seeded as their `init_genrand`.
+ */
 export class Mt19937 {
   readonly #state = new Uint32Array(STATE_SIZE);
   #next = STATE_SIZE;

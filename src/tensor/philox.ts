@@ -5,8 +5,8 @@ const KEY_STEP_0 = 0x9e3779b9;
 const KEY_STEP_1 = 0xbb67ae85;
 
 /**
- * Philox4x32-10 of Salmon et al. (2011), the counter-based generator of cuRAND: replaces the four 32-bit words of
- * `counter` by the random words that belong to it under the 64-bit key `keyLow`, `keyHigh`.
+ * Philox4x32-10 of Salmon et al. (2011), the counter-based generator of cuRAND: replaces the four 32-bit
+ * words of `counter` by the random words that belong to it under the 64-bit key `keyLow`, `keyHigh`.
  */
 export function philox4x32(counter: Uint32Array, keyLow: number, keyHigh: number): void {
   let [a, b, c, d] = counter as unknown as [number, number, number, number];
@@ -30,7 +30,10 @@ export function philox4x32(counter: Uint32Array, keyLow: number, keyHigh: number
   counter[3] = d;
 }
 
-/** The upper 32 bits of the product of two unsigned 32-bit numbers; in halves, as doubles are exact only to 2^53. */
+/**
+ * The upper 32 bits of the product of two unsigned 32-bit numbers; in halves, as doubles are exact only to
+ * 2^53.
+ */
 function highWord(x: number, y: number): number {
   const xLow = x & 0xffff;
   const xHigh = x >>> 16;

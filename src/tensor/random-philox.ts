@@ -7,20 +7,21 @@ const UNIT = 2 ** -32;
 const TWO_PI_UNIT = Math.fround(2 ** -32 * 2 * Math.PI);
 
 /**
- * The generator of PyTorch on a CUDA device, `torch.Generator('cuda').manual_seed(seed)`, for float32 tensors, without
- * a GPU: element i of a tensor is the first of the four numbers that Philox gives for subsequence i (the low words of
- * the counter count the calls, the high words the elements). Behaviour of
+ * The generator of PyTorch on a CUDA device, `torch.Generator('cuda').manual_seed(seed)`, for float32
+ * tensors, without a GPU: element i of a tensor is the first of the four numbers that Philox gives for
+ * subsequence i (the low words of the counter count the calls, the high words the elements). Behaviour of
  * aten/src/ATen/native/cuda/DistributionTemplates.h and of cuRAND's `curand_normal4` and `curand_uniform4`.
  *
- * PyTorch starts one thread per element, and thread i uses subsequence i. A GPU runs at most
- * T = multiprocessors x (threads per multiprocessor, rounded down to a multiple of 256) of them at once; beyond T
- * elements a thread goes on with its second, third and fourth number, so the GPU's size decides. The numbers are
- * therefore those of any GPU whose T is at least the number of elements, on every one up to 40960 (T4).
- * An SDXL latent of 1024 x 1024 pixels has 65536. T is 43008 for an RTX 3060, 69632 for an RTX 2080 Ti, 125952 for an
- * RTX 3090, 163840 for a V100, 196608 for an RTX 4090, 221184 for an A100 and 270336 for an H100 or H200 (SXM).
+ * PyTorch starts one thread per element, and thread i uses subsequence i. A GPU runs at most T =
+ * multiprocessors x (threads per multiprocessor, rounded down to a multiple of 256) of them at once; beyond T
+ * elements a thread goes on with its second, third and fourth number, so the GPU's size decides. The numbers
+ * are therefore those of any GPU whose T is at least the number of elements, on every one up to 40960 (T4).
+ * An SDXL latent of 1024 x 1024 pixels has 65536. T is 43008 for an RTX 3060, 69632 for an RTX 2080 Ti,
+ * 125952 for an RTX 3090, 163840 for a V100, 196608 for an RTX 4090, 221184 for an A100 and 270336 for an
+ * H100 or H200 (SXM).
  *
- * The random bits are exact; normal numbers differ by about 1e-6 from a GPU's, which uses approximate instructions for
- * sine and cosine.
+ * The random bits are exact; normal numbers differ by about 1e-6 from a GPU's, which uses approximate
+ * instructions for sine and cosine.
  */
 export class PhiloxGenerator implements Generator {
   readonly #keyLow: number;

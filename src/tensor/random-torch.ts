@@ -12,9 +12,9 @@ const TWO_PI_FLOAT = Math.fround(2 * Math.PI);
 /**
  * The CPU generator of PyTorch, `torch.Generator('cpu').manual_seed(seed)`, for float32 tensors.
  *
- * Exact: uniform numbers everywhere, normal ones as on x86 with AVX2. On other CPUs torch's normal numbers differ by up to 2e-6,
- * since its kernels approximate log, sin and cos each in their own way. Behaviour of aten/src/ATen/core/DistributionsHelper.h and
- * aten/src/ATen/native/cpu/DistributionTemplates.h.
+ * Exact: uniform numbers everywhere, normal ones as on x86 with AVX2. On other CPUs torch's normal numbers
+ * differ by up to 2e-6, since its kernels approximate log, sin and cos each in their own way. Behaviour of
+ * aten/src/ATen/core/DistributionsHelper.h and aten/src/ATen/native/cpu/DistributionTemplates.h.
  */
 export class TorchGenerator implements Generator {
   readonly #engine: Mt19937;

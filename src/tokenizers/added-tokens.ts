@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { DistriError, expected } from '../base/errors.js';
+import { DistriError } from '../base/errors.js';
 import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
 import { quote } from '../base/quote.js';
 import { checkId, type Vocabulary } from './vocabulary.js';
@@ -16,9 +16,8 @@ const defaults: Readonly<Record<SpecialKey, string>> = {
   pad_token: '<|endoftext|>',
 };
 
-const CLIP_MAX_LENGTH = 77;
 /** What transformers writes for "no limit" is far above. */
-const MAX_MAX_LENGTH = 1_000_000;
+const NO_LIMIT = 1_000_000;
 
 /** A text that is a token wherever it occurs, and is not split further. */
 export interface AddedToken {
@@ -33,20 +32,21 @@ export interface AddedToken {
 export interface TokenizerSettings {
   readonly addedTokens: readonly AddedToken[];
   readonly special: Readonly<Record<SpecialKey, AddedToken>>;
-  /** How many ids a text becomes. */
-  readonly maxLength: number;
 }
 
 /**
- * Reads tokenizer_config.json and, where that lists no added tokens, special_tokens_map.json and added_tokens.json
- * of older versions, in transformers' order of precedence.
+ * Reads tokenizer_config.json and, where that lists no added tokens, special_tokens_map.json and
+ * added_tokens.json of older versions, in transformers' order of precedence. Texts become as many ids as the
+ * encoder has `positions`; a tokenizer that would make another number of them is refused.
  */
 export async function readTokenizerSettings(
   directory: string,
   vocabulary: Vocabulary,
+  positions: number,
 ): Promise<TokenizerSettings> {
   const file = join(directory, 'tokenizer_config.json');
   const config = await readIfThere(file);
+  checkMaxLength(config.model_max_length, positions, file);
   const listed = config.added_tokens_decoder;
   const legacy = isJsonObject(listed) ? {} : await readIfThere(join(directory, 'special_tokens_map.json'));
   const texts = { ...config, ...legacy };
@@ -65,7 +65,7 @@ export async function readTokenizerSettings(
   const special = Object.fromEntries(
     specialKeys.map((key) => [key, add(texts[key] ?? defaults[key], key)]),
   ) as Record<SpecialKey, AddedToken>;
-  return { addedTokens: [...tokens.values()], special, maxLength: parseMaxLength(config.model_max_length) };
+  return { addedTokens: [...tokens.values()], special };
 }
 
 async function readIfThere(file: string): Promise<JsonObject> {
@@ -109,8 +109,11 @@ function vocabularyId({ ids, file }: Vocabulary, token: string): number {
   return id;
 }
 
-function parseMaxLength(value: unknown): number {
-  if (value === undefined || value === null || Number(value) > MAX_MAX_LENGTH) return CLIP_MAX_LENGTH;
-  if (Number.isInteger(value) && Number(value) > 2) return Number(value);
-  throw expected('a whole number above 2', 'model_max_length in tokenizer_config.json', value, 'checkpoint');
+function checkMaxLength(value: unknown, positions: number, file: string): void {
+  if (value === undefined || value === null || value === positions) return;
+  if (typeof value === 'number' && value > NO_LIMIT) return;
+  throw new DistriError(
+    'checkpoint',
+    `${file}: model_max_length = ${quote(value)}, but the text encoder has ${positions} positions`,
+  );
 }

@@ -12,8 +12,9 @@ const WORD =
   "<\\|startoftext\\|>|<\\|endoftext\\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
 
 /**
- * The tokenizers library set up as transformers' CLIPTokenizer (Python) without ftfy: BERT's BasicTokenizer, which drops
- * control characters and sets Chinese characters apart, then CLIP's words, then byte-pair encoding of their bytes.
+ * The tokenizers library set up as transformers' CLIPTokenizer (Python) without ftfy: BERT's BasicTokenizer,
+ * which drops control characters and sets Chinese characters apart, then CLIP's words, then byte-pair
+ * encoding of their bytes.
  */
 export function createBytePairEncoding(vocabulary: Vocabulary, settings: TokenizerSettings): Tokenizer {
   return new Tokenizer(
@@ -44,8 +45,8 @@ export function createBytePairEncoding(vocabulary: Vocabulary, settings: Tokeniz
 }
 
 /**
- * Added tokens are found in the text as it is written. The start and the end of a text are also found once it is in lower
- * case, because they are among CLIP's words.
+ * Added tokens are found in the text as it is written. The start and the end of a text are also found once it
+ * is in lower case, because they are among CLIP's words.
  */
 function addedTokens({ addedTokens, special }: TokenizerSettings): object[] {
   const { bos_token, eos_token } = special;

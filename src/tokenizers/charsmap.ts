@@ -7,8 +7,8 @@ interface Replacement {
 }
 
 /**
- * The table of a sentencepiece normaliser (`precompiled_charsmap`): which bytes become which. It is a double-array trie of Darts-clone,
- * whose values are positions in a list of texts that end with a zero.
+ * The table of a sentencepiece normaliser (`precompiled_charsmap`): which bytes become which. It is a
+ * double-array trie of Darts-clone, whose values are positions in a list of texts that end with a zero.
  */
 export class Charsmap {
   readonly #units: Uint32Array;

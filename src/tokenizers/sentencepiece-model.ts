@@ -2,10 +2,14 @@ import protobuf from 'protobufjs/light.js';
 import { DistriError, toError } from '../base/errors.js';
 import { readWhole } from '../base/file-io.js';
 
-/** T5's spiece.model has 0.8 MB, the largest public ones 5 MB. An empty piece takes 2 bytes, and 60 in memory. */
+/**
+ * T5's spiece.model has 0.8 MB, the largest public ones 5 MB. An empty piece takes 2 bytes, and 60 in memory.
+ */
 const MAX_BYTES = 16 * 1024 * 1024;
 
-/** The messages of sentencepiece_model.proto (the public project google/sentencepiece) that encoding needs. */
+/**
+ * The messages of sentencepiece_model.proto (the public project google/sentencepiece) that encoding needs.
+ */
 const root = protobuf.Root.fromJSON({
   nested: {
     ModelProto: {
@@ -53,7 +57,10 @@ export interface Piece {
   readonly type: number;
 }
 
-/** What a .model file says, in the way of every T5: unigrams, and normalisation with a space in front and none to spare. */
+/**
+ * What a .model file says, in the way of every T5: unigrams, and normalisation with a space in front and none
+ * to spare.
+ */
 export interface SentencePieceModel {
   /** A piece's id is its index. */
   readonly pieces: readonly Piece[];

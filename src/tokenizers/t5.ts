@@ -22,8 +22,8 @@ interface T5Text {
 const EXTRA_IDS = 100;
 
 /**
- * The tokenizer of T5 encoders, from spiece.model. Ids are those of transformers' T5Tokenizer (slow, legacy) with padding="max_length" and
- * truncation.
+ * The tokenizer of T5 encoders, from spiece.model. Ids are those of transformers' T5Tokenizer (slow, legacy)
+ * with padding="max_length" and truncation.
  */
 export class T5Tokenizer {
   readonly #model: UnigramModel;
@@ -79,7 +79,10 @@ export class T5Tokenizer {
     };
   }
 
-  /** Ids of the text alone. Added tokens are found in it as it is written; each part between them begins a word. */
+  /**
+   * Ids of the text alone. Added tokens are found in it as it is written; each part between them begins a
+   * word.
+   */
   tokens(text: string): number[] {
     checkPromptLength(text);
     const parts = splitAt(text, this.#added);
@@ -104,7 +107,10 @@ function escapeRegExp(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 }
 
-/** Those that tokenizer_config.json lists; without a list, T5's: three of the model and `extra_ids` after its pieces, counted down. */
+/**
+ * Those that tokenizer_config.json lists; without a list, T5's: three of the model and `extra_ids` after its
+ * pieces, counted down.
+ */
 function readAddedTokens(
   { pieces }: SentencePieceModel,
   settings: JsonObject,

@@ -22,8 +22,9 @@ interface BestPath {
 }
 
 /**
- * Encodes texts as a sentencepiece unigram model does: normalised, then cut into the pieces that are most likely together. As
- * normalizer.cc and unigram_model.cc (EncodeOptimized), with its sums in single precision.
+ * Encodes texts as a sentencepiece unigram model does: normalised, then cut into the pieces that are most
+ * likely together. As normalizer.cc and unigram_model.cc (EncodeOptimized), with its sums in single
+ * precision.
  */
 export class UnigramModel {
   readonly #charsmap: Charsmap;

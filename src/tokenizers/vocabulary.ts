@@ -7,7 +7,10 @@ import { quote } from '../base/quote.js';
 
 /** CLIP's merges are half a megabyte. */
 const MAX_MERGES_BYTES = 16 * 1024 * 1024;
-/** transformers reads no more merges than make CLIP's 49152 tokens with 256 bytes, each also as a word's end, and 2 special ones. */
+/**
+ * transformers reads no more merges than make CLIP's 49152 tokens with 256 bytes, each also as a word's end,
+ * and 2 special ones.
+ */
 const MAX_MERGES = 49152 - 256 - 2;
 const MAX_ID = 2 ** 31 - 1;
 

@@ -1,6 +1,6 @@
 /**
- * What Python's str.strip takes for white space; JavaScript's trim takes U+FEFF as well, but not U+001C to U+001F and
- * U+0085.
+ * What Python's str.strip takes for white space; JavaScript's trim takes U+FEFF as well, but not U+001C to
+ * U+001F and U+0085.
  */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are white space to Python
 const SPACE = /[\t-\r\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -29,6 +30,18 @@ for (const [what, content, message] of refused) {
     await assert.rejects(readPromptsFile(path), { code: 'usage', message });
   });
 }
+
+test('what is no regular file, or too large, is refused', { timeout: 20_000 }, async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(readPromptsFile(pipe), { code: 'usage', message: /pipe: not a regular file$/ });
+  await assert.rejects(readPromptsFile('/dev/zero'), { message: '/dev/zero: not a regular file' });
+  await writeFile(path, '');
+  await truncate(path, 2 ** 40);
+  await assert.rejects(readPromptsFile(path), {
+    message: /1\.10 TB, but at most 67\.1 MB are expected of prompts$/,
+  });
+});
 
 test('a file that is not there is refused', () =>
   assert.rejects(readPromptsFile(join(folder, 'x')), {

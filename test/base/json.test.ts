@@ -31,7 +31,7 @@ describe('JSON as Python writes it', () => {
   it('keeps the last of two equal keys, unless keys must be unique', () => {
     assert.deepEqual(parseJson('{"a": 1, "a": 2}', 'x'), { a: 2 });
     assert.throws(
-      () => parseJsonUniqueKeys('{"a": 1,\n "a": 2}', 'x'),
+      () => parseJsonUniqueKeys('{"a": 1,\n "a": 2}', 'x', 10),
       /^DistriError: x:2:2: the key "a" occurs twice$/,
     );
   });
@@ -40,6 +40,24 @@ describe('JSON as Python writes it', () => {
     const value = parseJson('{"__proto__": {"polluted": 1}}', 'x') as Record<string, unknown>;
     assert.equal(value.polluted, undefined);
     assert.deepEqual(Object.keys(value), ['__proto__']);
+  });
+});
+
+describe('JSON that asks for too much is refused soon', () => {
+  it('as millions of values', () => {
+    const started = performance.now();
+    assert.throws(() => parseJson(`[${'[],'.repeat(15_000_000)}[]]`, 'x'), {
+      message: /^x:1:\d+: more than the 5000000 values that are expected$/,
+    });
+    assert.ok(performance.now() - started < 20_000);
+  });
+
+  it('as millions of lines before a mistake', () => {
+    const before = process.resourceUsage().maxRSS;
+    assert.throws(() => parseJson(`${'\n'.repeat(50_000_000)}?`, 'x'), {
+      message: 'x:50000001:1: expected a value but found "?"',
+    });
+    assert.ok((process.resourceUsage().maxRSS - before) * 1024 < 200e6);
   });
 });
 

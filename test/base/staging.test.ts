@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { Staging } from '../../src/base/staging.js';
 
@@ -36,11 +38,41 @@ test('files appear together at the commit, replacing older ones, and nothing els
   assert.deepEqual(await readdir(join(folder, 'new', 'folder')), ['b']);
 });
 
-test('before anything is written there is nothing to clean up', async () => {
+test('unfinished files lie where nobody else may write, and only as long as they are', async () => {
   const staging = new Staging();
-  await staging.add(join(folder, 'a'));
-  assert.deepEqual(await readdir(folder), []);
+  const path = await staging.add(join(folder, 'a'));
+  const { mode } = await stat(dirname(path));
+  assert.equal(mode & 0o777, 0o700);
+  assert.deepEqual(await readdir(folder), [basename(dirname(path))]);
   await staging.discard();
+  assert.deepEqual(await readdir(folder), []);
+  await new Staging().reserve(join(folder, 'b'));
+  assert.deepEqual(await readdir(folder), ['b']);
+  assert.deepEqual(await readdir(join(folder, 'b')), []);
+});
+
+test('what a killed process left is removed by the next one, what a running one has is not', async () => {
+  const module = JSON.stringify(new URL('../../src/base/staging.js', import.meta.url).href);
+  const target = JSON.stringify(join(folder, 'x.png'));
+  const program = `
+    const { Staging } = await import(${module});
+    const { writeFile } = await import('node:fs/promises');
+    await writeFile(await new Staging().add(${target}), 'half');
+    console.log('written');
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+  await once(child.stdout, 'data');
+  const [left] = await readdir(folder);
+  assert.match(left ?? '', /^\.distri-/);
+  const meanwhile = new Staging();
+  await meanwhile.add(join(folder, 'a'));
+  assert.ok((await readdir(folder)).includes(left as string), 'it is still written to');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await writeFile(join(folder, '.distri-elsewhere-1-99999999-abc'), 'of another machine');
+  await new Staging().reserve(folder);
+  await meanwhile.discard();
+  assert.deepEqual(await readdir(folder), ['.distri-elsewhere-1-99999999-abc']);
 });
 
 test('what was not committed is removed, with new folders and whatever else the writer left', async () => {
@@ -65,7 +97,8 @@ test('targets that can not be files are refused at once', async () => {
   const refused: readonly [target: string, message: RegExp][] = [
     [folder, /: a folder; give the path of a file$/],
     ['/dev/full', /^\/dev\/full: not a regular file/],
-    ['/proc/nowhere/a', /^\/proc\/nowhere: /],
+    ['/proc/nowhere/a', /^\/proc\/nowhere: no such file or folder$/],
+    ['/proc/a', /^\/proc: no files can be made in this folder$/],
     [join(folder, 'file', 'a'), /file: /],
     [join(folder, 'loop', 'a'), /loop/],
   ];

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { convertFloats } from '../../src/checkpoint/conversion.js';
+import { convertFloats, nonFiniteTensors } from '../../src/checkpoint/conversion.js';
 import { encodeHeader, SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { float32 } from '../../src/tensor/tensor.js';
 import { bytesOf, writeStored } from '../support/stored-file.js';
@@ -68,6 +68,27 @@ describe('conversion to float32', () => {
     const { data } = await (await convert()).read('w');
     const expected = await (await SafetensorsFile.open(source)).read('w');
     assert.deepEqual(bytesOf(data), bytesOf(expected.data));
+  });
+
+  it('remembers which tensors are not finite, also for who finds them converted', async () => {
+    const tensor = (name: string, bits: number) =>
+      ({ name, dtype: 'F16', shape: [3], bytes: bytesOf(Uint16Array.of(0x3c00, bits, 0x7bff)) }) as const;
+    const stored = [tensor('a', 0xfbff), tensor('nan', 0x7e01), tensor('c', 1), tensor('infinite', 0xfc00)];
+    await writeStored(source, stored);
+    for (const file of [await convert(), await convert()]) {
+      assert.deepEqual(nonFiniteTensors(file), ['nan', 'infinite']);
+    }
+    await writeStored(
+      source,
+      Array.from({ length: 300 }, (_, i) => tensor(`w${i}`, 0x7c00)),
+    );
+    const many = nonFiniteTensors(await convert());
+    assert.deepEqual(
+      many.slice(0, 50),
+      Array.from({ length: 50 }, (_, i) => `w${i}`),
+    );
+    await writeStored(source, [tensor('fine', 0)]);
+    assert.deepEqual(nonFiniteTensors(await convert()), []);
   });
 
   it('leaves float32 files where they are', async () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { loadWeights } from '../../src/checkpoint/weights.js';
 import { float32, int64 } from '../../src/tensor/tensor.js';
+import { bytesOf, writeStored } from '../support/stored-file.js';
 
 let folder: string;
 let unet: string;
@@ -49,6 +50,19 @@ describe('weights', () => {
     assert.deepEqual([...source.names()].sort(), Object.keys(weights).sort());
     assert.equal(source.has('conv_in.bias'), true);
     assert.equal(source.has('conv_out.bias'), false);
+  });
+
+  it('that a conversion has found not to be finite are refused when a model wants them', async () => {
+    const half = (name: string, bits: number) =>
+      ({ name, dtype: 'F16', shape: [1], bytes: bytesOf(Uint16Array.of(bits)) }) as const;
+    const file = join(unet, 'model.safetensors');
+    await writeStored(file, [half('mask', 0xfc00), half('w', 0x3c00), half('x', 0x7e00)]);
+    const source = await loadWeights(folder, 'unet', { conversionDir: join(folder, 'cache') });
+    assert.equal(source.get('w', [1]).dtype, 'F32');
+    assert.throws(() => source.get('x', [1]), {
+      code: 'checkpoint',
+      message: `${file}: tensor "x" has numbers that are NaN or infinite`,
+    });
   });
 
   it('of transformers are found by their own name', async () => {
@@ -158,6 +172,13 @@ describe('sharded weights', () => {
     await writeShards();
     await rm(join(unet, second));
     await refused(/1 of 2 shards are missing: diffusion_pytorch_model-00002-of-00002.safetensors$/);
+  });
+
+  it('whose index names shards by what a terminal obeys are refused legibly', async () => {
+    await writeShards();
+    const name = `\u001b[31m${'x'.repeat(3000)}.safetensors`;
+    await writeIndex('diffusion_pytorch_model.safetensors.index.json', { a: first, b: name });
+    await refused(/1 of 2 shards are missing: \\u001b\[31mx{80,90}\.\.\.$/);
   });
 
   it('with a tensor elsewhere than the index says are refused', async () => {

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import sharp from 'sharp';
 import { ZipFile } from 'yazl';
 import { embeddedDataset } from '../../src/base/package.js';
@@ -37,6 +40,13 @@ async function write(path: string, content: unknown): Promise<void> {
   const text = typeof content === 'string' ? content : JSON.stringify(content);
   await mkdir(join(folder, path, '..'), { recursive: true });
   await writeFile(join(folder, path), text);
+}
+
+async function zip(path: string, files: Readonly<Record<string, string>>): Promise<void> {
+  const archive = new ZipFile();
+  for (const [name, content] of Object.entries(files)) archive.addBuffer(Buffer.from(content), name);
+  archive.end();
+  await writeFile(join(folder, path), await buffer(archive.outputStream as Readable));
 }
 
 async function failure(promise: Promise<unknown>): Promise<string> {
@@ -135,13 +145,6 @@ describe('a folder in the format of COCO', () => {
 });
 
 describe('the archives that COCO comes in', () => {
-  async function zip(path: string, files: Readonly<Record<string, string>>): Promise<void> {
-    const archive = new ZipFile();
-    for (const [name, content] of Object.entries(files)) archive.addBuffer(Buffer.from(content), name);
-    archive.end();
-    await writeFile(join(folder, path), await buffer(archive.outputStream as Readable));
-  }
-
   beforeEach(async () => {
     await zip('annotations_trainval2014.zip', {
       'annotations/captions_train2014.json': '{}',
@@ -190,6 +193,121 @@ describe('the archives that COCO comes in', () => {
       'val2014.zip: no image COCO_val2014_000000000003.jpg, but the annotations name it',
     );
   });
+});
+
+describe('files that ask for too much', () => {
+  const NAME = 'val2014/COCO_val2014_000000000007.jpg';
+  const LARGE = 300_000_000;
+
+  /** `size` zeros in a zip of a few hundred kilobytes. */
+  async function zipZeros(path: string, name: string, size: number): Promise<Buffer> {
+    const archive = new ZipFile();
+    const zeros = Buffer.alloc(1_000_000);
+    archive.addReadStream(Readable.from(Array(size / zeros.length).fill(zeros)), name);
+    archive.end();
+    const bytes = await buffer(archive.outputStream as Readable);
+    await writeFile(join(folder, path), bytes);
+    return bytes;
+  }
+
+  async function failureInLittleMemory(work: () => Promise<unknown>): Promise<string> {
+    const before = process.resourceUsage().maxRSS;
+    const message = await failure(work());
+    const grown = (process.resourceUsage().maxRSS - before) * 1024;
+    assert.ok(grown < 100e6, `${grown} bytes more`);
+    return message;
+  }
+
+  it('as an image in an archive are refused', async () => {
+    await write('captions_val2014.json', annotations);
+    await zipZeros('val2014.zip', NAME, LARGE);
+    const reader = await (await open(folder)).openImages();
+    assert.equal(
+      await failureInLittleMemory(() => reader.read(0)),
+      `val2014.zip: ${NAME}: cannot be read from the archive: 300 MB, but at most 268 MB are expected of an image`,
+    );
+    await reader.close();
+  });
+
+  it('as an image in an archive that says it is short are refused', async () => {
+    await write('captions_val2014.json', annotations);
+    const bytes = await zipZeros('val2014.zip', NAME, LARGE);
+    const directory = bytes.lastIndexOf(Buffer.from('PK\x01\x02', 'latin1'));
+    bytes.writeUInt32LE(1000, directory + 24);
+    await writeFile(join(folder, 'val2014.zip'), bytes);
+    const reader = await (await open(folder)).openImages();
+    assert.match(
+      await failureInLittleMemory(() => reader.read(0)),
+      /^val2014\.zip: .*: cannot be read from the archive: too many bytes in the stream/,
+    );
+    await reader.close();
+  });
+
+  it('as annotations, in an archive or not, are refused', async () => {
+    await zipZeros('annotations_trainval2014.zip', 'annotations/captions_val2014.json', LARGE);
+    assert.match(
+      await failureInLittleMemory(() => open(folder)),
+      /captions_val2014\.json: .*: 300 MB, but at most 268 MB are expected of annotations$/,
+    );
+    await write('captions_val2014.json', '');
+    await truncate(join(folder, 'captions_val2014.json'), 2 ** 40);
+    assert.match(
+      await failureInLittleMemory(() => open(folder)),
+      /^captions_val2014\.json: 1\.10 TB, but at most 268 MB/,
+    );
+  });
+
+  it('as annotations of nothing but lists are refused before they are built', async () => {
+    await write('captions_val2014.json', `{"images":[${'[],'.repeat(8_100_000)}[]]}`);
+    assert.equal(await failure(open(folder)), 'captions_val2014.json: has more than 16000000 values');
+  });
+});
+
+describe('files that are none', { timeout: 30_000 }, () => {
+  it('are refused as annotations, archives and images, instead of waited for', async () => {
+    const pipe = (path: string) => execFileSync('mkfifo', [join(folder, path)]);
+    pipe('captions_val2014.json');
+    assert.equal(await failure(open(folder)), 'captions_val2014.json: not a regular file');
+    await rm(join(folder, 'captions_val2014.json'));
+
+    pipe('annotations_val2014.zip');
+    assert.equal(await failure(open(folder)), 'annotations_val2014.zip: not a regular file');
+    await rm(join(folder, 'annotations_val2014.zip'));
+
+    await write('captions_val2014.json', annotations);
+    pipe('val2014.zip');
+    assert.equal(await failure((await open(folder)).openImages()), 'val2014.zip: not a regular file');
+
+    pipe('COCO_val2014_000000000007.jpg');
+    const reader = await (await open(folder)).openImages();
+    assert.equal(await failure(reader.read(0)), 'COCO_val2014_000000000007.jpg: not a regular file');
+  });
+
+  it('are closed when they turn out to be no archives', async () => {
+    await write('captions_val2014.json', annotations);
+    await write('a.zip', 'no archive');
+    await zip('b.zip', { 'x.jpg': 'x' });
+    const openFiles = () => readdirSync('/proc/self/fd').length;
+    const before = openFiles();
+    await failure((await open(folder)).openImages());
+    await rm(join(folder, 'captions_val2014.json'));
+    await zip('annotations_val2014.zip', { 'captions_val2014.json': '{}' });
+    await failure(open(folder));
+    await delay(50);
+    assert.equal(openFiles(), before);
+  });
+});
+
+it('names in annotations reach messages without what a terminal obeys, and not at full length', async () => {
+  const file_name = `\u001b[31m\u009b${'x'.repeat(1000)}.jpg`;
+  await write('captions_val2014.json', {
+    images: [{ id: 7, file_name }],
+    annotations: annotations.annotations.slice(1, 2),
+  });
+  const reader = await (await open(folder)).openImages();
+  const message = await failure(reader.check(1));
+  assert.match(message, /^images\/\\u001b\[31m\\u009bxxx/);
+  assert.ok(message.length < 400);
 });
 
 describe('annotations that are malformed', () => {

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { chmod, cp, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Staging } from '../../src/base/staging.js';
 import { childrenOf, isAlive, waitForEnd } from '../ranks/fixtures/processes.js';
 import { Cli, type Ended, inNewFolder, packageRoot } from './cli.js';
 
@@ -76,13 +77,14 @@ test('SIGTERM to the parent ends everything', async () => {
   assert.equal(ended.status, 143);
 });
 
-test('when the parent is killed, no rank is left and no file', () =>
+test('when the parent is killed, no rank is left and no file that the next run would not remove', () =>
   inNewFolder(async (folder) => {
     const cli = new Cli(longRun, folder);
     await cli.said(/denoising 90\//);
     const ranks = childrenOf(cli.pid);
     process.kill(cli.pid, 'SIGKILL');
     await waitForEnd(ranks, 2000);
+    await new Staging().reserve(join(folder, 'out'));
     assert.deepEqual(await readdir(join(folder, 'out')), []);
   }));
 

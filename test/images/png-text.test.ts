@@ -39,6 +39,16 @@ test('a PNG that is cut anywhere, or none at all, has no texts', async () => {
   assert.equal(await inFile(Buffer.from('hello '.repeat(20)), readPngTexts), undefined);
 });
 
+test('texts as long as no prompt are passed over, and so are chunks without end', async () => {
+  const long = await encodePng(pixels, 0, [{ keyword: 'x', text: 'x'.repeat(2 ** 24) }, ...texts]);
+  assert.deepEqual(
+    [...((await inFile(long, readPngTexts)) ?? new Map()).keys()],
+    texts.map(({ keyword }) => keyword),
+  );
+  const many = await encodePng(pixels, 0, Array(1000).fill({ keyword: 'x', text: '' }));
+  assert.equal(await inFile(many, readPngTexts), undefined);
+});
+
 test('lengths beyond the end of the file are not believed', async () => {
   const png = await encodePng(pixels, 0, texts);
   png.writeUInt32BE(0xfffffff0, 8 + 25);

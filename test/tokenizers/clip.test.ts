@@ -98,14 +98,25 @@ test('added tokens are found as they are written, the longest first, with their 
   assert.ok(!tokens('<my-cat>').includes(710));
 });
 
-test('model_max_length decides the number of ids', async () => {
+test('the number of ids is that of the encoder, and model_max_length must not say otherwise', async () => {
   const config = await readObject('tokenizer_config.json');
+  const ids = async (positions: number) =>
+    (await CLIPTokenizer.load(directory, positions)).encode('cat cat cat cat').ids;
   await write('tokenizer_config.json', { ...config, model_max_length: 5 });
-  assert.deepEqual(await idsOf('cat cat cat cat'), [START, 683, 683, 683, END]);
-  await write('tokenizer_config.json', { ...config, model_max_length: 1e30 });
-  assert.equal((await idsOf('cat')).length, 77);
-  await write('tokenizer_config.json', { ...config, model_max_length: 'long' });
-  await assertRefused(/model_max_length/);
+  assert.deepEqual(await ids(5), [START, 683, 683, 683, END]);
+  for (const model_max_length of [1e30, null]) {
+    await write('tokenizer_config.json', { ...config, model_max_length });
+    assert.equal((await ids(77)).length, 77);
+    assert.equal((await ids(6)).length, 6);
+  }
+  for (const model_max_length of [10, 1_000_000, 'long', -1]) {
+    await write('tokenizer_config.json', { ...config, model_max_length });
+    await assertRefused(
+      new RegExp(
+        `model_max_length = ${JSON.stringify(model_max_length)}, but the text encoder has 77 positions$`,
+      ),
+    );
+  }
 });
 
 test('only as many merges count as transformers reads', async () => {

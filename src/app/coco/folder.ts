@@ -1,30 +1,33 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DistriError } from '../../base/errors.js';
 import { fileError } from '../../base/file-io.js';
+import { makeFolders } from '../../base/folders.js';
+import { ownedName, removeLeftovers } from '../../base/leftovers.js';
 import { readPngTexts } from '../../images/png-text.js';
 import { recordSettings, type Settings } from './settings.js';
 
-/** Unfinished pictures of a process lie in a hidden folder whose name says which it is. */
-const UNFINISHED = /^\.unfinished-(.+)-(\d+)$/;
+/** Of the hidden folder with the unfinished pictures of a process. */
+const PREFIX = '.unfinished';
 
 /** The folder of a data set's pictures: which there are, and where the next ones are written. */
 export class PictureFolder {
-  private readonly unfinished: string;
-
-  private constructor(readonly path: string) {
-    this.unfinished = join(path, `.unfinished-${hostname()}-${process.pid}`);
-  }
+  private constructor(
+    readonly path: string,
+    private readonly unfinished: string,
+  ) {}
 
   /** Makes the folder where it is missing, records its settings and removes what killed processes left. */
   static async open(path: string, settings: Settings): Promise<PictureFolder> {
-    const folder = new PictureFolder(path);
-    await folder.make();
-    await recordSettings(path, settings);
-    await folder.clean();
-    return folder;
+    try {
+      await makeFolders(path);
+      await removeLeftovers(path, PREFIX);
+      await recordSettings(path, settings);
+      return new PictureFolder(path, await mkdtemp(join(path, ownedName(PREFIX))));
+    } catch (error) {
+      throw fileError(error, path, 'output');
+    }
   }
 
   /** `0007.png` for image 7. */
@@ -32,7 +35,7 @@ export class PictureFolder {
     return join(this.path, `${String(index).padStart(4, '0')}.png`);
   }
 
-  /** Where the picture is written, to be given its name by `finish`. The writer makes the folder. */
+  /** Where the picture is written, to be given its name by `finish`. */
   draft(index: number): string {
     return join(this.unfinished, `${index}.png`);
   }
@@ -66,34 +69,5 @@ export class PictureFolder {
   /** Removes this process's unfinished pictures. */
   async close(): Promise<void> {
     await rm(this.unfinished, { recursive: true, force: true });
-  }
-
-  private async make(): Promise<void> {
-    try {
-      await mkdir(this.path, { recursive: true });
-      // Shows that the folder can be written.
-      await mkdir(this.unfinished, { recursive: true });
-    } catch (error) {
-      throw fileError(error, this.path, 'output');
-    }
-  }
-
-  private async clean(): Promise<void> {
-    for (const name of await readdir(this.path)) {
-      const [, host, pid] = UNFINISHED.exec(name) ?? [];
-      if (host === hostname() && !isRunning(Number(pid))) {
-        await rm(join(this.path, name), { recursive: true, force: true });
-      }
-    }
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // It runs, but for somebody else.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

@@ -1,11 +1,15 @@
 /**
- * Decoders of the floating-point types that checkpoints are stored in, to float32. Each reads little-endian elements
- * from `source` (whose buffer must be aligned to the element) and is exact: every half and bfloat16 value, subnormals
- * and infinities included, is a float32 value, and a NaN keeps its payload. F64 is rounded to nearest even.
+ * Decoders of the floating-point types that checkpoints are stored in, to float32. Each reads little-endian
+ * elements from `source` (whose buffer must be aligned to the element) and is exact: every half and bfloat16
+ * value, subnormals and infinities included, is a float32 value, and a NaN keeps its payload. F64 is rounded
+ * to nearest even.
  */
 export type Decode = (source: Uint8Array, target: Float32Array) => void;
 
-/** The 64 Ki float32 bit patterns of all halves: one load for each element, half of it in the second-level cache. */
+/**
+ * The 64 Ki float32 bit patterns of all halves: one load for each element, half of it in the second-level
+ * cache.
+ */
 let halfTable: Uint32Array | undefined;
 
 export const decodeHalf: Decode = (source, target) => {
@@ -26,7 +30,9 @@ export const decodeDouble: Decode = (source, target) => {
   target.set(new Float64Array(source.buffer, source.byteOffset, target.length));
 };
 
-/** Bits, not values, are moved: a float32 NaN that passes through a JavaScript number may lose its payload. */
+/**
+ * Bits, not values, are moved: a float32 NaN that passes through a JavaScript number may lose its payload.
+ */
 function bitsOf(target: Float32Array): Uint32Array {
   return new Uint32Array(target.buffer, target.byteOffset, target.length);
 }

@@ -46,11 +46,14 @@ export interface TensorEntry {
 const LENGTH_BYTES = 8;
 /** The limit of the format's reference implementation (safetensors/src/tensor.rs). */
 const MAX_HEADER_BYTES = 100_000_000;
+/** A tensor takes about eight, and the largest models have some ten thousand tensors in a file. */
+const MAX_HEADER_VALUES = 1_500_000;
 const METADATA_KEY = '__metadata__';
 
 /**
- * A .safetensors file whose header was read and checked: eight bytes with the header's length, a JSON object, the data.
- * What is refused is what the reference implementation refuses (safetensors/src/tensor.rs), and repeated keys.
+ * A .safetensors file whose header was read and checked: eight bytes with the header's length, a JSON object,
+ * the data. What is refused is what the reference implementation refuses (safetensors/src/tensor.rs), and
+ * repeated keys.
  */
 export class SafetensorsFile {
   private constructor(
@@ -63,7 +66,10 @@ export class SafetensorsFile {
     readonly tensors: ReadonlyMap<string, TensorEntry>,
   ) {}
 
-  /** Reads the header only. A file that breaks the format is a `checkpoint` error that names the tensor and numbers. */
+  /**
+   * Reads the header only. A file that breaks the format is a `checkpoint` error that names the tensor and
+   * numbers.
+   */
   static async open(path: string): Promise<SafetensorsFile> {
     const file = await realpath(path).catch((error) => {
       throw fileError(error, path);
@@ -99,8 +105,9 @@ export class SafetensorsFile {
 }
 
 /**
- * Writes `tensors` to `path` atomically (see `writeAtomically`) in the order of the reference implementation: wide
- * types first, then by name, so that every tensor is aligned; the header is padded with spaces to 8 bytes.
+ * Writes `tensors` to `path` atomically (see `writeAtomically`) in the order of the reference implementation:
+ * wide types first, then by name, so that every tensor is aligned; the header is padded with spaces to 8
+ * bytes.
  */
 export async function writeSafetensors(
   path: string,
@@ -134,7 +141,9 @@ export function itemSize(dtype: StoredType): number {
   return itemSizes[dtype];
 }
 
-/** The bytes before the data of a file that holds `layout` in that order, length field and padding included. */
+/**
+ * The bytes before the data of a file that holds `layout` in that order, length field and padding included.
+ */
 export function encodeHeader(
   layout: readonly Pick<TensorEntry, 'name' | 'dtype' | 'shape'>[],
   metadata?: Readonly<Record<string, string>>,
@@ -179,7 +188,10 @@ const decoders: { readonly [type in StoredType]?: Decoder } = {
   BOOL: (bytes, shape) => uint8(shape, bytes),
 };
 
-/** A tensor of elements that lie one after the other in `bytes`, which it may take over; undefined for types that are not readable. */
+/**
+ * A tensor of elements that lie one after the other in `bytes`, which it may take over; undefined for types
+ * that are not readable.
+ */
 export function decodeTensor(
   dtype: StoredType,
   bytes: Uint8Array<ArrayBuffer>,
@@ -235,7 +247,11 @@ function parseHeader(header: Uint8Array, file: string, size: number): Header {
   const source = `${file}: header`;
   if (header[LENGTH_BYTES] !== 0x7b) throw broken(file, 'the header does not start with "{"');
   const text = decodeUtf8(header.subarray(LENGTH_BYTES), source);
-  const { [METADATA_KEY]: metadata = {}, ...entries } = parseJsonUniqueKeys(text, source) as JsonObject;
+  const { [METADATA_KEY]: metadata = {}, ...entries } = parseJsonUniqueKeys(
+    text,
+    source,
+    MAX_HEADER_VALUES,
+  ) as JsonObject;
   const tensors = Object.entries(entries).map(([name, value]) =>
     parseEntry(name, value, file, header.length),
   );
@@ -285,7 +301,10 @@ function byteLength(shape: Shape, dtype: StoredType): number | undefined {
   return length;
 }
 
-/** The format wants the data covered exactly: every tensor starts where the one before ends, the last ends the file. */
+/**
+ * The format wants the data covered exactly: every tensor starts where the one before ends, the last ends the
+ * file.
+ */
 function checkCoverage(entries: readonly TensorEntry[], file: string, dataStart: number, size: number): void {
   let end = dataStart;
   const sorted = entries.toSorted((a, b) => a.offset - b.offset || a.length - b.length);

@@ -16,7 +16,10 @@ export interface TensorSlice {
   readonly pieces: readonly { readonly offset: number; readonly length: number }[];
 }
 
-/** The `ranges` of `entry` along `axis`, one after another. Ranges that touch are one piece where the layout allows. */
+/**
+ * The `ranges` of `entry` along `axis`, one after another. Ranges that touch are one piece where the layout
+ * allows.
+ */
 export function sliceTensor(entry: TensorEntry, axis: number, ranges: readonly Range[]): TensorSlice {
   const { name, dtype, file, shape } = entry;
   const inner = elementCount(shape.slice(axis + 1)) * itemSize(dtype);

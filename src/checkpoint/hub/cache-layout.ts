@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, stat, symlink } from 'node:fs/promises';
+import { readFile, rename, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { DistriError } from '../../base/errors.js';
 import { writeAtomically } from '../../base/file-io.js';
+import { makeFolders } from '../../base/folders.js';
 
 const COMMIT = /^[0-9a-f]{40}$/;
 
@@ -14,8 +15,9 @@ export function isCommit(revision: string): boolean {
 export type RepositoryKind = 'model' | 'dataset';
 
 /**
- * One model or data set in the cache that all Hugging Face libraries share: contents are in `blobs/` under their hash,
- * `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the commit of a branch.
+ * One model or data set in the cache that all Hugging Face libraries share: contents are in `blobs/` under
+ * their hash, `snapshots/<commit>/` has links to them under the files' own names, `refs/<branch>` holds the
+ * commit of a branch.
  */
 export class CachedModel {
   readonly folder: string;
@@ -42,13 +44,15 @@ export class CachedModel {
   async setCommitOf(revision: string, commit: string): Promise<void> {
     if (revision === commit) return;
     const path = this.ref(revision);
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolders(dirname(path));
     await writeAtomically(path, async (handle) => {
       await handle.write(commit);
     });
   }
 
-  /** True where the snapshot has the whole file `path`: with other sizes it is what was left of an accident. */
+  /**
+   * True where the snapshot has the whole file `path`: with other sizes it is what was left of an accident.
+   */
   async has(commit: string, path: string, size: number): Promise<boolean> {
     return hasSize(join(this.snapshot(commit), path), size);
   }
@@ -56,7 +60,7 @@ export class CachedModel {
   /** Gives the blob `etag` the name `path` in the snapshot. */
   async link(commit: string, path: string, etag: string): Promise<void> {
     const link = join(this.snapshot(commit), path);
-    await mkdir(dirname(link), { recursive: true });
+    await makeFolders(dirname(link));
     // Under another name first: rename replaces a link to nowhere, which symlink refuses to.
     const temporary = `${link}.${randomBytes(4).toString('hex')}.tmp`;
     await symlink(relative(dirname(link), this.blob(etag)), temporary);

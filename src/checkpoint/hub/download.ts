@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError } from '../../base/errors.js';
 import { fileError, writeExactly } from '../../base/file-io.js';
+import { makeFolders } from '../../base/folders.js';
 import { isPassing } from './errors.js';
 import type { RemoteFile } from './repository.js';
 
@@ -18,12 +19,16 @@ const PAUSE_MS = 500;
 /** A transfer that brings nothing for so long is broken off. */
 const SILENCE_MS = 30_000;
 
-/** A live download writes or gives up within `SILENCE_MS`; a part untouched for twice that is of a killed process. */
+/**
+ * A live download writes or gives up within `SILENCE_MS`; a part untouched for twice that is of a killed
+ * process.
+ */
 const ABANDONED_AFTER_MS = 2 * SILENCE_MS;
 
 /**
- * Downloads `file` to `blob`. The bytes are first in a file of another name, which becomes `blob` only when its size
- * and hash are right. A part that an interrupted download left is continued. Several processes may do this at once.
+ * Downloads `file` to `blob`. The bytes are first in a file of another name, which becomes `blob` only when
+ * its size and hash are right. A part that an interrupted download left is continued. Several processes may
+ * do this at once.
  */
 export async function downloadBlob(
   file: RemoteFile,
@@ -31,7 +36,7 @@ export async function downloadBlob(
   request: Request,
   onProgress: (bytesDone: number) => void,
 ): Promise<void> {
-  await mkdir(dirname(blob), { recursive: true });
+  await makeFolders(dirname(blob));
   const path = await claimPart(blob);
   try {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT);
@@ -52,7 +57,9 @@ export async function downloadBlob(
 const RESUMABLE = '.distri.incomplete';
 const PART = /\.distri(?:-[\w-]+)?\.incomplete$/;
 
-/** Takes over a part of an earlier download by giving it a name of our own: of several processes one succeeds. */
+/**
+ * Takes over a part of an earlier download by giving it a name of our own: of several processes one succeeds.
+ */
 async function claimPart(blob: string): Promise<string> {
   const own = `${blob}.distri-${process.pid}-${randomBytes(4).toString('hex')}.incomplete`;
   for (const name of await readdir(dirname(blob))) {

@@ -1,14 +1,13 @@
-import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { HUB_URL } from '@huggingface/hub';
-import { userCacheDir } from '../../base/cache-dir.js';
+import { expandHome, userCacheDir } from '../../base/cache-dir.js';
 import { DistriError, expected } from '../../base/errors.js';
+import { readWhole } from '../../base/file-io.js';
 import { keepSecret } from '../../base/secrets.js';
 
 /**
- * What the environment says of the hub, in the variables and with the precedence of huggingface_hub (constants.py,
- * utils/_auth.py). @huggingface/hub reads only those of the cache.
+ * What the environment says of the hub, in the variables and with the precedence of huggingface_hub
+ * (constants.py, utils/_auth.py). @huggingface/hub reads only those of the cache.
  */
 export interface HubEnvironment {
   /** Without a slash at the end. */
@@ -30,6 +29,8 @@ export async function hubEnvironment(env: NodeJS.ProcessEnv = process.env): Prom
   };
 }
 
+const MAX_TOKEN_BYTES = 4096;
+
 function findEndpoint(env: NodeJS.ProcessEnv): string {
   const endpoint = env.HF_ENDPOINT || HUB_URL;
   if (!/^https?:/.test(endpoint) || !URL.canParse(endpoint)) throw expected('a URL', 'HF_ENDPOINT', endpoint);
@@ -40,7 +41,7 @@ function findEndpoint(env: NodeJS.ProcessEnv): string {
 
 async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   const path = expandHome(env.HF_TOKEN_PATH || join(hubHome(env), 'token'));
-  const token = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || (await readFile(path, 'utf8').catch(() => ''));
+  const token = env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN || (await readTokenFile(path));
   // Checked here, because fetch would quote the header, and so the token, in its error.
   if (!/^[\x21-\x7e]*$/.test(token.trim())) {
     throw new DistriError('usage', `HF_TOKEN or ${path} holds characters that no token has`);
@@ -49,14 +50,18 @@ async function findToken(env: NodeJS.ProcessEnv): Promise<string | undefined> {
   return token.trim() || undefined;
 }
 
+/** '' where there is none. */
+async function readTokenFile(path: string): Promise<string> {
+  return readWhole(path, { most: MAX_TOKEN_BYTES, of: 'a token' }).then(
+    (bytes) => bytes.toString('utf8'),
+    () => '',
+  );
+}
+
 function hubHome(env: NodeJS.ProcessEnv): string {
   return expandHome(env.HF_HOME || join(userCacheDir(env), 'huggingface'));
 }
 
 function isTrue(value: string | undefined): boolean {
   return ['1', 'ON', 'YES', 'TRUE'].includes((value ?? '').toUpperCase());
-}
-
-function expandHome(path: string): string {
-  return path.replace(/^~(?=\/|$)/, homedir());
 }

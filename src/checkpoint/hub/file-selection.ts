@@ -1,7 +1,10 @@
 import { DistriError } from '../../base/errors.js';
 import { chooseWeightFile, type WeightFileName } from '../weight-files.js';
 
-/** Configurations, and the vocabularies of tokenizers: small, and never more than one of a kind in a component's folder. */
+/**
+ * Configurations, and the vocabularies of tokenizers: small, and never more than one of a kind in a
+ * component's folder.
+ */
 const SMALL = /\.(?:json|txt|model)$/;
 const INDEX = /\.index(?:\.[^.]+)?\.json$/;
 
@@ -19,7 +22,10 @@ function namesIn(folder: string, paths: readonly string[]): string[] {
     .filter((name) => !name.includes('/'));
 }
 
-/** What of a component is needed whatever the variant: no other formats of the weights (.bin, ONNX, Flax, OpenVINO). */
+/**
+ * What of a component is needed whatever the variant: no other formats of the weights (.bin, ONNX, Flax,
+ * OpenVINO).
+ */
 export function smallFiles(component: string, paths: readonly string[]): string[] {
   return namesIn(component, paths)
     .filter((name) => SMALL.test(name) && !INDEX.test(name))

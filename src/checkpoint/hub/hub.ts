@@ -24,8 +24,8 @@ export interface HubOptions {
 }
 
 /**
- * The folder in the hub's cache with what distri needs of the model `id`, downloaded where it is missing or has changed.
- * Without a network what is in the cache is used, as diffusers does.
+ * The folder in the hub's cache with what distri needs of the model `id`, downloaded where it is missing or
+ * has changed. Without a network what is in the cache is used, as diffusers does.
  */
 export async function resolveHubId(id: string, options: HubOptions = {}): Promise<string> {
   const environment = await hubEnvironment();

@@ -20,7 +20,10 @@ export interface Listing {
   readonly files: readonly RemoteFile[];
 }
 
-/** Of answers but for files: a list of a thousand files has 1 MB. A few kilobytes can be any number when decompressed. */
+/**
+ * Of answers but for files: a list of a thousand files has 1 MB. A few kilobytes can be any number when
+ * decompressed.
+ */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** The hub advises against more than a hundred thousand in one repository. */
 const MAX_FILES = 1_000_000;
@@ -119,9 +122,9 @@ export class Repository {
 }
 
 /**
- * fetch with the token, for `endpoint` alone: redirects to storage servers must not see it (fetch drops the header when
- * a redirect changes the origin). @huggingface/hub would do the same, but refuses tokens that do not start with "hf_",
- * and mirrors have others.
+ * fetch with the token, for `endpoint` alone: redirects to storage servers must not see it (fetch drops the
+ * header when a redirect changes the origin). @huggingface/hub would do the same, but refuses tokens that do
+ * not start with "hf_", and mirrors have others.
  */
 function authorized(endpoint: string, token: string | undefined): typeof fetch {
   const { origin } = new URL(endpoint);

@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireSpace } from '../../base/disk-space.js';
 import { DistriError } from '../../base/errors.js';
+import { makeFolders } from '../../base/folders.js';
 import { readJsonObject } from '../../base/json.js';
 import { sum } from '../../base/numbers.js';
 import { abbreviate } from '../../base/quote.js';
@@ -14,7 +14,9 @@ import type { Listing, RemoteFile, Repository } from './repository.js';
 
 export type OnProgress = (bytesDone: number, bytesTotal: number) => void;
 
-/** Downloads what a pipeline needs of one commit into the cache; what is there already is not asked for again. */
+/**
+ * Downloads what a pipeline needs of one commit into the cache; what is there already is not asked for again.
+ */
 export class SnapshotDownload {
   private readonly commit: string;
   private readonly files: ReadonlyMap<string, RemoteFile>;
@@ -97,7 +99,7 @@ export class SnapshotDownload {
 
   private async checkSpace(bytes: number): Promise<void> {
     const { folder } = this.model;
-    await mkdir(folder, { recursive: true });
+    await makeFolders(folder);
     const remedy = 'make room or set HF_HOME to a folder on another disk';
     await requireSpace(folder, bytes, `downloading ${this.repository.id}`, remedy);
   }

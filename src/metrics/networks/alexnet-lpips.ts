@@ -43,8 +43,8 @@ export const lpipsHeadShapes: ReadonlyMap<string, Shape> = new Map(
 const LEAST_SIDE = 31;
 
 /**
- * LPIPS on AlexNet: torchmetrics' `learned_perceptual_image_patch_similarity` with `net_type='alex', normalize=True`, for images of any size from
- * 31x31 on.
+ * LPIPS on AlexNet: torchmetrics' `learned_perceptual_image_patch_similarity` with `net_type='alex',
+ * normalize=True`, for images of any size from 31x31 on.
  */
 export async function createLpips(
   alexNet: NetworkWeights,
@@ -107,7 +107,10 @@ function activations(graph: NetworkGraph, x: Edge, layer: Layer, weight: Tensor,
   return graph.node('Relu', `${name}/relu`, [convolution]);
 }
 
-/** Both images' activations over their length at each position; their squared difference, weighted by channel, as the mean over positions. */
+/**
+ * Both images' activations over their length at each position; their squared difference, weighted by channel,
+ * as the mean over positions.
+ */
 function layerDifference(graph: NetworkGraph, x: Edge, tap: number, head: Tensor): Edge {
   const name = `lin${tap}`;
   const channels = graph.constant(`${name}/axis`, int64([1], BigInt64Array.of(1n)));

@@ -34,8 +34,9 @@ type Size = readonly [number, number];
 const square = (side: number): Size => [side, side];
 
 /**
- * Inception-v3 as FID has it, from normalised pixels to the 2048 channels of Mixed_7c: torchvision's blocks with the differences of pytorch-fid
- * (average pools that leave out the padding, a max pool in Mixed_7c). Convolutions come in torchvision's order.
+ * Inception-v3 as FID has it, from normalised pixels to the 2048 channels of Mixed_7c: torchvision's blocks
+ * with the differences of pytorch-fid (average pools that leave out the padding, a max pool in Mixed_7c).
+ * Convolutions come in torchvision's order.
  */
 export function inception<T extends Channels>(layers: InceptionLayers<T>, pixels: T): T {
   return new Inception(layers).run(pixels);

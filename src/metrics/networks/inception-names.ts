@@ -5,7 +5,10 @@ import { type ConvSpec, inceptionConvolutions } from './inception-layers.js';
 /** Stored names, by torchvision's. */
 type NameMap = ReadonlyMap<string, string>;
 
-/** What the batch norm's parts are called: by torchvision below a module `bn`, by the TorchScript archive beside the weight. */
+/**
+ * What the batch norm's parts are called: by torchvision below a module `bn`, by the TorchScript archive
+ * beside the weight.
+ */
 const partNames: Readonly<Record<string, readonly string[]>> = {
   'conv.weight': ['weight'],
   'bn.bias': ['bn.bias', 'beta'],
@@ -90,8 +93,9 @@ const torchScriptNames: NameMap = new Map([
 ]);
 
 /**
- * Where a file with tensors of these shapes, in the file's order, has the parts of Inception: under torchvision's names, those of NVIDIA's TorchScript
- * archive, or any others when its convolutions come in torchvision's order and shapes. Undefined when it does not have them.
+ * Where a file with tensors of these shapes, in the file's order, has the parts of Inception: under
+ * torchvision's names, those of NVIDIA's TorchScript archive, or any others when its convolutions come in
+ * torchvision's order and shapes. Undefined when it does not have them.
  */
 export function inceptionNames(stored: ReadonlyMap<string, Shape>): NameMap | undefined {
   const specs = inceptionConvolutions();
@@ -108,7 +112,10 @@ export function inceptionNames(stored: ReadonlyMap<string, Shape>): NameMap | un
   return undefined;
 }
 
-/** The names of all parts of the convolutions whose weights are called `weights`; undefined when something is missing or has another shape. */
+/**
+ * The names of all parts of the convolutions whose weights are called `weights`; undefined when something is
+ * missing or has another shape.
+ */
 function allParts(
   specs: readonly ConvSpec[],
   weights: readonly string[],

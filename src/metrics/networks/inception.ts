@@ -15,7 +15,10 @@ import type { FeatureNetwork } from './types.js';
 const SIDE = 299;
 const BATCH_NORM_EPSILON = 0.001;
 
-/** The parts of a convolution by torchvision's names below its path, and their shapes. `bn.weight` (gamma) may be missing: it then is 1. */
+/**
+ * The parts of a convolution by torchvision's names below its path, and their shapes. `bn.weight` (gamma) may
+ * be missing: it then is 1.
+ */
 export function convolutionShapes({ weight }: ConvSpec): ReadonlyMap<string, Shape> {
   const channels = [weight[0] as number];
   return new Map([

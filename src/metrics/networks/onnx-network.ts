@@ -10,7 +10,10 @@ export interface Edge {
   readonly name: string;
 }
 
-/** Builds ONNX models of standard operators whose sizes are known only when they run, with their weights inside. */
+/**
+ * Builds ONNX models of standard operators whose sizes are known only when they run, with their weights
+ * inside.
+ */
 export class NetworkGraph {
   private readonly nodes: Record<string, unknown>[] = [];
   private readonly initializers = new Map<string, Record<string, unknown>>();
@@ -72,7 +75,10 @@ export interface NetworkOptions {
   readonly threads?: number | undefined;
 }
 
-/** A network with one input and one output on onnxruntime-node's own binding, which is loaded only when a network is. */
+/**
+ * A network with one input and one output on onnxruntime-node's own binding, which is loaded only when a
+ * network is.
+ */
 export class OnnxNetwork {
   private constructor(
     private readonly session: InferenceSession,

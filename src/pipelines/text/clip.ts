@@ -57,8 +57,9 @@ export class CLIPTextEncoder {
     options: ExecutableOptions,
   ): Promise<CLIPTextEncoder> {
     const component = `text_encoder${suffix}`;
-    const tokenizer = await CLIPTokenizer.load(`${checkpoint.directory}/tokenizer${suffix}`);
     const config = readCLIPTextConfig(component, await checkpoint.config(component));
+    const folder = `${checkpoint.directory}/tokenizer${suffix}`;
+    const tokenizer = await CLIPTokenizer.load(folder, config.maxPositions);
     const { hiddenLayer, pooled } = outputs(config);
     const kernels = device.kernels(new Graph(device.elementType));
     const layers = new SingleDevice(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -156,6 +156,25 @@ describe('a malformed safetensors file is refused', () => {
       });
     });
   }
+
+  it('of more tensors than any model has, soon', async () => {
+    const path = join(folder, 'many.safetensors');
+    const layout = Array.from(
+      { length: 250_000 },
+      (_, i) => ({ name: `t.${i}`, dtype: 'F32', shape: [1] }) as const,
+    );
+    const started = performance.now();
+    const header = encodeHeader(layout);
+    await writeFile(path, header);
+    await truncate(path, header.length + 4 * layout.length);
+    const prepared = performance.now();
+    await assert.rejects(SafetensorsFile.open(path), {
+      code: 'checkpoint',
+      message: /header:1:\d+: more than the 1500000 values that are expected$/,
+    });
+    const took = performance.now() - prepared;
+    assert.ok(took < 10_000, `${took} ms, and ${prepared - started} to make it`);
+  });
 
   it('shorter than the length field', async () => {
     const path = join(folder, 'short.safetensors');

@@ -3,8 +3,9 @@ import { readSync } from 'node:fs';
 const WINDOW_BYTES = 64 * 1024;
 
 /**
- * Reads a stretch of an open file from front to back through one window, so that a small file or a lying length never makes a large
- * buffer. Reading is synchronous: what is read this way are descriptions of tensors, a few kilobytes.
+ * Reads a stretch of an open file from front to back through one window, so that a small file or a lying
+ * length never makes a large buffer. Reading is synchronous: what is read this way are descriptions of
+ * tensors, a few kilobytes.
  */
 export class ByteReader {
   private readonly window: Buffer;

@@ -2,9 +2,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { quote } from '../../../base/quote.js';
 import { itemSize } from '../safetensors.js';
 import { ByteReader } from './byte-reader.js';
+import type { TorchContent } from './content.js';
 import { type PickleEnvironment, unpickle } from './pickle.js';
 import { TorchEnvironment } from './rebuild.js';
-import type { TorchContent } from './torch-file.js';
 
 /** The first pickle of a file: torch's magic number. */
 export const legacyStart = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
@@ -12,8 +12,9 @@ export const legacyStart = Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex');
 const PROTOCOL = 1001;
 
 /**
- * Reads torch's format before 1.6, which lpips and older models still have: five pickles in a row (magic number, protocol, system, value, keys of
- * storages), then for each key the number of elements and the elements.
+ * Reads torch's format before 1.6, which lpips and older models still have: five pickles in a row (magic
+ * number, protocol, system, value, keys of storages), then for each key the number of elements and the
+ * elements.
  */
 export function readLegacy(handle: FileHandle, size: number): TorchContent {
   const bytes = new ByteReader(handle.fd, legacyStart.length, size);

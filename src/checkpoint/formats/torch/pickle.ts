@@ -1,7 +1,10 @@
 import { quote } from '../../../base/quote.js';
 import type { ByteReader } from './byte-reader.js';
 
-/** What a pickle may call: a constructor or function that is known by name and does nothing but put values together. */
+/**
+ * What a pickle may call: a constructor or function that is known by name and does nothing but put values
+ * together.
+ */
 export type Callable = (args: readonly unknown[]) => unknown;
 
 /** What a pickle means by names and references. Both throw for what is not known. */
@@ -25,8 +28,9 @@ const LONGEST_INTEGER = 32;
 const LONGEST_LINE = 4096;
 
 /**
- * The value of the pickle that begins where `bytes` stands: protocols 0 to 5 as far as tensors need them. Lists and tuples become arrays,
- * dictionaries maps, integers beyond 2^53 bigints. Nothing is executed or looked up but in `environment`; anything else is an error.
+ * The value of the pickle that begins where `bytes` stands: protocols 0 to 5 as far as tensors need them.
+ * Lists and tuples become arrays, dictionaries maps, integers beyond 2^53 bigints. Nothing is executed or
+ * looked up but in `environment`; anything else is an error.
  */
 export function unpickle(bytes: ByteReader, environment: PickleEnvironment): unknown {
   return new Unpickler(bytes, environment).run();

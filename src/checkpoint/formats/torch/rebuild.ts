@@ -102,7 +102,10 @@ function viewOf(storage: Storage, view: unknown): Storage {
   return { ...storage, first: offset };
 }
 
-/** Lists that dictionaries were made of. Taking one again and again would make far more entries than the pickle is long. */
+/**
+ * Lists that dictionaries were made of. Taking one again and again would make far more entries than the
+ * pickle is long.
+ */
 const taken = new WeakSet<readonly unknown[]>();
 
 /** Empty, or of a list of pairs. */
@@ -133,7 +136,10 @@ function rebuildTensor([storage, offset, shape, strides]: readonly unknown[]): S
   return tensor;
 }
 
-/** No tensor may have more elements than its storage, so that reading one never needs more memory than the file is long. */
+/**
+ * No tensor may have more elements than its storage, so that reading one never needs more memory than the
+ * file is long.
+ */
 function checkInside({ storage, offset, shape, strides }: StridedTensor): void {
   const elements = shape.reduce((product, dim) => product * dim, 1);
   const last = shape.reduce((sum, dim, axis) => sum + (dim - 1) * (strides[axis] as number), offset);

@@ -4,25 +4,18 @@ import { readExactly, withFile } from '../../../base/file-io.js';
 import { abbreviate, quote } from '../../../base/quote.js';
 import { elementCount, type Tensor } from '../../../tensor/tensor.js';
 import { decodeTensor, itemSize } from '../safetensors.js';
+import type { TorchContent } from './content.js';
 import { legacyStart, readLegacy } from './legacy-file.js';
 import { PickledObject } from './pickle.js';
 import { StridedTensor } from './rebuild.js';
 import { readZip } from './zip-file.js';
 
-/** What a container holds. */
-export interface TorchContent {
-  readonly value: unknown;
-  /** For each storage's key where its elements begin in the file. */
-  readonly locations: ReadonlyMap<string, number>;
-  /** The length of the pickle of `value`. */
-  readonly pickleBytes: number;
-}
-
 const zipStart = Buffer.from('PK\x03\x04', 'latin1');
 
 /**
- * A file that `torch.save` or `torch.jit.save` wrote (.pth, .pt): tensors by their dotted path in dictionaries, lists and modules, in the
- * file's order. Nothing in the file is executed; files that need classes other than those of tensors are refused.
+ * A file that `torch.save` or `torch.jit.save` wrote (.pth, .pt): tensors by their dotted path in
+ * dictionaries, lists and modules, in the file's order. Nothing in the file is executed; files that need
+ * classes other than those of tensors are refused.
  */
 export class TorchFile {
   private constructor(
@@ -51,7 +44,10 @@ export class TorchFile {
     return withFile(path, async (handle, size) => kindOf(await firstBytes(handle, size)) !== undefined);
   }
 
-  /** The tensor `name`, row-major: floats of 2, 4 or 8 bytes as float32, integers as int64, U8 and BOOL as uint8. */
+  /**
+   * The tensor `name`, row-major: floats of 2, 4 or 8 bytes as float32, integers as int64, U8 and BOOL as
+   * uint8.
+   */
   read(name: string): Promise<Tensor> {
     const tensor = this.tensors.get(name);
     if (tensor === undefined)
@@ -109,7 +105,10 @@ async function refusing<T>(path: string, work: () => Promise<T>): Promise<T> {
 const DEEPEST = 64;
 const LONGEST_NAME = 1024;
 
-/** Walks through a value and keeps the tensors. A pickle can refer to one thing many times: the walk is bounded by the pickle's length. */
+/**
+ * Walks through a value and keeps the tensors. A pickle can refer to one thing many times: the walk is
+ * bounded by the pickle's length.
+ */
 class Collector {
   private visits = 0;
 

@@ -4,15 +4,15 @@ import { readExactly } from '../../../base/file-io.js';
 import { quote } from '../../../base/quote.js';
 import { itemSize } from '../safetensors.js';
 import { ByteReader } from './byte-reader.js';
+import type { TorchContent } from './content.js';
 import { unpickle } from './pickle.js';
 import { TorchEnvironment } from './rebuild.js';
-import type { TorchContent } from './torch-file.js';
 
 const PICKLE = 'data.pkl';
 
 /**
- * Reads torch's zip format: state dicts since torch 1.6, and TorchScript archives, whose code is left alone. One folder of any name holds the
- * pickle and a file for each storage, all of them not compressed.
+ * Reads torch's zip format: state dicts since torch 1.6, and TorchScript archives, whose code is left alone.
+ * One folder of any name holds the pickle and a file for each storage, all of them not compressed.
  */
 export async function readZip(handle: FileHandle, size: number): Promise<TorchContent> {
   // Who opened the handle closes it.
