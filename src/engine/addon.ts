@@ -84,7 +84,10 @@ export interface CommunicatorOptions extends RunOptions {
   readonly segmentFds: readonly number[];
   /** Equal on all ranks. */
   readonly slots: readonly SlotSpec[];
-  /** Milliseconds after which a wait for a peer fails. */
+  /**
+   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive ranks wait
+   * ten times as long, and at least ten minutes.
+   */
   readonly timeout: number;
   /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */
   readonly generation: number;

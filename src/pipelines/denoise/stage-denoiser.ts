@@ -1,4 +1,4 @@
-import type { Communicator, NativeError, Step } from '../../engine/addon.js';
+import type { Communicator, Step } from '../../engine/addon.js';
 import { Executable, emptyTensors, floatResult } from '../../engine/onnxruntime/executable.js';
 import { compileFlexible, type FlexibleVariant } from '../../graph/passes/flexible.js';
 import type { BlockStructure, LatentShape, NoiseModel } from '../../models/noise-model.js';
@@ -15,7 +15,7 @@ import type { LoopOptions } from './step-loop.js';
 const bytesPerFloat = 4;
 
 /** What goes between ranks, each kind in slots of its own, one per part. */
-export type Message = 'hidden' | 'latents' | 'prediction' | 'finished';
+export type Message = 'hidden' | 'latents' | 'prediction';
 
 /** A noise model of blocks on one rank of a pipeline. */
 export interface StageModel {
@@ -41,7 +41,6 @@ export class StageDenoiser {
   readonly #step: Executable;
   readonly #parts: ReadonlyMap<StagePart, PartGraph>;
   readonly #output: string;
-  readonly #stages: number;
   #conditioning: Readonly<Record<string, Tensor>> = {};
 
   private constructor(parts: {
@@ -51,7 +50,6 @@ export class StageDenoiser {
     step: Executable;
     graphs: ReadonlyMap<StagePart, PartGraph>;
     output: string;
-    stages: number;
   }) {
     this.communicator = parts.communicator;
     this.#slots = parts.slots;
@@ -59,7 +57,6 @@ export class StageDenoiser {
     this.#step = parts.step;
     this.#parts = parts.graphs;
     this.#output = parts.output;
-    this.#stages = parts.stages;
   }
 
   /** Builds this rank's graphs, meets the other ranks and loads them. */
@@ -94,7 +91,7 @@ export class StageDenoiser {
       }),
     );
     const output = built[0]?.output as string;
-    return new StageDenoiser({ communicator, slots, image, step, graphs, output, stages: plan.stages });
+    return new StageDenoiser({ communicator, slots, image, step, graphs, output });
   }
 
   /** Starts an image: computes what all its steps share. `given` are the model's inputs of the image by name. */
@@ -119,24 +116,9 @@ export class StageDenoiser {
     this.#communicator.publish(this.#slotOf(message, part), tick, data);
   }
 
-  /**
-   * Waits for a message of `rank` and copies it into `data`. What comes from there may have gone through other stages, which work one after another: each
-   * of as many as there are has the time that a rank waits for another.
-   */
-  async receive(
-    message: Message,
-    part: StagePart,
-    tick: number,
-    rank: number,
-    data: Float32Array,
-  ): Promise<void> {
-    for (let left = this.#stages; left > 0; left--) {
-      try {
-        return await this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
-      } catch (error) {
-        if (left === 1 || (error as NativeError).code !== 'COMM_TIMEOUT') throw error;
-      }
-    }
+  /** Waits for a message of `rank` and copies it into `data`. */
+  receive(message: Message, part: StagePart, tick: number, rank: number, data: Float32Array): Promise<void> {
+    return this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
   }
 
   release(): void {
@@ -205,9 +187,6 @@ export function reserveMessages(
             place(rank).stage === last && (topology.splitBatch || plan.lanes > 1)
               ? image(shape.batch, outChannels, rowsOf(rank))
               : 0,
-          ),
-          finished: reserve('finished', (rank) =>
-            part === plan.whole && place(rank).stage === last ? 1 : 0,
           ),
         },
       ];

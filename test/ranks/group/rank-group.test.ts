@@ -187,6 +187,16 @@ test('a stopped rank ends the group after the timeout', async () => {
   });
 });
 
+test('a rank that is late but alive is waited for', async () => {
+  const group = await launch(2, { timeout: 1000 });
+  const results = await group.run({ ...quick, late: { rank: 0, by: 3000 } }, () => {});
+  assert.deepEqual(
+    results.map(({ sum }) => sum),
+    [3, 3],
+  );
+  await group.close();
+});
+
 test('a rank whose event loop stands still counts as hung', async () => {
   const job: FixtureJob = { ...endless, misbehave: { rank: 1, step: 3, how: 'block' } };
   await harmed(await launch(2, { timeout: 1500 }), job, () => {}, {
