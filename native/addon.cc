@@ -2,23 +2,46 @@
 #include <napi.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <string>
 
 #include "comm/napi_communicator.h"
 #include "comm/napi_liveness.h"
 #include "comm/napi_measure.h"
 #include "comm/napi_transports.h"
+#include "napi/arguments.h"
 #include "ort/library.h"
 #include "ort/napi_session.h"
 
 namespace distri {
 namespace {
 
+// Node's names of the errors that say which limit was met.
+const char* ErrorName(int error) {
+  switch (error) {
+    case EAGAIN:
+      return "EAGAIN";
+    case EMFILE:
+      return "EMFILE";
+    case ENFILE:
+      return "ENFILE";
+    case ENOMEM:
+      return "ENOMEM";
+    default:
+      return nullptr;
+  }
+}
+
 [[noreturn]] void ThrowErrno(Napi::Env env, const std::string& what) {
-  throw Napi::Error::New(env, what + ": " + std::strerror(errno));
+  const int error = errno;
+  const Napi::Error thrown = Napi::Error::New(env, what + ": " + std::strerror(error));
+  if (const char* name = ErrorName(error)) thrown.Set("code", name);
+  throw thrown;
 }
 
 Napi::Value LoadOnnxRuntime(const Napi::CallbackInfo& info) {
@@ -47,12 +70,21 @@ void SetAffinity(const Napi::CallbackInfo& info) {
     ThrowErrno(info.Env(), "cannot set the CPU affinity");
 }
 
+void DieWithParent(const Napi::CallbackInfo& info) {
+  const pid_t parent = ReadInt(info[0], "parent", 1, kMaxInt);
+  // The kernel means the thread that forked, and sends the signal when that one ends: Node forks on the
+  // thread that asks for it. Who starts ranks on a worker thread loses them with it.
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) ThrowErrno(info.Env(), "cannot end with the parent process");
+  if (getppid() != parent) raise(SIGKILL);
+}
+
 void ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
 
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("loadOnnxRuntime", Napi::Function::New<LoadOnnxRuntime>(env));
   exports.Set("createSharedMemory", Napi::Function::New<CreateSharedMemory>(env));
   exports.Set("setAffinity", Napi::Function::New<SetAffinity>(env));
+  exports.Set("dieWithParent", Napi::Function::New<DieWithParent>(env));
   exports.Set("exitNow", Napi::Function::New<ExitNow>(env));
   RegisterTransports(env, exports);
   RegisterLiveness(env, exports);

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int64_t kMaxRanks = 1024;
 constexpr int64_t kMaxChannels = 16;
-// 31 years: fits into nanoseconds.
-constexpr double kMaxTimeoutMilliseconds = 1e12;
+// Three years: ten times as many nanoseconds fit into 64 bits.
+constexpr double kMaxTimeoutMilliseconds = 1e11;
 
 std::chrono::nanoseconds ReadTimeout(const Napi::Value& value) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -27,6 +27,8 @@ struct CommunicatorOptions {
   int channel = 0;
   std::vector<int> segment_fds;
   std::vector<SlotSpec> slots;
+  // A wait fails when the peer shows no life for so long. One for a peer that is alive may take far longer,
+  // but not for ever.
   std::chrono::nanoseconds timeout{};
   uint64_t generation = 1;
 };

@@ -182,6 +182,44 @@ void ConnectingWaitsNoLongerThanTheTimeout(const Transport& transport) {
   ExpectError(CommErrorCode::kTimeout, "waited 0.2 s for rank 1", [&] { comm->connect(); });
 }
 
+void APeerThatShowsLifeIsWaitedFor(const Transport& transport) {
+  const World run(transport, 2);
+  InThreads(2, [&](int rank) {
+    const auto late = [&] {
+      if (rank == 0) return;
+      const Heart heart(run, rank);
+      std::this_thread::sleep_for(milliseconds(700));
+    };
+    late();
+    const auto comm = run.Connected(run.Options(rank, run.OneSlot(10), 200));
+    late();
+    Publish(*comm, 0, 0);
+    CheckFetched(*comm, 0, 1 - rank, 0);
+    late();
+    comm->barrier();
+    late();
+    uint8_t byte = 0;
+    comm->broadcast(&byte, 1, 1);
+  });
+}
+
+void APeerThatFallsSilentIsGivenUp(const Transport& transport) {
+  const World run(transport, 2);
+  InThreads(2, [&](int rank) {
+    const auto comm = run.Connected(run.Options(rank, run.OneSlot(10), 200));
+    if (rank == 1) {
+      const Heart heart(run, rank);
+      std::this_thread::sleep_for(milliseconds(500));
+      return;
+    }
+    const auto start = Clock::now();
+    ExpectError(CommErrorCode::kTimeout, "for rank 1", [&] { comm->fetch(0, 1, 0); });
+    const int64_t waited = MillisecondsSince(start);
+    Check(waited >= 600 && waited < 2000,
+          "the timeout begins with the silence, not " + std::to_string(waited) + " ms");
+  });
+}
+
 // `wait` blocks until the run is aborted by rank 1.
 void ExpectPromptAbort(const World& run, const std::function<void()>& wait) {
   std::atomic<Clock::duration> aborted_at{Clock::duration::zero()};
@@ -563,6 +601,8 @@ std::vector<Test> TransportTests(const Transport& transport) {
       DISTRI_TRANSPORT_TEST(TicksDoNotRepeat),
       DISTRI_TRANSPORT_TEST(WaitsEndWithTheTimeout),
       DISTRI_TRANSPORT_TEST(ConnectingWaitsNoLongerThanTheTimeout),
+      DISTRI_TRANSPORT_TEST(APeerThatShowsLifeIsWaitedFor),
+      DISTRI_TRANSPORT_TEST(APeerThatFallsSilentIsGivenUp),
       DISTRI_TRANSPORT_TEST(AbortWakesWaiters),
       DISTRI_TRANSPORT_TEST(PublishingWakesASleeper),
       DISTRI_TRANSPORT_TEST(AnAbortedRunCannotBeJoined),

@@ -2,9 +2,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 
+#include "comm/shm/control_block.h"
+#include "comm/shm/peer_waiter.h"
 #include "comm/shm/transport.h"
 #include "test/comm_tests.h"
 #include "test/world.h"
@@ -82,12 +85,32 @@ void ImpossibleSizesAreErrors() {
   }
 }
 
+// Two ranks that wait for each other would be alive for ever.
+void LifeAloneIsNotWaitedForWithoutEnd() {
+  const World run(shm::kTransport, 2);
+  const shm::ControlBlock control(run.run());
+  const shm::Channel channel(control, 0);
+  shm::PeerWaiter waiter(channel, {std::chrono::milliseconds(100), std::chrono::milliseconds(400)});
+  const Heart heart(run, 1);
+  const auto start = Clock::now();
+  ExpectError(CommErrorCode::kTimeout, "waited 0.4 s for rank 1, which is alive but did not come",
+              [&] { waiter.Wait(1, [] { return false; }); });
+  Check(MillisecondsSince(start) < 1500, "the limit is kept");
+}
+
+void TheLimitForRanksThatAreAliveIsLong() {
+  using namespace std::chrono_literals;
+  Check(shm::Patience::For(60s).deadlock == 10min, "ten minutes at least");
+  Check(shm::Patience::For(5min).deadlock == 50min, "ten times as long as for silence");
+}
+
 }  // namespace
 
 std::vector<Test> SharedMemoryTests() {
   return {DISTRI_TEST(AControlBlockIsNoLargerThanNeeded), DISTRI_TEST(DescriptorsAreChecked),
-          DISTRI_TEST(ForeignMemoryIsLeftAlone), DISTRI_TEST(WrongSegmentsAreRefused),
-          DISTRI_TEST(ImpossibleSizesAreErrors)};
+          DISTRI_TEST(ForeignMemoryIsLeftAlone),          DISTRI_TEST(WrongSegmentsAreRefused),
+          DISTRI_TEST(ImpossibleSizesAreErrors),          DISTRI_TEST(LifeAloneIsNotWaitedForWithoutEnd),
+          DISTRI_TEST(TheLimitForRanksThatAreAliveIsLong)};
 }
 
 }  // namespace distri::test

@@ -3,10 +3,13 @@
 
 #include <sys/types.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "comm/transport.h"
@@ -62,6 +65,28 @@ class World {
   std::vector<std::unique_ptr<File>> segments_;
   RunOptions run_;
   std::unique_ptr<Liveness> liveness_;
+};
+
+// Says that a rank is alive for as long as this lives.
+class Heart {
+ public:
+  Heart(const World& run, int rank)
+      : thread_([this, &run, rank] {
+          while (!stopped_) {
+            run.liveness().beat(rank);
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+          }
+        }) {}
+  ~Heart() {
+    stopped_ = true;
+    thread_.join();
+  }
+  Heart(const Heart&) = delete;
+  Heart& operator=(const Heart&) = delete;
+
+ private:
+  std::atomic<bool> stopped_{false};
+  std::thread thread_;
 };
 
 // Forks a process that ends with `function`; its status is 0 if that throws nothing.

@@ -15,6 +15,11 @@ export interface Addon {
   createSharedMemory(name: string): number;
   /** Restricts this thread, and the threads it starts later, to these CPUs. Call it before any asynchronous work. */
   setAffinity(cpus: readonly number[]): void;
+  /**
+   * Lets the kernel end this process with SIGKILL when its parent ends, however that happens and even while this process
+   * is stopped. `parent` is who started it: if that one is gone already, so is this process.
+   */
+  dieWithParent(parent: number): void;
   /** `_exit(status)`: ends the process at once, also while a session runs (process.exit would wait for the run). */
   exitNow(status: number): never;
 
@@ -84,7 +89,10 @@ export interface CommunicatorOptions extends RunOptions {
   readonly segmentFds: readonly number[];
   /** Equal on all ranks. */
   readonly slots: readonly SlotSpec[];
-  /** Milliseconds after which a wait for a peer fails. */
+  /**
+   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive ranks wait
+   * ten times as long, and at least ten minutes.
+   */
   readonly timeout: number;
   /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */
   readonly generation: number;

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -15,6 +15,9 @@ export interface AddonProbe {
   /** Version of ONNX Runtime. */
   readonly version: string;
 }
+
+/** What the child process of `probeAddon` says. */
+export type ProbeMessage = AddonProbe | { readonly problem: string };
 
 const require = createRequire(import.meta.url);
 const probeLimit = 60_000;
@@ -37,12 +40,26 @@ export function describeAddon(): AddonProbe {
  * Rejects with a DistriError that says why not and what may help.
  */
 export function probeAddon(): Promise<AddonProbe> {
-  const script = fileURLToPath(new URL('./probe.js', import.meta.url));
+  // Over a channel of its own, because others may print to the standard streams.
+  const child = fork(fileURLToPath(new URL('./probe.js', import.meta.url)), {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    timeout: probeLimit,
+  });
+  let errors = '';
+  child.stderr?.on('data', (data: Buffer) => {
+    errors += data;
+  });
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [script], { timeout: probeLimit }, (error, stdout, stderr) => {
-      if (!error) resolve(JSON.parse(stdout) as AddonProbe);
-      else if (error.signal) reject(unusable(`the process that tried it died with ${error.signal}`));
-      else reject(new DistriError('native', stdout || stderr.trim()));
+    let said: ProbeMessage | undefined;
+    child.on('message', (message) => {
+      said = message as ProbeMessage;
+    });
+    child.on('error', (error) => reject(unusable(`no process could try it: ${error.message}`)));
+    child.on('close', (_, signal) => {
+      if (signal !== null) reject(unusable(`the process that tried it died with ${signal}`));
+      else if (said === undefined) reject(unusable(errors.trim()));
+      else if ('problem' in said) reject(new DistriError('native', said.problem));
+      else resolve(said);
     });
   });
 }

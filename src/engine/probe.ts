@@ -1,10 +1,13 @@
 import { toError } from '../base/errors.js';
-import { describeAddon } from './load.js';
+import { describeAddon, type ProbeMessage } from './load.js';
 
-/** The child process of `probeAddon`: prints what was loaded as JSON, or why it was not. */
-try {
-  process.stdout.write(JSON.stringify(describeAddon()));
-} catch (error) {
-  process.stdout.write(toError(error).message);
-  process.exitCode = 1;
+/** The child process of `probeAddon`: says what was loaded, or why it was not. */
+process.send?.(probe());
+
+function probe(): ProbeMessage {
+  try {
+    return describeAddon();
+  } catch (error) {
+    return { problem: toError(error).message };
+  }
 }

@@ -11,7 +11,7 @@ export type ToRank<Job> =
       readonly type: 'start';
       readonly rank: number;
       readonly worldSize: number;
-      /** Milliseconds after which a wait for a peer fails. */
+      /** See CommunicatorOptions.timeout. */
       readonly timeout: number;
     }
   | { readonly type: 'job'; readonly job: Job };

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
 import type { Addon, RunOptions } from '../engine/addon.js';
 import { type Channel, channels } from './channels.js';
+import { startError } from './start-error.js';
 
 /** The only way so far for the ranks of a run to exchange data. */
 const TRANSPORT = 'shm';
@@ -29,7 +30,7 @@ export function createRunMemory(addon: Addon, worldSize: number): RunMemory {
     return memory;
   } catch (error) {
     closeRunMemory(memory);
-    throw error;
+    throw startError('The ranks', error);
   }
 }
 

@@ -215,6 +215,19 @@ transportTest('a missing peer is a timeout that names it', async (transport) => 
   ranks.close();
 });
 
+transportTest('a peer that is alive is waited for, one that falls silent is not', async (transport) => {
+  const ranks = await connectRanks(transport, 2, [], 200);
+  const [first, second] = ranks.communicators as [Communicator, Communicator];
+  const beat = setInterval(() => ranks.liveness.beat(1), 20).unref();
+  const meeting = first.barrier();
+  await delay(600);
+  await Promise.all([meeting, second.barrier()]);
+  const waiting = first.barrier();
+  clearInterval(beat);
+  await assert.rejects(waiting, { code: 'COMM_TIMEOUT' });
+  ranks.close();
+});
+
 transportTest('abort ends what is waiting within 100 ms, and what waits later', async (transport) => {
   const ranks = await connectRanks(transport, 2, [], 60_000);
   const [first] = ranks.communicators;

@@ -217,6 +217,22 @@ test('the library is loaded once', async () => {
   assert.throws(() => addon.loadOnnxRuntime('/nowhere/libonnxruntime.so'), /already loaded from/);
 });
 
+test('what else the probing process prints does no harm', async () => {
+  const noisy = join(folder, 'noisy.cjs');
+  await writeFile(
+    noisy,
+    "console.log('{hello}'); console.error('world'); process.on('exit', () => console.log('bye'));",
+  );
+  const before = process.env.NODE_OPTIONS;
+  process.env.NODE_OPTIONS = `--require ${noisy}`;
+  try {
+    assert.match((await probeAddon()).version, /^1\./);
+  } finally {
+    if (before === undefined) delete process.env.NODE_OPTIONS;
+    else process.env.NODE_OPTIONS = before;
+  }
+});
+
 test('a library that is not ONNX Runtime is explained', async () => {
   process.env.DISTRI_ORT_LIBRARY = join(folder, 'nothing.so');
   try {

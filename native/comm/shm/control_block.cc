@@ -97,7 +97,7 @@ void ControlBlock::beat(int rank) { state(rank).beat.store(MonotonicNanoseconds(
 
 std::optional<std::chrono::nanoseconds> ControlBlock::silence(int rank) const {
   // Read before the clock, so that a beat in between can't make it negative.
-  const uint64_t last = state(rank).beat.load();
+  const uint64_t last = last_beat(rank);
   if (last == 0) return std::nullopt;
   return std::chrono::nanoseconds(MonotonicNanoseconds() - last);
 }

@@ -56,6 +56,8 @@ class ControlBlock final : public Liveness {
   void beat(int rank) override;
   std::optional<std::chrono::nanoseconds> silence(int rank) const override;
 
+  // Changes with every beat of a rank; 0 before the first.
+  uint64_t last_beat(int rank) const { return state(rank).beat.load(); }
   // Throws CommError(kAborted) that says who aborted.
   void ThrowIfAborted() const;
 

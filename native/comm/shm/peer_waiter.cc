@@ -7,11 +7,25 @@
 
 namespace distri::shm {
 
-void PeerWaiter::ThrowTimeout(int peer) const {
+std::chrono::nanoseconds PeerWaiter::Deadline::left() const {
+  return std::min(patience_.silence - silent_, patience_.deadlock - waited_);
+}
+
+void PeerWaiter::Deadline::Spend(std::chrono::nanoseconds time) {
+  const uint64_t beat = control_.last_beat(peer_);
+  waited_ += time;
+  silent_ = beat == beat_ ? silent_ + time : std::chrono::nanoseconds::zero();
+  beat_ = beat;
+}
+
+void PeerWaiter::Deadline::ThrowIfOver() const {
+  if (left() > std::chrono::nanoseconds::zero()) return;
   char seconds[32];
-  std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(timeout_).count());
-  throw CommError(CommErrorCode::kTimeout,
-                  "waited " + std::string(seconds) + " s for rank " + std::to_string(peer));
+  std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(waited_).count());
+  const bool alive = silent_ < patience_.silence;
+  throw CommError(CommErrorCode::kTimeout, "waited " + std::string(seconds) + " s for rank " +
+                                               std::to_string(peer_) +
+                                               (alive ? ", which is alive but did not come" : ""));
 }
 
 }  // namespace distri::shm

@@ -57,7 +57,7 @@ ShmCommunicator::ShmCommunicator(const CommunicatorOptions& options)
       digest_(Digest(options.slots)),
       control_(options.run),
       channel_(control_, options.channel),
-      waiter_(channel_, options.timeout),
+      waiter_(channel_, Patience::For(options.timeout)),
       files_(OpenSegments(options.segment_fds)),
       broadcaster_(channel_, waiter_, segments_, options.rank) {}
 

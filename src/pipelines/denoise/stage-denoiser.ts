@@ -1,5 +1,5 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
-import type { Communicator, NativeError, Step } from '../../engine/addon.js';
+import type { Communicator, Step } from '../../engine/addon.js';
 import type { Device } from '../../engine/device.js';
 import { type Executable, emptyTensors, floatResult } from '../../engine/executable.js';
 import type { Graph } from '../../graph/graph.js';
@@ -29,7 +29,6 @@ export class StageDenoiser {
   readonly #step: Executable;
   readonly #parts: ReadonlyMap<StagePart, PartGraph>;
   readonly #output: string;
-  readonly #stages: number;
   #conditioning: Readonly<Record<string, Tensor>> = {};
 
   private constructor(parts: {
@@ -39,7 +38,6 @@ export class StageDenoiser {
     step: Executable;
     graphs: ReadonlyMap<StagePart, PartGraph>;
     output: string;
-    stages: number;
   }) {
     this.communicator = parts.communicator;
     this.#slots = parts.slots;
@@ -47,7 +45,6 @@ export class StageDenoiser {
     this.#step = parts.step;
     this.#parts = parts.graphs;
     this.#output = parts.output;
-    this.#stages = parts.stages;
   }
 
   /** Builds this rank's graphs, meets the other ranks and loads them. */
@@ -71,7 +68,7 @@ export class StageDenoiser {
         }),
       );
       const { slots, output } = built;
-      return new StageDenoiser({ communicator, slots, image, step, graphs, output, stages: plan.stages });
+      return new StageDenoiser({ communicator, slots, image, step, graphs, output });
     });
   }
 
@@ -97,24 +94,9 @@ export class StageDenoiser {
     this.#communicator.publish(this.#slotOf(message, part), tick, data);
   }
 
-  /**
-   * Waits for a message of `rank` and copies it into `data`. What comes from there may have gone through other stages, which work one after another: each
-   * of as many as there are has the time that a rank waits for another.
-   */
-  async receive(
-    message: Message,
-    part: StagePart,
-    tick: number,
-    rank: number,
-    data: Float32Array,
-  ): Promise<void> {
-    for (let left = this.#stages; left > 0; left--) {
-      try {
-        return await this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
-      } catch (error) {
-        if (left === 1 || (error as NativeError).code !== 'COMM_TIMEOUT') throw error;
-      }
-    }
+  /** Waits for a message of `rank` and copies it into `data`. */
+  receive(message: Message, part: StagePart, tick: number, rank: number, data: Float32Array): Promise<void> {
+    return this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
   }
 
   release(): void {

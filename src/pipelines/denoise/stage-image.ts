@@ -260,7 +260,6 @@ export class StageImage {
   /** Gives every rank the latents, and the trace where one is asked for, of the ranks of the last stage. */
   async #share(): Promise<Tensor<'float32'>> {
     const { record } = this.#options;
-    await this.#awaitLastStage();
     await this.#broadcast(this.#latents, this.#shape);
     for (const [step, { latents, predicted }] of this.#trace.entries()) {
       await this.#broadcast(latents, this.#shape);
@@ -269,19 +268,6 @@ export class StageImage {
       record(stepName('noise_pred', step), () => float32(this.#predictedShape, predicted));
     }
     return float32(this.#shape, this.#latents);
-  }
-
-  /** The first stage is done long before the last one, and a broadcast does not wait as long as that may take. */
-  async #awaitLastStage(): Promise<void> {
-    const { plan, role } = this.#stage;
-    const { scheduler, before } = this.#options;
-    const { stage, lane } = this.#place;
-    if (plan.stages === 1) return;
-    const tick = before.steps + scheduler.timesteps.length - 1;
-    const last = plan.rankAt(role, { stage: plan.stages - 1, lane });
-    const word = new Float32Array(1);
-    if (stage === plan.stages - 1) this.#denoiser.send('finished', plan.whole, tick, word);
-    else await this.#denoiser.receive('finished', plan.whole, tick, last, word);
   }
 
   /** Of images of which each lane of the last stage has its rows of every band, or all. */

@@ -1,5 +1,5 @@
 import type { LatentShape, NoiseModel } from '../../models/noise-model.js';
-import { type ExchangeKind, readWhole, type SlotPlan, type SlotTable } from '../../parallel/slots.js';
+import type { ExchangeKind, SlotPlan, SlotTable } from '../../parallel/slots.js';
 import type { PatchRows, StagePart, StagePlan } from '../../parallel/strategies/stage-plan.js';
 import type { BlockStructure } from '../../parallel/strategy.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
@@ -11,7 +11,6 @@ const messages = {
   hidden: 'hidden_states',
   latents: 'latents',
   prediction: 'output',
-  finished: 'latents',
 } as const satisfies Readonly<Record<string, ExchangeKind>>;
 export type Message = keyof typeof messages;
 
@@ -134,7 +133,6 @@ export function reserveMessages(table: SlotTable, stage: StageModel): MessageSlo
           hidden: reserve('hidden'),
           latents: reserve('latents'),
           prediction: reserve('prediction'),
-          finished: reserve('finished'),
         },
       ];
     }),
@@ -194,11 +192,6 @@ function messageSlot(
             ? bytes(publisher)
             : 0,
       };
-    }
-    case 'finished': {
-      const bytes = (rank: number) =>
-        part === plan.whole && place(rank).stage === last ? itemBytes.float32 : 0;
-      return { bytes, reads: readWhole((rank) => roleOf(rank).patchGroup, bytes) };
     }
   }
 }

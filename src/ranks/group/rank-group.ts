@@ -8,6 +8,7 @@ import { availableCpus } from '../../machine/cpus.js';
 import type { Meeting } from '../join/meeting.js';
 import { type ErrorReport, type FromRank, type RankProgress, reportedError } from '../messages.js';
 import { closeRunMemory, createRunMemory, type RunMemory, runOptions } from '../run-memory.js';
+import { startError } from '../start-error.js';
 import { Answers } from './answers.js';
 import type { RankEvents, RankLink } from './rank-link.js';
 import { RankProcess } from './rank-process.js';
@@ -56,7 +57,7 @@ const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
  * grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
-  private readonly ranks: readonly RankLink<Job, Result>[];
+  private readonly ranks: RankLink<Job, Result>[] = [];
   private readonly liveness: Liveness;
   private readonly started: Answers<void>;
   private readonly watch: SilenceWatch;
@@ -85,13 +86,19 @@ export class RankGroup<Job, Result> {
     private readonly options: LaunchOptions,
     private readonly meeting: Meeting<Job, Result> | undefined,
   ) {
-    const { worldSize } = options;
+    const { worldSize, timeout } = options;
+    this.started = new Answers(worldSize, this.disagreed);
     const addon = loadAddon();
     const memory = createRunMemory(addon, worldSize);
-    this.started = new Answers(worldSize, this.disagreed);
     try {
       this.liveness = new addon.Liveness(runOptions(memory, worldSize));
-      this.ranks = Array.from({ length: worldSize }, (_, rank) => this.startRank(addon, rank, memory));
+      for (let rank = 0; rank < worldSize; rank++) this.ranks.push(this.startRank(addon, rank, memory));
+      for (const rank of this.ranks) rank.send({ type: 'start', rank: rank.rank, worldSize, timeout });
+    } catch (error) {
+      this.killAll();
+      // The first rank of a launcher would close them when it ends in order.
+      if (meeting !== undefined) closeRunMemory(memory);
+      throw error instanceof DistriError ? error : startError('The ranks', error);
     } finally {
       // Children have inherited them; processes that a launcher started have yet to open them.
       if (meeting === undefined) closeRunMemory(memory);
@@ -99,9 +106,6 @@ export class RankGroup<Job, Result> {
     this.watch = new SilenceWatch(() => this.look());
     options.interruption.addEventListener('abort', this.interrupt, { once: true });
     process.on('exit', this.killAll);
-    for (const rank of this.ranks) {
-      rank.send({ type: 'start', rank: rank.rank, worldSize, timeout: options.timeout });
-    }
   }
 
   /** Process ids by rank. */
@@ -145,15 +149,18 @@ export class RankGroup<Job, Result> {
     const log = (line: string) => this.options.log(rank, line);
     const start = () => new RankProcess<Job, Result>({ rank, entry, memory, log }, this.events);
     const own = cpus?.[rank];
-    return own === undefined ? start() : startOn(addon, own, start);
+    try {
+      return own === undefined ? start() : startOn(addon, own, start);
+    } catch (error) {
+      throw startError(`Rank ${rank}`, error);
+    }
   }
 
   private readonly events: RankEvents<Job, Result> = {
     message: (from, message) => this.receive(from, message),
     lost: (from, how) =>
       this.fail('cause', new DistriError('rank', `Rank ${from.rank} (process ${from.pid}) ${how}`)),
-    failed: (from, error) =>
-      this.fail('cause', new DistriError('rank', `Rank ${from.rank} could not be started: ${error.message}`)),
+    failed: (from, error) => this.fail('cause', startError(`Rank ${from.rank}`, error)),
   };
 
   private receive(rank: RankLink<Job, Result>, message: FromRank<Result>): void {

@@ -7,6 +7,9 @@ import type { FromRank, ToRank } from '../messages.js';
 import type { RunMemory } from '../run-memory.js';
 import { type RankEvents, RankLink } from './rank-link.js';
 
+const rankMain = new URL('./rank-main.js', import.meta.url);
+/** The first line of an error that nobody caught, as Node prints it. */
+const errorLine = /^\w*Error\b.*:/;
 /** How long the last words of a process that ended may take to arrive. */
 const LAST_WORDS_MS = 200;
 
@@ -28,7 +31,7 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
 
   constructor(options: RankProcessOptions, events: RankEvents<Job, Result>) {
     super(options.rank, events);
-    this.child = fork(options.entry, {
+    this.child = fork(rankMain, [options.entry.href, String(process.pid)], {
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.memory],
     });
@@ -65,7 +68,8 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
 
   private listen(log: (line: string) => void): void {
     for (const stream of [this.child.stdout, this.child.stderr]) {
-      if (stream !== null) this.follow(stream, log);
+      // There are none where there were no descriptors for them, which is an error that follows.
+      if (stream) this.follow(stream, log);
     }
     this.child.on('message', (message) => this.receive(message as FromRank<Result>));
     this.child.on('error', (error) => this.events.failed(this, error));
@@ -77,7 +81,9 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
 
   private follow(stream: Readable, log: (line: string) => void): void {
     createInterface(stream).on('line', (line) => {
-      if (line.trim() !== '') this.lastLine = line.trim();
+      const words = line.trim();
+      // Node says more after the error that ends it.
+      if (words !== '' && !errorLine.test(this.lastLine)) this.lastLine = words;
       log(line);
     });
   }

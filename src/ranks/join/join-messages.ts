@@ -1,3 +1,4 @@
+import { availableCpus } from '../../machine/cpus.js';
 import type { FromRank, ToRank } from '../messages.js';
 import type { RunMemory } from '../run-memory.js';
 
@@ -8,6 +9,11 @@ export interface Hello {
   readonly pid: number;
   /** CPUs that the process may use. */
   readonly cpus: readonly number[];
+}
+
+/** What this process says of itself. */
+export function hello(rank: number): Hello {
+  return { type: 'hello', rank, pid: process.pid, cpus: availableCpus().ids };
 }
 
 /** What the first rank tells the others. */

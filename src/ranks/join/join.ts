@@ -4,11 +4,12 @@ import { DistriError, exitStatus, toError } from '../../base/errors.js';
 import { watchInterruption } from '../../base/interruption.js';
 import { secondsText } from '../../base/numbers.js';
 import { loadAddon } from '../../engine/load.js';
-import { availableCpus } from '../../machine/cpus.js';
 import { SilenceWatch, STALLED_MS } from '../group/silence-watch.js';
+import { killProcess } from '../kill-process.js';
 import { reportError } from '../messages.js';
 import { type JobFunction, Rank } from '../serve.js';
-import type { FromJoined, ToJoined } from './join-messages.js';
+import { startError } from '../start-error.js';
+import { type FromJoined, hello, type ToJoined } from './join-messages.js';
 import type { LaunchedRank } from './launched-rank.js';
 import { GATHERING_MS } from './meeting.js';
 import { MeetingPlace } from './meeting-place.js';
@@ -64,8 +65,7 @@ class Participant<Job, Result> {
     for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
       process.on(event, (thrown: unknown) => this.reportFailure(thrown));
     }
-    const { rank } = launched;
-    connection.send({ type: 'hello', rank, pid: process.pid, cpus: availableCpus().ids });
+    connection.send(hello(launched.rank));
   }
 
   private obey(order: ToJoined<Job>): void {
@@ -82,7 +82,7 @@ class Participant<Job, Result> {
       this.rank = new Rank({ ...order, memory }, this.run, (message) => this.connection.send(message));
       new SilenceWatch(() => this.look());
     } catch (thrown) {
-      this.reportFailure(thrown);
+      this.reportFailure(startError(`Rank ${this.launched.rank}`, thrown));
     }
   }
 
@@ -107,17 +107,18 @@ class Participant<Job, Result> {
   private abandoned(): never {
     // A peer may have ended the first rank because it hung.
     const hung = this.silence > STALLED_MS;
-    const how = hung
-      ? `gave no sign of life for ${secondsText(this.silence / 1000)}: it is stopped or hangs`
-      : 'was killed or ended';
+    const { failure } = this.connection;
+    const ended = failure === undefined ? 'was killed or ended' : `broke off: ${failure}`;
+    const silent = `gave no sign of life for ${secondsText(this.silence / 1000)}: it is stopped or hangs`;
+    const how = hung ? silent : ended;
     const { rank } = this.launched;
     const liveness = this.rank?.liveness;
     liveness?.abort(rank);
     const speaks = liveness === undefined ? rank === 1 : liveness.abortedBy() === rank;
     const process0 = this.firstRank === undefined ? '' : ` (process ${this.firstRank})`;
     if (speaks) process.stderr.write(`distri: Rank 0${process0} ${how}\n`);
-    // While the connection is open the process lives, so the number is still its own.
-    if (this.connection.open && this.firstRank !== undefined) process.kill(this.firstRank, 'SIGKILL');
+    // While the connection is open the process lives, or just ended, so the number is no other's.
+    if (this.connection.open && this.firstRank !== undefined) killProcess(this.firstRank);
     return this.exit(hung ? exitStatus.timeout : exitStatus.rank);
   }
 

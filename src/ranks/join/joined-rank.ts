@@ -1,4 +1,5 @@
 import { type RankEvents, RankLink } from '../group/rank-link.js';
+import { killProcess } from '../kill-process.js';
 import type { FromRank, ToRank } from '../messages.js';
 import type { RunMemory } from '../run-memory.js';
 import type { FromJoined, Hello, ToJoined } from './join-messages.js';
@@ -48,8 +49,8 @@ export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
     if (!this.running) return;
     if (!this.released) this.end(status);
     const timer = setTimeout(() => {
-      // While the connection is open the process lives, so the number is still its own.
-      if (this.running) process.kill(this.pid, 'SIGKILL');
+      // While the connection is open the process lives, or just ended, so the number is no other's.
+      if (this.running) killProcess(this.pid);
     }, LEAVE_MS);
     this.guest.onClose(() => clearTimeout(timer));
   }
@@ -60,7 +61,12 @@ export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
   }
 
   private closed(): void {
-    if (!this.released) this.events.lost(this, `was killed or ended ${this.activity}`);
+    const { failure } = this.guest;
+    const how =
+      failure === undefined
+        ? `was killed or ended ${this.activity}`
+        : `broke off ${this.activity}: ${failure}`;
+    if (!this.released) this.events.lost(this, how);
     this.silence();
     this.leave();
   }

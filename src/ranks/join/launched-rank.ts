@@ -32,8 +32,25 @@ interface Launcher {
   readonly localSize?: string;
   readonly hosts?: readonly string[];
   /** Together they name the job. Where none is set its processes are known by their common parent. */
-  readonly job: readonly string[];
+  readonly job: Readonly<Record<string, Kind>>;
 }
+
+/** What a variable can be. */
+interface Kind {
+  readonly what: string;
+  readonly allows: (text: string) => boolean;
+}
+
+const port: Kind = {
+  what: 'a port from 1 to 65535',
+  allows: (text) => isCount(text, 1) && Number(text) <= 65_535,
+};
+const host: Kind = { what: "a host's name or address", allows: (text) => /^[\w.:%-]{1,255}$/.test(text) };
+const integer: Kind = { what: 'an integer of at least 0', allows: (text) => isCount(text, 0) };
+const printable: Kind = {
+  what: 'up to 255 printable characters',
+  allows: (text) => /^[^\p{Cc}\p{Cf}\p{Cs}]{1,255}$/u.test(text),
+};
 
 const torchrun: Launcher = {
   name: 'torchrun',
@@ -41,28 +58,33 @@ const torchrun: Launcher = {
   size: ['WORLD_SIZE'],
   localSize: 'LOCAL_WORLD_SIZE',
   // Only one job of a host can listen on the port.
-  job: ['MASTER_ADDR', 'MASTER_PORT', 'TORCHELASTIC_RUN_ID', 'TORCHELASTIC_RESTART_COUNT'],
+  job: {
+    MASTER_ADDR: host,
+    MASTER_PORT: port,
+    TORCHELASTIC_RUN_ID: printable,
+    TORCHELASTIC_RESTART_COUNT: integer,
+  },
 };
 const openMpi: Launcher = {
   name: 'mpirun',
   rank: 'OMPI_COMM_WORLD_RANK',
   size: ['OMPI_COMM_WORLD_SIZE'],
   localSize: 'OMPI_COMM_WORLD_LOCAL_SIZE',
-  job: ['PMIX_NAMESPACE', 'OMPI_MCA_ess_base_jobid'],
+  job: { PMIX_NAMESPACE: printable, OMPI_MCA_ess_base_jobid: printable },
 };
 const pmi: Launcher = {
   name: 'mpiexec',
   rank: 'PMI_RANK',
   size: ['PMI_SIZE'],
   localSize: 'MPI_LOCALNRANKS',
-  job: [],
+  job: {},
 };
 const slurm: Launcher = {
   name: 'srun',
   rank: 'SLURM_PROCID',
   size: ['SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS'],
   hosts: ['SLURM_STEP_NUM_NODES', 'SLURM_NNODES'],
-  job: ['SLURM_JOB_ID', 'SLURM_STEP_ID'],
+  job: { SLURM_JOB_ID: integer, SLURM_STEP_ID: integer },
 };
 
 /**
@@ -103,7 +125,7 @@ function refuseContradiction(one: LaunchedRank, other: LaunchedRank): void {
 }
 
 function read(launcher: Launcher, environment: Environment): LaunchedRank {
-  const { name, rank: rankName } = launcher;
+  const { rank: rankName } = launcher;
   const sizeName = launcher.size.find((candidate) => isSet(environment, candidate));
   if (sizeName === undefined) {
     const missing = launcher.size.at(-1);
@@ -115,9 +137,17 @@ function read(launcher: Launcher, environment: Environment): LaunchedRank {
     throw new LaunchError('usage', `${rankName} is ${rank}, but ${sizeName} is ${worldSize}`, true);
   }
   refuseSeveralHosts(launcher, environment, rank, worldSize);
-  const known = launcher.job.filter((variable) => isSet(environment, variable));
-  const job = known.map((variable) => `${variable}=${environment[variable]}`).join(' ');
-  return { launcher: name, rank, worldSize, job: `${name} ${job || process.ppid}` };
+  const job = nameJob(launcher, environment, rank);
+  return { launcher: launcher.name, rank, worldSize, job: `${launcher.name} ${job}` };
+}
+
+function nameJob(launcher: Launcher, environment: Environment, rank: number): string {
+  const known = Object.entries(launcher.job).filter(([variable]) => isSet(environment, variable));
+  for (const [variable, { what, allows }] of known) {
+    const text = environment[variable] ?? '';
+    if (!allows(text)) throw new LaunchError('usage', expected(what, variable, text).message, rank === 0);
+  }
+  return known.map(([variable]) => `${variable}=${environment[variable]}`).join(' ') || String(process.ppid);
 }
 
 function refuseSeveralHosts(
@@ -145,9 +175,12 @@ function isSet(environment: Environment, name: string): boolean {
 
 function count(environment: Environment, name: string, least: number): number {
   const text = environment[name] ?? '';
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+  if (!isCount(text, least)) {
     throw new LaunchError('usage', expected(`an integer of at least ${least}`, name, text).message, true);
   }
-  return value;
+  return Number(text);
+}
+
+function isCount(text: string, least: number): boolean {
+  return /^\d+$/.test(text) && Number.isSafeInteger(Number(text)) && Number(text) >= least;
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DistriError } from '../../base/errors.js';
 import { systemErrorCode } from '../../base/file-io.js';
 import type { LaunchedRank } from './launched-rank.js';
@@ -9,30 +10,37 @@ import type { LaunchedRank } from './launched-rank.js';
 /** Not TMPDIR, which some sites set differently for each process. */
 const ROOT = '/tmp';
 
+/** How long a first rank that made the folder may take to listen. */
+const OPENING_MS = 2000;
+const RETRY_MS = 25;
+
 /**
  * Where the processes of a job find their first rank: a socket in a folder that only this user may enter, so that nobody else can
  * take part. The folder's name follows from the job, and it is there only until all have met.
  */
 export class MeetingPlace {
   readonly folder: string;
+  /** Identity of the folder that this process made. */
+  private made: number | undefined;
 
   constructor({ job, worldSize }: LaunchedRank) {
     const digest = createHash('sha256').update(`${job} ${worldSize}`).digest('hex').slice(0, 16);
     this.folder = join(ROOT, `distri-${process.getuid?.()}-${digest}`);
   }
 
-  /** Lets `server` listen here, for the first rank. */
-  async open(server: Server): Promise<void> {
-    await this.removeAbandoned();
-    try {
-      mkdirSync(this.folder, { mode: 0o700 });
-    } catch (error) {
-      throw new DistriError('rank', `${this.folder}: the ranks can't meet here`, { cause: error });
+  /** Lets `server` listen here, for the first rank. Where another one does already, a connection to that one is returned instead. */
+  async open(server: Server): Promise<Socket | undefined> {
+    for (let made = false; !made; ) {
+      const other = await this.findOther();
+      if (other !== undefined) return other;
+      made = this.make();
     }
+    this.made = lstatSync(this.folder).ino;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(this.socket, resolve);
     });
+    return undefined;
   }
 
   /** A connection to the first rank, undefined while it does not listen. */
@@ -40,24 +48,48 @@ export class MeetingPlace {
     return this.isOurs() ? attempt(this.socket) : undefined;
   }
 
+  /** Removes the folder, unless it is another process's by now. */
   remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    if (this.made !== undefined && this.identity === this.made)
+      rmSync(this.folder, { recursive: true, force: true });
+    this.made = undefined;
   }
 
   private get socket(): string {
     return join(this.folder, 'first-rank');
   }
 
-  /** Removes what a first rank left that was killed before all had met. */
-  private async removeAbandoned(): Promise<void> {
-    if (!existsSync(this.folder) || !this.isOurs()) return;
-    const connection = await attempt(this.socket);
-    if (connection === undefined) {
-      this.remove();
-    } else {
-      connection.destroy();
-      throw new DistriError('usage', 'Another first rank of this job is waiting for its ranks already');
+  /** Makes the folder; false when another process was faster. */
+  private make(): boolean {
+    try {
+      mkdirSync(this.folder, { mode: 0o700 });
+      return true;
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST' && this.isOurs()) return false;
+      throw new DistriError('rank', `${this.folder}: the ranks can't meet here`, { cause: error });
     }
+  }
+
+  /** A connection to another first rank. What one left that was killed before all had met is removed. */
+  private async findOther(): Promise<Socket | undefined> {
+    const abandoned = performance.now() + Math.min(OPENING_MS, OPENING_MS - this.age);
+    while (existsSync(this.folder) && this.isOurs()) {
+      const other = await attempt(this.socket);
+      if (other !== undefined) return other;
+      if (performance.now() > abandoned) rmSync(this.folder, { recursive: true, force: true });
+      else await delay(RETRY_MS);
+    }
+    return undefined;
+  }
+
+  /** Milliseconds since somebody did something in the folder. */
+  private get age(): number {
+    const changed = lstatSync(this.folder, { throwIfNoEntry: false })?.mtimeMs;
+    return changed === undefined ? 0 : Date.now() - changed;
+  }
+
+  private get identity(): number | undefined {
+    return lstatSync(this.folder, { throwIfNoEntry: false })?.ino;
   }
 
   /** Whether the folder is there and nobody else can have made or entered it. */

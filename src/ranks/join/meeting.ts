@@ -1,11 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DistriError } from '../../base/errors.js';
+import { DistriError, exitStatus } from '../../base/errors.js';
+import { watchInterruption } from '../../base/interruption.js';
 import { availableCpus, type Cpus, uniteCpus } from '../../machine/cpus.js';
 import type { RankEvents, RankLink } from '../group/rank-link.js';
 import type { RunMemory } from '../run-memory.js';
 import type { JobFunction } from '../serve.js';
-import type { FromJoined, Hello } from './join-messages.js';
+import { type FromJoined, type Hello, hello } from './join-messages.js';
 import { type Guest, JoinedRank } from './joined-rank.js';
 import type { LaunchedRank } from './launched-rank.js';
 import { MeetingPlace } from './meeting-place.js';
@@ -30,15 +31,21 @@ export class Meeting<Job, Result> {
   private readonly server: Server;
   private readonly guests = new Map<number, { hello: Hello; guest: Guest<Job, Result> }>();
   private arrived: () => void = () => {};
+  private failed: (error: DistriError) => void = () => {};
 
   static async open<Job, Result>(
     launched: LaunchedRank,
     run: JobFunction<Job, Result>,
   ): Promise<Meeting<Job, Result>> {
     const meeting = new Meeting(launched, run);
-    if (meeting.worldSize > 1) await meeting.place.open(meeting.server);
     process.on('exit', meeting.leavePlace);
-    return meeting;
+    const other = meeting.worldSize > 1 ? await meeting.place.open(meeting.server) : undefined;
+    if (other === undefined) return meeting;
+    process.off('exit', meeting.leavePlace);
+    // It says who it is, so that the one that is there does not wait for ranks that will not come.
+    new MessageSocket<never, Hello>(other).send(hello(0));
+    other.end();
+    throw meeting.twice(0);
   }
 
   private constructor(
@@ -80,26 +87,34 @@ export class Meeting<Job, Result> {
 
   /** Sends everybody home with this exit status, also those who are still on their way. */
   async close(status: number): Promise<void> {
-    await Promise.race([this.complete.catch(() => {}), delay(LATECOMERS_MS, undefined, { ref: false })]);
+    // Launchers end all processes when one is gone; the place is left in order all the same.
+    const { signal, dispose } = watchInterruption();
+    const soon = (milliseconds: number) => delay(milliseconds, undefined, { signal }).catch(() => {});
+    await Promise.race([this.complete.catch(() => {}), soon(LATECOMERS_MS)]);
     const open = [...this.guests.values()].filter(({ guest }) => guest.open);
     const gone = open.map(({ guest }) => new Promise<void>((resolve) => guest.onClose(resolve)));
     for (const { guest } of open) guest.send({ type: 'end', status });
-    await Promise.race([Promise.all(gone), delay(FAREWELL_MS)]);
+    await Promise.race([Promise.all(gone), soon(FAREWELL_MS)]);
     this.leavePlace();
     process.off('exit', this.leavePlace);
+    dispose();
   }
 
   private async gather(): Promise<void> {
-    const everybody = new Promise<void>((resolve) => {
+    const everybody = new Promise<void>((resolve, reject) => {
       this.arrived = resolve;
+      this.failed = reject;
     });
     if (this.worldSize === 1) this.arrived();
     const late = new AbortController();
     const deadline = delay(GATHERING_MS, 'late', { signal: late.signal, ref: false });
-    const first = await Promise.race([everybody, deadline]);
-    if (first === 'late') throw this.absence();
-    late.abort();
     deadline.catch(() => {});
+    try {
+      const first = await Promise.race([everybody, deadline]);
+      if (first === 'late') throw this.absence();
+    } finally {
+      late.abort();
+    }
     this.leavePlace();
   }
 
@@ -119,10 +134,26 @@ export class Meeting<Job, Result> {
 
   private register(message: FromJoined<Result>, guest: Guest<Job, Result>): void {
     if (message.type !== 'hello') return;
-    const known = this.guests.get(message.rank);
-    if (message.rank < 1 || message.rank >= this.worldSize || known?.guest.open) guest.destroy();
-    else this.guests.set(message.rank, { hello: message, guest });
+    const { rank, pid } = message;
+    const known = this.guests.get(rank);
+    if (rank === 0 || known?.guest.open) {
+      // The job lacks another rank then, for which nobody has to wait.
+      guest.send({ type: 'end', status: exitStatus.usage });
+      this.failed(this.twice(rank, known?.hello.pid ?? process.pid, pid));
+      return;
+    }
+    if (rank > 0 && rank < this.worldSize) this.guests.set(rank, { hello: message, guest });
+    else guest.destroy();
     if (this.guests.size === this.worldSize - 1) this.arrived();
+  }
+
+  private twice(rank: number, ...pids: readonly number[]): DistriError {
+    const processes = pids.length > 0 ? ` (processes ${pids.join(' and ')})` : '';
+    return new DistriError(
+      'usage',
+      `Two processes started by ${this.launched.launcher} came as rank ${rank} of ${this.worldSize}${processes}: ` +
+        'each needs a rank of its own, and each job that runs at the same time a name of its own',
+    );
   }
 
   private readonly leavePlace = (): void => {

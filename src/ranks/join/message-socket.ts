@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { deserialize, serialize } from 'node:v8';
+import { DistriError, toError } from '../../base/errors.js';
 
 const LENGTH_BYTES = 4;
 /** Orders and reports are small; a longer one is not ours. */
@@ -7,8 +8,13 @@ const MAX_MESSAGE_BYTES = 64 << 20;
 
 /** Messages over a local socket, each with its length before it; any value that Node's IPC channel of children could carry. */
 export class MessageSocket<Received, Sent> {
-  private pending: Buffer = Buffer.alloc(0);
+  /** What has come and belongs to no whole message yet. */
+  private pieces: Buffer[] = [];
+  private pending = 0;
+  /** How much has to be there for the next step: a length, or a length and its message. */
+  private wanted = LENGTH_BYTES;
   private listener: (message: Received) => void = () => {};
+  private problem: string | undefined;
 
   constructor(private readonly socket: Socket) {
     socket.on('data', (data) => this.take(data));
@@ -21,7 +27,7 @@ export class MessageSocket<Received, Sent> {
     this.listener = listener;
   }
 
-  /** Called once, when the other side is gone or `close` was called. */
+  /** Called once, when the other side is gone or `destroy` was called. */
   onClose(listener: () => void): void {
     this.socket.once('close', listener);
   }
@@ -30,17 +36,24 @@ export class MessageSocket<Received, Sent> {
     return !this.socket.destroyed;
   }
 
+  /** Why this side closed the connection, where something that came was the reason. */
+  get failure(): string | undefined {
+    return this.problem;
+  }
+
+  /** Throws a DistriError when the message is too long for the other side. */
   send(message: Sent): void {
     if (!this.socket.writable) return;
     const body = serialize(message);
+    if (body.length > MAX_MESSAGE_BYTES) {
+      throw new DistriError(
+        'internal',
+        `A message between ranks has ${body.length} bytes, but ${MAX_MESSAGE_BYTES} are the most`,
+      );
+    }
     const length = Buffer.alloc(LENGTH_BYTES);
     length.writeUInt32LE(body.length);
     this.socket.write(Buffer.concat([length, body]));
-  }
-
-  /** Closes after what was sent has gone. */
-  close(): void {
-    this.socket.end();
   }
 
   destroy(): void {
@@ -48,14 +61,40 @@ export class MessageSocket<Received, Sent> {
   }
 
   private take(data: Buffer): void {
-    this.pending = Buffer.concat([this.pending, data]);
-    while (this.pending.length >= LENGTH_BYTES && this.open) {
-      const end = LENGTH_BYTES + this.pending.readUInt32LE();
-      if (end > MAX_MESSAGE_BYTES) this.destroy();
-      if (this.pending.length < end) return;
-      const body = this.pending.subarray(LENGTH_BYTES, end);
-      this.pending = this.pending.subarray(end);
-      this.listener(deserialize(body) as Received);
+    this.pieces.push(data);
+    this.pending += data.length;
+    while (this.pending >= this.wanted && this.open) this.advance();
+  }
+
+  private advance(): void {
+    const [first] = this.pieces as [Buffer];
+    const all = this.pieces.length === 1 ? first : Buffer.concat(this.pieces, this.pending);
+    this.pieces = [all];
+    const length = all.readUInt32LE();
+    if (length > MAX_MESSAGE_BYTES) {
+      this.fail(`a message of ${length} bytes came, but ${MAX_MESSAGE_BYTES} are the most`);
+      return;
     }
+    this.wanted = LENGTH_BYTES + length;
+    if (this.pending < this.wanted) return;
+    this.pieces = [all.subarray(this.wanted)];
+    this.pending -= this.wanted;
+    const message = this.read(all.subarray(LENGTH_BYTES, this.wanted));
+    this.wanted = LENGTH_BYTES;
+    if (message !== undefined) this.listener(message.value);
+  }
+
+  private read(body: Buffer): { readonly value: Received } | undefined {
+    try {
+      return { value: deserialize(body) as Received };
+    } catch (error) {
+      this.fail(`what came is no message: ${toError(error).message}`);
+      return undefined;
+    }
+  }
+
+  private fail(problem: string): void {
+    this.problem = problem;
+    this.destroy();
   }
 }

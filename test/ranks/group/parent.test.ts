@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
 import { after, test } from 'node:test';
@@ -34,6 +34,39 @@ test('ranks end when their parent is killed', async () => {
   const { parent, ranks } = await startParent();
   parent.kill('SIGKILL');
   await waitForEnd(ranks, 2000);
+});
+
+test('ranks that are stopped end as well when their parent is killed', async () => {
+  const { parent, ranks } = await startParent();
+  for (const rank of ranks) process.kill(rank, 'SIGSTOP');
+  parent.kill('SIGKILL');
+  await waitForEnd(ranks, 2000);
+});
+
+test('a process whose parent is gone already ends at once', () => {
+  const load = new URL('../../../src/engine/load.js', import.meta.url).href;
+  const orphan = `import(${JSON.stringify(load)}).then(({ loadAddon }) => loadAddon().dieWithParent(${process.ppid}))`;
+  const { signal } = spawnSync(process.execPath, ['-e', orphan]);
+  assert.equal(signal, 'SIGKILL');
+});
+
+/** What a parent of two ranks says that may open `left` files. */
+function withDescriptors(left: number): string {
+  const arguments_ = [program, '20000', 'once', String(left)];
+  const command = ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, ...arguments_];
+  const { stdout, stderr } = spawnSync('sh', command, { encoding: 'utf8', timeout: 30_000 });
+  return `${stdout}${stderr}`.trimEnd();
+}
+
+test('too few descriptors are one clear line, wherever they run out', () => {
+  assert.match(withDescriptors(50), /^\[\d+,\d+\]$/);
+  const who = new Set<string | undefined>();
+  for (const left of [3, 6, 9, 12, 15]) {
+    const said = withDescriptors(left);
+    assert.match(said, /^(?:The ranks|Rank [01]) could not be started: [^\n]*too many open files[^\n]*$/i);
+    who.add(/^The ranks|^Rank 0|^Rank 1/.exec(said)?.[0]);
+  }
+  assert.ok(who.has('The ranks') && who.has('Rank 0'), [...who].join());
 });
 
 for (const [signal, status] of [

@@ -6,9 +6,15 @@ import { DistriError, type ErrorCode } from '../../../src/base/errors.js';
 import { availableCpus, shareCpus } from '../../../src/machine/cpus.js';
 import { type LaunchOptions, RankGroup } from '../../../src/ranks/group/rank-group.js';
 import type { FixtureJob, FixtureResult } from '../fixtures/job.js';
-import { isAlive } from '../fixtures/processes.js';
+import { childrenOf, isAlive, waitForEnd } from '../fixtures/processes.js';
 
 type Group = RankGroup<FixtureJob, FixtureResult>;
+
+/**
+ * What is noticed by itself ends a group within milliseconds, what is not after a timeout of 20 s: this tells one from
+ * the other, also on a machine that is busy.
+ */
+const SOON_MS = 10_000;
 
 /** A job that goes on for longer than any test. */
 const endless: FixtureJob = { stepTime: 20, steps: 10_000, meet: true };
@@ -174,7 +180,7 @@ test('a killed rank ends the group and is named with its step', async () => {
   await harmed(await launch(3), endless, ([, second]) => process.kill(second as number, 'SIGKILL'), {
     code: 'rank',
     message: /^Rank 1 \(process \d+\) was killed by SIGKILL in step \d+ of 10000/,
-    within: 2000,
+    within: SOON_MS,
   });
 });
 
@@ -183,8 +189,18 @@ test('a stopped rank ends the group after the timeout', async () => {
   await harmed(group, endless, ([, , third]) => process.kill(third as number, 'SIGSTOP'), {
     code: 'timeout',
     message: /^Rank 2 \(process \d+\) gave no sign of life for [\d.]+ s in step \d+ of 10000/,
-    within: 1500 + 2000,
+    within: 1500 + SOON_MS,
   });
+});
+
+test('a rank that is late but alive is waited for', async () => {
+  const group = await launch(2, { timeout: 1000 });
+  const results = await group.run({ ...quick, late: { rank: 0, by: 3000 } }, () => {});
+  assert.deepEqual(
+    results.map(({ sum }) => sum),
+    [3, 3],
+  );
+  await group.close();
 });
 
 test('a rank whose event loop stands still counts as hung', async () => {
@@ -192,7 +208,7 @@ test('a rank whose event loop stands still counts as hung', async () => {
   await harmed(await launch(2, { timeout: 1500 }), job, () => {}, {
     code: 'timeout',
     message: /^Rank 1 .* no sign of life/,
-    within: 1500 + 2000,
+    within: 1500 + SOON_MS,
   });
 });
 
@@ -201,7 +217,7 @@ test("a rank's own error is the message, not what follows from it", async () => 
   await harmed(await launch(3), job, () => {}, {
     code: 'checkpoint',
     message: /^a weight is missing$/,
-    within: 2000,
+    within: SOON_MS,
   });
 });
 
@@ -210,7 +226,7 @@ test('an error that no job waits for ends the group too', async () => {
   await harmed(await launch(2), job, () => {}, {
     code: 'internal',
     message: /^Rank 0: nobody waits for this$/,
-    within: 2000,
+    within: SOON_MS,
   });
 });
 
@@ -220,7 +236,7 @@ test('a rank that exits is named with its status and last words', async () => {
     code: 'rank',
     message:
       /^Rank 1 \(process \d+\) exited with status 3 in step 4 of 10000; its last words: the last words$/,
-    within: 2000,
+    within: SOON_MS,
   });
 });
 
@@ -231,7 +247,7 @@ test('an interruption is what the error says', async () => {
     group,
     endless,
     () => controller.abort(new DistriError('interrupted', 'Interrupted by SIGINT')),
-    { code: 'interrupted', message: /^Interrupted by SIGINT$/, within: 2000 },
+    { code: 'interrupted', message: /^Interrupted by SIGINT$/, within: SOON_MS },
   );
 });
 
@@ -244,6 +260,20 @@ test('a rank that dies between jobs is reported by the next one', async () => {
     group.run({ stepTime: 1, steps: 1 }, () => {}),
     /^DistriError: Rank 1 \(process \d+\) was ended by SIGTERM between jobs/,
   );
+});
+
+test('a rank that can not be started takes those before it along', async () => {
+  await (await launch(1)).close();
+  const before = openDescriptors();
+  const cpus = [availableCpus().ids, [100_000]];
+  await assert.rejects(launch(2, { cpus }), {
+    name: 'DistriError',
+    code: 'rank',
+    message: 'Rank 1 could not be started: no such CPU: 100000',
+  });
+  await waitForEnd(childrenOf(process.pid), 2000);
+  await delay(50);
+  assert.equal(openDescriptors(), before);
 });
 
 test('a program that can not start is an error of the launch', async () => {

@@ -62,12 +62,41 @@ const refused: readonly [environment: Record<string, string>, message: RegExp, c
     'unsupported',
   ],
   [{ ...slurm, SLURM_NNODES: '2' }, /^srun started 4 ranks, on 2 hosts/, 'unsupported'],
+  [
+    { ...torchrun, MASTER_PORT: '../../x' },
+    /^Expected a port from 1 to 65535 for MASTER_PORT but received "/,
+    'usage',
+  ],
+  [{ ...torchrun, MASTER_PORT: '0' }, /^Expected a port .* for MASTER_PORT/, 'usage'],
+  [{ ...torchrun, MASTER_ADDR: 'a b' }, /^Expected a host's name or address for MASTER_ADDR/, 'usage'],
+  [
+    { ...torchrun, TORCHELASTIC_RUN_ID: 'a\nb' },
+    /^Expected up to 255 printable characters for TORCH/,
+    'usage',
+  ],
+  [{ ...torchrun, TORCHELASTIC_RESTART_COUNT: 'x' }, /^Expected an integer of at least 0 for TORCH/, 'usage'],
+  [
+    { ...openMpi, PMIX_NAMESPACE: 'x'.repeat(256) },
+    /^Expected up to 255 printable characters for PMIX/,
+    'usage',
+  ],
+  [{ ...slurm, SLURM_JOB_ID: '/etc' }, /^Expected an integer of at least 0 for SLURM_JOB_ID/, 'usage'],
   [{ DISTRI_LAUNCHER: 'slurm' }, /^Expected auto or none for DISTRI_LAUNCHER/, 'usage'],
 ];
 
 test('contradictions and several hosts are refused', () => {
   for (const [environment, message, code] of refused) {
     assert.throws(() => readLaunchedRank(environment), { message, code });
+  }
+});
+
+test('what is wrong for all ranks only the first one says', () => {
+  for (const [rank, speaks] of [
+    ['0', true],
+    ['1', false],
+  ] as const) {
+    const read = () => readLaunchedRank({ ...torchrun, RANK: rank, MASTER_PORT: 'x' });
+    assert.throws(read, { speaks });
   }
 });
 
