@@ -22,7 +22,6 @@ export async function measureCalls(
   { warmupTimes, testTimes, timeline }: BenchmarkOptions,
   observer: Observer,
 ): Promise<Measurements> {
-  await pipeline.prepare(plan);
   const progress = observer.progress(warmupTimes + testTimes, 'runs');
   try {
     progress.update(0, 'loading');

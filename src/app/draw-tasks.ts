@@ -140,7 +140,8 @@ class Status {
 
   #show(): void {
     const taken = sum([...this.#taken.values()]);
-    const label = `drawing, ${this.done} of ${this.#steps.length} done`;
-    this.#progress.update(taken, label, this.#pace.outlook(taken, this.#total, 'step'));
+    const pace = this.#pace.outlook(taken, this.#total, 'step');
+    const done = `${this.done} of ${this.#steps.length} done`;
+    this.#progress.update(taken, 'drawing', [done, ...(pace ? [pace] : [])].join(', '));
   }
 }

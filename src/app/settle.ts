@@ -26,7 +26,7 @@ export async function settleStrategy(
   const { parallelism = 'patch' } = setup;
   if (parallelism !== 'auto') return { ...setup, parallelism };
   // What says how a strategy is to be set up needs that strategy.
-  refuseForeignOptions(undefined, setup);
+  refuseForeignOptions(parallelism, setup);
   const ranks = ranksPerGroup(setup);
   if (ranks === 1) return { ...setup, parallelism: 'patch' };
   const { observer, signal } = context;

@@ -106,7 +106,7 @@ export function defaultText({ default: value, defaultText: text }: OptionSpec): 
   return value === undefined || value === false ? '' : ` (default: ${String(value)})`;
 }
 
-/** Refuses an option that somebody else owns. */
-export function ownedByOthers({ spec, owners }: OwnedOption, kind: string): DistriError {
-  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}`);
+/** Refuses an option that others own: `kind` is what owners are, `actual` who is there instead. */
+export function ownedByOthers({ spec, owners }: OwnedOption, kind: string, actual: string): DistriError {
+  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}, not ${actual}`);
 }

@@ -83,6 +83,7 @@ async function generateCoco(command: Command, options: CocoOptions, context: Run
     try {
       const captions = await missing(folder, prompts, options, observer);
       if (captions.length > 0) {
+        await pipeline.prepare(plan);
         const lanes = Math.min(pipeline.groups, captions.length);
         observer.note(`${counted(captions.length, 'image')} of ${dataset.name}, image i with seed i`);
         describeRun(plan, observer, lanes);

@@ -42,6 +42,7 @@ export interface UNetConditionerOptions {
 
 /** The texts of a UNet, as encode_prompt of diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline. */
 export class UNetConditioner implements Conditioner {
+  readonly encodesText = true;
   readonly #text: TextEncoders | undefined;
   readonly #sizes: EmbedSizes;
   readonly #zeroesEmptyPrompt: boolean;

@@ -64,13 +64,15 @@ export function completeOptions(name: StrategyName, given: Partial<StrategyOptio
   return values as unknown as StrategyOptions;
 }
 
-/** Refuses options that `name` does not look at (undefined: that any strategy looks at alone), but for those that are tolerated. */
-export function refuseForeignOptions(name: StrategyName | undefined, given: Partial<StrategyOptions>): void {
+/**
+ * Refuses options that `name` does not look at, but for those that are tolerated. Nobody knows which strategy `auto` will be, so it
+ * looks at none.
+ */
+export function refuseForeignOptions(name: StrategyName | 'auto', given: Partial<StrategyOptions>): void {
   for (const option of strategyOptions) {
     const value = given[camelCase(option.spec.name) as keyof StrategyOptions];
-    const tolerated = option.spec.tolerated === true;
-    if (value === undefined || tolerated || option.owners.some((owner) => owner === name)) continue;
-    throw ownedByOthers(option, '--parallelism');
+    if (value === undefined || option.spec.tolerated || option.owners.includes(name)) continue;
+    throw ownedByOthers(option, '--parallelism', name);
   }
 }
 

@@ -21,6 +21,8 @@ export interface ConditioningContext {
 
 /** Texts and sizes as the noise model is told them. Text encoders are on the first rank only; the others are sent what they make. */
 export interface Conditioner extends Part {
+  /** Whether it has texts to encode, which is a phase of its own. */
+  readonly encodesText: boolean;
   /** The model's inputs of an image by name, of this rank's rows of the guidance batch. All ranks call it together. */
   inputs(request: GenerationRequest, context: ConditioningContext): Promise<Readonly<Record<string, Tensor>>>;
 }

@@ -39,11 +39,11 @@ export class LatentPipeline {
     const record: Recorder = (name, make) => {
       if (request.trace && first) trace[name] = make();
     };
-    listener.phase('text', 'start');
+    if (conditioner.encodesText) listener.phase('text', 'start');
     const { topology, role, communicator } = loop;
     const context = { topology, role, communicator, geometry, record, listener };
     await loop.begin(await conditioner.inputs(request, context));
-    listener.phase('text', 'end');
+    if (conditioner.encodesText) listener.phase('text', 'end');
 
     const latents = await loop.run(request, listener, record, this.#imageEncoder(request, record));
     record('final_latents', () => latents);

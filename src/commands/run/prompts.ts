@@ -48,6 +48,7 @@ export async function drawPrompts(run: Run): Promise<void> {
       // What is true of the first is true of all.
       const first = { prompt: prompts.slice(0, 1).map(({ text }) => text), negative_prompt: [] };
       const plan = await planCall(pipeline, { ...run, options: { ...options, ...first } });
+      await pipeline.prepare(plan);
       const drawing = new PromptDrawing(run, plan, prompts, folder);
       const failures = await drawing.run(pipeline);
       if (drawing.calls.length > 0) {
