@@ -123,7 +123,10 @@ async function missing(
   return captions;
 }
 
-/** A caption that fails does not keep the others from being drawn; they are an error at the end. A full disk ends everything. */
+/**
+ * A caption that fails does not keep the others from being drawn; they are an error at the end. A full disk
+ * ends everything.
+ */
 async function draw(
   pipeline: Pipeline,
   plan: DrawPlan,

@@ -36,8 +36,8 @@ export function describeAddon(): AddonProbe {
 }
 
 /**
- * Finds out in a child process whether the addon works here, so that a library that crashes does not take this process along.
- * Rejects with a DistriError that says why not and what may help.
+ * Finds out in a child process whether the addon works here, so that a library that crashes does not take
+ * this process along. Rejects with a DistriError that says why not and what may help.
  */
 export function probeAddon(): Promise<AddonProbe> {
   // Over a channel of its own, because others may print to the standard streams.

@@ -119,8 +119,8 @@ export class PixArtConditioner implements Conditioner {
 }
 
 /**
- * What a transformer is told once per image, by name: captions and their masks, and where it wants to know it the size of the
- * picture.
+ * What a transformer is told once per image, by name: captions and their masks, and where it wants to know it
+ * the size of the picture.
  */
 export function pixArtInputs(
   { sizeConditions }: PixArtTransformer2DConfig,

@@ -23,8 +23,9 @@ export interface PipelineParts {
 }
 
 /**
- * Text to image, as diffusers' pipelines: encode prompt, prepare latents, denoise, decode. Every rank runs the same calls on the
- * same latents; what differs is the share of the models that it computes. What a family makes of it is its conditioner.
+ * Text to image, as diffusers' pipelines: encode prompt, prepare latents, denoise, decode. Every rank runs
+ * the same calls on the same latents; what differs is the share of the models that it computes. What a family
+ * makes of it is its conditioner.
  */
 export class LatentPipeline {
   readonly #parts: PipelineParts;

@@ -20,7 +20,10 @@ function message({ stderr }: Ended): string {
   return errors[0] as string;
 }
 
-/** Disturbs a run in a step between the first tenth and the fourth; it must end with nothing left, `within` milliseconds. */
+/**
+ * Disturbs a run in a step between the first tenth and the fourth; it must end with nothing left, `within`
+ * milliseconds.
+ */
 async function disturbed(
   args: readonly string[],
   disturb: (cli: Cli, ranks: readonly number[]) => void,

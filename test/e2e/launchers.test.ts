@@ -119,8 +119,8 @@ test('mpirun ends with the status of what went wrong, said once', { skip: noMpir
 );
 
 /**
- * Disturbs a launched run of three; all must end `within` milliseconds with one message in all, and leave nothing that
- * the next run would not remove.
+ * Disturbs a launched run of three; all must end `within` milliseconds with one message in all, and leave
+ * nothing that the next run would not remove.
  */
 async function disturbed(
   disturb: (processes: readonly Cli[]) => void,

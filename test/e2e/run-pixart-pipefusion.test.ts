@@ -76,7 +76,10 @@ test('a pipeline on two halves of the guidance, two ranks to a stage, draws a pi
     assert.equal(traceEvents.filter(({ name }) => name === 'compute').length, 8 * (1 + 2 * 4));
   }));
 
-/** One whole picture and then four patches in each of four steps, in the same order on all stages; no patch before it is there. */
+/**
+ * One whole picture and then four patches in each of four steps, in the same order on all stages; no patch
+ * before it is there.
+ */
 async function checkTimeline(path: string, ranks: number): Promise<void> {
   const { traceEvents } = JSON.parse(await readFile(path, 'utf8')) as { traceEvents: TraceEvent[] };
   const passes = Array.from({ length: ranks }, (_, rank) =>
@@ -103,7 +106,9 @@ async function checkTimeline(path: string, ranks: number): Promise<void> {
 
 const STEPS = 900;
 
-/** Disturbs a run with three stages in a later step; nothing may be left of it after `within` milliseconds. */
+/**
+ * Disturbs a run with three stages in a later step; nothing may be left of it after `within` milliseconds.
+ */
 async function disturbed(
   args: readonly string[],
   disturb: (ranks: readonly number[]) => void,

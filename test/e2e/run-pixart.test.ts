@@ -69,7 +69,11 @@ test('run-pixart refuses what it cannot do before it starts ranks', () =>
     for (const [args, status, message] of [
       [[], 2, /Expected a folder or hub id of PixArt-alpha \(PixArtAlphaPipeline\) for --model/],
       [[...model, '--image_size', '200', '--no_resolution_binning'], 2, /multiples of 16/],
-      [[...model, '-n', '4', '--parallelism', 'sequence', '--ring_degree', '3'], 2, /a product of 2, the ranks of an image/],
+      [
+        [...model, '-n', '4', '--parallelism', 'sequence', '--ring_degree', '3'],
+        2,
+        /a product of 2, the ranks of an image/,
+      ],
       [[...model, '-n', '4', '--ulysses_degree', '2'], 2, /--ulysses_degree needs --parallelism sequence/],
       [[...model, '-n', '3', '--use_cfg_parallel'], 2, /an even number of ranks/],
       [

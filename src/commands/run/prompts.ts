@@ -28,8 +28,8 @@ interface Failure {
 }
 
 /**
- * Draws each prompt on its own, on as many groups of ranks at a time as `--data_parallel` says. A prompt that fails does not keep the
- * others from being drawn; it is reported at the end.
+ * Draws each prompt on its own, on as many groups of ranks at a time as `--data_parallel` says. A prompt that
+ * fails does not keep the others from being drawn; it is reported at the end.
  */
 export async function drawPrompts(run: Run): Promise<void> {
   const { options, family, context } = run;
