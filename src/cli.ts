@@ -63,6 +63,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 async function runProcess(argv: readonly string[]): Promise<number> {
   try {
+    requireFolder();
     const launched = readLaunchedRank();
     if (launched === undefined) return await runProgram(argv, undefined);
     if (launched.rank > 0) return await joinJob(launched, runJob);
@@ -73,6 +74,16 @@ async function runProcess(argv: readonly string[]): Promise<number> {
     // A launcher ends all processes when one fails: the one that says why comes first.
     await delay(OTHERS_SPEAK_MS);
     return error.exitStatus;
+  }
+}
+
+/** Whatever has a relative path needs a folder to be in. */
+function requireFolder(): void {
+  try {
+    process.cwd();
+  } catch (error) {
+    const message = 'the working directory is gone; change to one that exists';
+    throw new DistriError('usage', message, { cause: error });
   }
 }
 

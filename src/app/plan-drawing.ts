@@ -26,6 +26,7 @@ import { type GenerationRequest, type InitImage, imageCount, outputTypes } from 
 import { planVae } from '../pipelines/vae/plan.js';
 import { createScheduler, type SchedulerName, schedulerNames, schedulerOf } from '../schedulers/registry.js';
 import { type RngName, rngNames } from '../tensor/random.js';
+import { checkPromptLength } from '../tokenizers/prompt-length.js';
 import type { OpenModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, SetupOptions } from './options.js';
@@ -131,6 +132,7 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
       negativePrompt.length,
     );
   }
+  for (const text of [...prompt, ...negativePrompt]) checkPromptLength(text);
   const request: GenerationRequest = {
     prompt,
     negativePrompt,

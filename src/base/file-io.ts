@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { atExit } from './at-exit.js';
 import { DistriError, type ErrorCode, toError } from './errors.js';
 import { bytesText } from './numbers.js';
 
@@ -96,13 +97,6 @@ export async function writeExactly(handle: FileHandle, source: Uint8Array, posit
   }
 }
 
-/** Files being written, removed when the process exits before they have their final name. */
-const unfinished = new Set<string>();
-
-process.on('exit', () => {
-  for (const path of unfinished) rmSync(path, { force: true });
-});
-
 /**
  * Writes the file at `path` so that other processes see it whole or not at all: under a temporary name in the
  * same folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file
@@ -113,7 +107,7 @@ export async function writeAtomically(
   write: (handle: FileHandle) => Promise<void>,
 ): Promise<void> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
-  unfinished.add(temporary);
+  const forget = atExit(() => rmSync(temporary, { force: true }));
   try {
     const handle = await open(temporary, 'wx');
     try {
@@ -127,7 +121,7 @@ export async function writeAtomically(
     await rm(temporary, { force: true });
     throw error;
   } finally {
-    unfinished.delete(temporary);
+    forget();
   }
 }
 

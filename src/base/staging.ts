@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { mkdtemp, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { atExit } from './at-exit.js';
 import { DistriError } from './errors.js';
 import { fileError, systemErrorCode } from './file-io.js';
 import { makeFolders } from './folders.js';
@@ -20,10 +21,7 @@ export class Staging {
   private readonly folders = new Map<string, string>();
   /** Folders that did not exist before, the outermost first. */
   private readonly created: string[] = [];
-
-  constructor() {
-    process.on('exit', this.discardNow);
-  }
+  private readonly forget = atExit(() => this.discardNow());
 
   /**
    * Checks that a file can be written at `target`, creating its folder, and returns the path at which to
@@ -67,12 +65,12 @@ export class Staging {
     for (const folder of this.folders.values()) await rm(folder, { recursive: true, force: true });
     // Those with something in them stay.
     for (const folder of this.created.toReversed()) await rmdir(folder).catch(() => {});
-    process.off('exit', this.discardNow);
+    this.forget();
   }
 
-  private readonly discardNow = (): void => {
+  private discardNow(): void {
     for (const folder of this.folders.values()) rmSync(folder, { recursive: true, force: true });
-  };
+  }
 
   /**
    * A folder in `parent` that nobody else may write to; that it could be made shows that `parent` can be

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { atExit } from '../base/at-exit.js';
 import { DistriError, toError } from '../base/errors.js';
 import { requireFile } from '../base/file-io.js';
 import { bytesText, secondsText, sum } from '../base/numbers.js';
@@ -64,14 +65,13 @@ class IsolatedImages implements ImageReader {
 
 /** The process that reads tables. After a failure there is none. */
 class TableProcess {
-  private readonly endWithParent = () => this.child.kill('SIGKILL');
+  private readonly forget = atExit(() => this.child.kill('SIGKILL'));
 
   private constructor(
     private readonly name: string,
     private readonly child: ChildProcess,
     private readonly limits: Limits,
   ) {
-    process.on('exit', this.endWithParent);
     // While nothing is asked it keeps nobody from ending.
     child.unref();
     child.channel?.unref();
@@ -118,7 +118,7 @@ class TableProcess {
   }
 
   end(): void {
-    process.off('exit', this.endWithParent);
+    this.forget();
     this.child.kill('SIGKILL');
   }
 }

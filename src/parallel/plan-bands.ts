@@ -13,7 +13,7 @@ export function planBands(rows: number, halvings: number, bands: number): Bands 
     throw new DistriError(
       'usage',
       `${bands} bands of rows are too many for this image: its smallest level has ${smallest} rows; ` +
-        `at most ${smallest} ranks per image, or a higher image, would work`,
+        `at most ${smallest} ranks for each image of the batch, or a higher image, would work`,
     );
   }
   return followLevels(rows, halvings, bands);
@@ -43,7 +43,7 @@ export function evenGridBands(rows: number, patchSize: number, bands: number): B
     throw new DistriError(
       'usage',
       `${bands} bands of rows are too many for this image: it has ${units} rows of tokens; ` +
-        `at most ${units} ranks per image, or a higher image, would work`,
+        `at most ${units} ranks for each image of the batch, or a higher image, would work`,
     );
   }
   return new Bands(splitEvenly(units, bands).map((cut) => cut * patchSize));

@@ -8,7 +8,7 @@ import { packageRoot } from '../e2e/cli.js';
  * Folders and files of src/ from the bottom to the top: each imports only from those before it, and from
  * itself.
  */
-const order = [
+const order: readonly string[] = [
   'base',
   'tensor',
   'images',
@@ -32,7 +32,7 @@ const order = [
   'index.ts',
   'commands',
   'cli.ts',
-] as const;
+];
 
 const src = join(packageRoot, 'src');
 
@@ -56,7 +56,7 @@ function importsOf(path: string): readonly string[] {
 }
 
 function placeOf(path: string): number {
-  const place = order.findIndex((name) => name === path.split('/')[0]);
+  const place = order.indexOf(path.split('/')[0] as string);
   assert.ok(
     place >= 0,
     `${path} is in no folder of the order: it needs a place there and in docs/architecture.md`,

@@ -22,7 +22,7 @@ export function unusedOptions(
   for (const { spec, owners } of strategyOptions) {
     if (!given.includes(camelCase(spec.name)) || owners.includes(parallelism)) continue;
     lines.push(
-      `--${spec.name} has no effect with --parallelism ${parallelism}: ${owners.join(' and ')} look at it`,
+      `--${spec.name} has no effect with --parallelism ${parallelism}, only with ${owners.join(' or ')}`,
     );
   }
   if (request.eta > 0 && schedulers[request.scheduler].noise !== 'eta') {

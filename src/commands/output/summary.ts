@@ -34,7 +34,7 @@ function describeRequest({ model, request, geometry }: DrawPlan): string {
       : `, drawn at ${decoded.width}x${decoded.height}`;
   const unit = width === height ? '' : ' (width x height)';
   const size = `${width}x${height}${unit}${drawn}`;
-  return `${model}: ${pictures}${size}, ${numInferenceSteps} ${scheduler} steps, guidance ${guidanceScale}, seed ${seed}`;
+  return `${model}: ${pictures}${size}, ${counted(numInferenceSteps, `${scheduler} step`)}, guidance ${guidanceScale}, seed ${seed}`;
 }
 
 /**

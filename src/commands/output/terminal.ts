@@ -2,6 +2,7 @@ import cliProgress from 'cli-progress';
 import type { Command } from 'commander';
 import type { Observer, Progress } from '../../app/observer.js';
 import { clockText } from '../../base/numbers.js';
+import { printable } from '../../base/quote.js';
 
 export type Verbosity = 'quiet' | 'normal' | 'verbose';
 
@@ -45,9 +46,10 @@ export class Terminal implements Observer {
     return bar;
   }
 
+  /** Names of files go to programs as they are; a terminal must obey nothing in them. */
   #write(stream: NodeJS.WriteStream, line: string): void {
     this.#bar?.hide();
-    stream.write(`${line}\n`);
+    stream.write(`${stream === process.stderr || stream.isTTY ? printable(line) : line}\n`);
     this.#bar?.show();
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { atExit } from '../../base/at-exit.js';
 import { DistriError, exitStatus } from '../../base/errors.js';
 import { unlessInterrupted } from '../../base/interruption.js';
 import { secondsText } from '../../base/numbers.js';
@@ -68,6 +69,8 @@ export class RankGroup<Job, Result> {
   private listener: GroupListener = () => {};
   private fault: Fault | undefined;
   private ending: Promise<void> | undefined;
+  /** Takes back what is done when this process ends. */
+  private readonly forget: () => void;
 
   /**
    * Starts the processes; resolves when all of them wait for a job. With a `meeting` nothing is started: this
@@ -108,7 +111,7 @@ export class RankGroup<Job, Result> {
     }
     this.watch = new SilenceWatch(() => this.look());
     options.interruption.addEventListener('abort', this.interrupt, { once: true });
-    process.on('exit', this.killAll);
+    this.forget = atExit(this.killAll);
   }
 
   /** Process ids by rank. */
@@ -233,7 +236,7 @@ export class RankGroup<Job, Result> {
     await this.allGone();
     this.watch.stop();
     this.options.interruption.removeEventListener('abort', this.interrupt);
-    process.off('exit', this.killAll);
+    this.forget();
     if (this.fault !== undefined) {
       this.started.fail(this.fault.error);
       this.answers?.fail(this.fault.error);

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { atExit } from '../../base/at-exit.js';
 import { DistriError, exitStatus } from '../../base/errors.js';
 import { watchInterruption } from '../../base/interruption.js';
 import { availableCpus, type Cpus, uniteCpus } from '../../machine/cpus.js';
@@ -35,6 +36,7 @@ export class Meeting<Job, Result> {
   private readonly server: Server;
   private readonly guests = new Map<number, { hello: Hello; guest: Guest<Job, Result> }>();
   private arrived: () => void = () => {};
+  private readonly forget = atExit(() => this.leavePlace());
   private failed: (error: DistriError) => void = () => {};
 
   static async open<Job, Result>(
@@ -42,10 +44,9 @@ export class Meeting<Job, Result> {
     run: JobFunction<Job, Result>,
   ): Promise<Meeting<Job, Result>> {
     const meeting = new Meeting(launched, run);
-    process.on('exit', meeting.leavePlace);
     const other = meeting.worldSize > 1 ? await meeting.place.open(meeting.server) : undefined;
     if (other === undefined) return meeting;
-    process.off('exit', meeting.leavePlace);
+    meeting.forget();
     // It says who it is, so that the one that is there does not wait for ranks that will not come.
     new MessageSocket<never, Hello>(other).send(hello(0));
     other.end();
@@ -100,7 +101,7 @@ export class Meeting<Job, Result> {
     for (const { guest } of open) guest.send({ type: 'end', status });
     await Promise.race([Promise.all(gone), soon(FAREWELL_MS)]);
     this.leavePlace();
-    process.off('exit', this.leavePlace);
+    this.forget();
     dispose();
   }
 
@@ -160,8 +161,8 @@ export class Meeting<Job, Result> {
     );
   }
 
-  private readonly leavePlace = (): void => {
+  private leavePlace(): void {
     this.server.close();
     this.place.remove();
-  };
+  }
 }
