@@ -7,6 +7,8 @@ import sharp from 'sharp';
 import { embeddedDataset } from '../../src/base/package.js';
 import { choosePrompts } from '../../src/datasets/caption-dataset.js';
 import { openCaptionDataset } from '../../src/datasets/open.js';
+import { tinySd15 } from '../support/golden.js';
+import { tinyPixArt } from '../support/golden-dit.js';
 import { Cli, type Ended, inNewFolder } from './cli.js';
 
 const few = ['--num_inference_steps', '2', '--threads', '1'];
@@ -83,6 +85,28 @@ test('a run that is killed at any moment leaves whole pictures, and the same com
       assert.ok(actual?.get(name)?.equals(bytes), `${name} differs, killed after ${moments} ms`);
     }
   }));
+
+for (const [name, model, folderName] of [
+  ['Stable Diffusion 1.5', tinySd15, 'pndm-2/gpus2-tensor'],
+  ['PixArt-alpha', tinyPixArt, 'dpm-solver-2/gpus2-tensor'],
+] as const) {
+  test(`captions are drawn with ${name} as well, by its own defaults`, () =>
+    inNewFolder(async (folder) => {
+      const size = ['--image_size', '64', '--num_inference_steps', '2', '--threads', '1'];
+      const ranks = ['-n', '2', '--no_split_batch', '--parallelism', 'tensor', '--limit', '2'];
+      const args = ['--model', model, '--dataset', 'shapes-val', ...size, ...ranks];
+      const binning = model === tinyPixArt ? ['--no_resolution_binning'] : [];
+      const { stdout } = await draw(folder, ...args, ...binning);
+      assert.equal(stdout, `${join(folder, 'results', 'coco', folderName)}\n`);
+      assert.deepEqual([...(await pictures(stdout.trimEnd())).keys()], names(0, 2));
+      const { status, stderr } = await generate(
+        folder,
+        ...args,
+        ...(binning.length ? [] : ['--no_resolution_binning']),
+      );
+      assert.equal(status, 2, stderr);
+    }));
+}
 
 test('parts that run at the same time fill one folder', () =>
   inNewFolder(async (folder) => {

@@ -87,6 +87,23 @@ for (const [name, environment, size] of [
     }));
 }
 
+test('processes that a launcher started decode together, each its band', () =>
+  inNewFolder(async (folder) => {
+    const latents = ['run-sdxl', '-n', '1', '--num_inference_steps', '2', '--output_type', 'latent'];
+    assert.equal((await new Cli([...latents, '--output_path', 'x.safetensors'], folder).ended).status, 0);
+    const decode = ['decode', 'x.safetensors', '--verbose', '--output'];
+    const [first] = await ends(launch(asTorchrun(), 3, [...decode, 'launched.png'], folder));
+    assert.equal(first?.status, 0, first?.stderr);
+    assert.equal(first?.stdout, `${join(folder, 'launched.png')}\n`);
+    assert.match(first?.stderr ?? '', /^tiny-shapes, 256 x 256 px: a band of rows on each of 3 ranks/m);
+    const spawnedRanks = await new Cli([...decode, 'spawned.png', '-n', '3'], folder).ended;
+    assert.equal(spawnedRanks.status, 0, spawnedRanks.stderr);
+    const [launched, own] = await Promise.all(
+      ['launched.png', 'spawned.png'].map((name) => readFile(join(folder, name))),
+    );
+    assert.deepEqual(launched, own);
+  }));
+
 const mpirun = ['--allow-run-as-root', '--oversubscribe'];
 const noMpirun = spawnSync('mpirun', ['--version']).status !== 0 && 'mpirun (Open MPI) is not installed';
 
