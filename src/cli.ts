@@ -14,10 +14,12 @@ import { generateCocoCommand } from './commands/generate-coco.js';
 import { inspectCommand } from './commands/inspect.js';
 import { normalizeArguments, type Spelling } from './commands/options/arguments.js';
 import { explainUsage } from './commands/options/hints.js';
+import { exampleLines } from './commands/output/examples.js';
 import { Streams } from './commands/output/streams.js';
 import { planCommand } from './commands/plan.js';
 import { profileMacsCommand } from './commands/profile-macs.js';
 import { runCommands } from './commands/run.js';
+import { families } from './families/registry.js';
 import type { JobRunner, NamedJob } from './jobs/jobs.js';
 import { joinJob } from './ranks/join/join.js';
 import { LaunchError, type LaunchedRank, readLaunchedRank } from './ranks/join/launched-rank.js';
@@ -27,14 +29,18 @@ import type { JobFunction } from './ranks/serve.js';
 /** How long a process that has nothing to say waits for the one that does. */
 const OTHERS_SPEAK_MS = 1000;
 
-const examples = `
-Option names may be written with dashes or underscores. \`distri <command> --help\` lists a command's options.
+const draw = `run-${families.find(({ embedded }) => embedded)?.name}`;
 
-Examples:
-  distri run-sdxl
-  distri run-sdxl -n 2 --prompt "a large blue ring above a small green box"
-  distri plan -n 4
-  distri inspect`;
+const explanation = `
+Option names may be written with dashes or underscores, and shortened. \`distri <command> --help\` lists a
+command's options.`;
+
+const examples = [
+  draw,
+  `${draw} -n 2 --prompt "a large blue ring above a small green box"`,
+  'plan -n 4',
+  'inspect',
+];
 
 let runner: JobRunner | undefined;
 
@@ -70,7 +76,10 @@ async function runProcess(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Only the first of the processes that a launcher started looks at the arguments; the others learn from it what to do. */
+/**
+ * Only the first of the processes that a launcher started looks at the arguments; the others learn from it
+ * what to do.
+ */
 async function runFirstRank(launched: LaunchedRank, argv: readonly string[]): Promise<number> {
   const meeting = await Meeting.open(launched, runJob);
   let status: number = exitStatus.internal;
@@ -103,7 +112,8 @@ function createProgram(context: CommandContext): Command {
     .version(packageVersion())
     .option('--quiet', 'print nothing but the path of the result')
     .option('--verbose', 'print details, and stack traces of errors')
-    .addHelpText('after', examples);
+    .addHelpText('after', explanation)
+    .addHelpText('after', exampleLines('', examples));
   const commands = [
     ...runCommands(context),
     generateCocoCommand(context),

@@ -13,8 +13,8 @@ export interface BenchmarkOptions {
 }
 
 /**
- * Calls a pipeline again and again and measures it, as distrifuser's scripts/run_sdxl.py in its benchmark mode: the models are
- * loaded once, and a measured call goes from text to the output type asked for.
+ * Calls a pipeline again and again and measures it, as distrifuser's scripts in their benchmark mode: the
+ * models are loaded once, and a measured call goes from text to the output type asked for.
  */
 export async function measureCalls(
   pipeline: Pipeline,
@@ -22,7 +22,6 @@ export async function measureCalls(
   { warmupTimes, testTimes, timeline }: BenchmarkOptions,
   observer: Observer,
 ): Promise<Measurements> {
-  await pipeline.prepare(plan);
   const progress = observer.progress(warmupTimes + testTimes, 'runs');
   try {
     progress.update(0, 'loading');

@@ -21,8 +21,8 @@ export interface StepEvent {
   /** Of the call: how often the model is asked. */
   readonly steps: number;
   /**
-   * `[images, channels, rows, columns]` after the step, where the call asks for them with `stepLatents`. Undefined with PipeFusion
-   * whose stages have several ranks: no rank has them whole.
+   * `[images, channels, rows, columns]` after the step, where the call asks for them with `stepLatents`.
+   * Undefined with PipeFusion whose stages have several ranks: no rank has them whole.
    */
   readonly latents: Tensor<'float32'> | undefined;
 }
@@ -61,15 +61,16 @@ export interface PipelineOutput {
 }
 
 /**
- * A model on its ranks. Call it to draw: `await pipeline({ prompt: 'a red heart' })`. Calls wait for each other; with
- * `dataParallel` as many run at a time as there are groups. Models are loaded by the first call that needs them and stay. A call
- * that fails leaves the pipeline usable: ranks that died are started again by the next.
+ * A model on its ranks. Call it to draw: `await pipeline({ prompt: 'a red heart' })`. Calls wait for each
+ * other; with `dataParallel` as many run at a time as there are groups. Models are loaded by the first call
+ * that needs them and stay. A call that fails leaves the pipeline usable: ranks that died are started again
+ * by the next.
  */
 export interface DistriPipeline extends AsyncDisposable {
   /**
-   * Draws. Rejects with a `DistriError`: `usage` and `unsupported` for what can't be done (before anything expensive),
-   * `checkpoint` for damaged files, `rank`, `timeout` and `native` for what failed on the way; or with the reason of an aborted
-   * signal.
+   * Draws. Rejects with a `DistriError`: `usage` and `unsupported` for what can't be done (before anything
+   * expensive), `checkpoint` for damaged files, `rank`, `timeout` and `native` for what failed on the way; or
+   * with the reason of an aborted signal.
    */
   (call?: PipelineCall): Promise<PipelineOutput>;
   /** What ranks would do for a call: sizes, strategy, who has what. Refuses what can't be done. */
@@ -80,8 +81,9 @@ export interface DistriPipeline extends AsyncDisposable {
 
 export const DistriPipeline = {
   /**
-   * Opens a model: a folder in diffusers' layout, an id of the Hugging Face hub (downloaded where it is missing), or with
-   * `randomWeights` the name of an architecture. By default the small model that comes with the package.
+   * Opens a model: a folder in diffusers' layout, an id of the Hugging Face hub (downloaded where it is
+   * missing), or with `randomWeights` the name of an architecture. By default the small model that comes with
+   * the package.
    */
   async fromPretrained(
     model: string = embeddedModel,

@@ -30,7 +30,9 @@ export interface DrawTasksOptions {
   readonly lanes: number;
   /** Called for each task that was not drawn. */
   readonly failed: (index: number, error: unknown) => void;
-  /** After which failures the others would fail as well: the run ends with this error. By default after none. */
+  /**
+   * After which failures the others would fail as well: the run ends with this error. By default after none.
+   */
   readonly endsRun?: (error: unknown) => boolean;
 }
 
@@ -41,8 +43,8 @@ export interface Drawn {
 }
 
 /**
- * Draws each task as a call of its own, on several groups of ranks at a time. A task that fails does not keep the others from being
- * drawn.
+ * Draws each task as a call of its own, on several groups of ranks at a time. A task that fails does not keep
+ * the others from being drawn.
  */
 export async function drawTasks(
   pipeline: Pipeline,
@@ -140,7 +142,8 @@ class Status {
 
   #show(): void {
     const taken = sum([...this.#taken.values()]);
-    const label = `drawing, ${this.done} of ${this.#steps.length} done`;
-    this.#progress.update(taken, label, this.#pace.outlook(taken, this.#total, 'step'));
+    const pace = this.#pace.outlook(taken, this.#total, 'step');
+    const done = `${this.done} of ${this.#steps.length} done`;
+    this.#progress.update(taken, 'drawing', [done, ...(pace ? [pace] : [])].join(', '));
   }
 }

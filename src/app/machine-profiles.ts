@@ -5,7 +5,10 @@ import type { MeasureProfile } from '../planning/profile.js';
 import { ProfileCache, profileKey } from '../planning/profile-cache.js';
 import type { Observer } from './observer.js';
 
-/** Figures of this machine: what was measured before, or else measured now, which it says, because it takes seconds. */
+/**
+ * Figures of this machine: what was measured before, or else measured now, which it says, because it takes
+ * seconds.
+ */
 export async function machineProfiles(
   remeasure: boolean,
   observer: Observer,

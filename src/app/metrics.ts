@@ -12,13 +12,19 @@ import { loadInception, loadLpips } from '../metrics/load-networks.js';
 import type { Download } from '../metrics/network-files.js';
 import { type Observer, type Progress, silent } from './observer.js';
 
-/** How two folders of images are compared. Names are those of distrifuser's scripts/compute_metrics.py, in camel case. */
+/**
+ * How two folders of images are compared. Names are those of distrifuser's scripts/compute_metrics.py, in
+ * camel case.
+ */
 export interface MetricsOptions {
   /** By default PSNR, LPIPS and FID. */
   readonly metrics?: readonly MetricName[] | undefined;
   /** The first folder is ground truth: its images are resized to 1024 x 1024 for PSNR and LPIPS. */
   readonly isGt?: boolean | undefined;
-  /** Images that go through Inception together, at most 8; strict: pairs that have to be of one size. By default 64. */
+  /**
+   * Images that go through Inception together, at most 8; strict: pairs that have to be of one size. By
+   * default 64.
+   */
   readonly batchSize?: number | undefined;
   /** Images that are decoded at a time; by default 8. */
   readonly numWorkers?: number | undefined;
@@ -43,9 +49,10 @@ export interface MetricsOptions {
 const MOST_IN_BATCH = 8;
 
 /**
- * Compares the images of two folders as distrifuser's scripts/compute_metrics.py: PSNR (dB) and LPIPS of images of the same name, FID and
- * KID of all images. What fails of one metric, pair or file is among the result's `problems`. Rejects with a `DistriError` where a folder
- * can't be listed, and strict where anything fails.
+ * Compares the images of two folders as distrifuser's scripts/compute_metrics.py: PSNR (dB) and LPIPS of
+ * images of the same name, FID and KID of all images. What fails of one metric, pair or file is among the
+ * result's `problems`. Rejects with a `DistriError` where a folder can't be listed, and strict where anything
+ * fails.
  */
 export async function computeMetrics(
   inputRoot0: string,

@@ -1,9 +1,10 @@
 import { basename, resolve } from 'node:path';
 import type { JsonObject } from '../base/json.js';
 import { embeddedModel } from '../base/package.js';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { type Architecture, architectureConfigs, readArchitecture } from '../families/architectures.js';
 import type { Family, Outline } from '../families/family.js';
+import { openCheckpoint } from '../families/open-checkpoint.js';
 import { familyOf, requireFamily } from '../families/registry.js';
 import { type Observer, withByteProgress } from './observer.js';
 import type { ModelOptions } from './options.js';
@@ -31,8 +32,8 @@ export interface OpenModel {
 const ignoredComponents = ['safety_checker', 'image_encoder'];
 
 /**
- * Opens the model called `given`, downloading what of it is missing. With a `family` models of others are refused.
- * Errors: `checkpoint`, `network`, `unsupported`, `usage`.
+ * Opens the model called `given`, downloading what of it is missing. With a `family` models of others are
+ * refused. Errors: `checkpoint`, `network`, `unsupported`, `usage`.
  */
 export async function openModel(
   given: string,
@@ -43,7 +44,7 @@ export async function openModel(
   if (randomWeights) return openArchitecture(given, family);
   const name = modelName(given);
   const checkpoint = await withByteProgress(observer, `downloading ${name}`, (onProgress) =>
-    openCheckpoint(given, { variant, revision, onProgress }),
+    openCheckpoint(given, { variant, revision, onProgress, onNote: (line) => observer.note(line) }),
   );
   if (family !== undefined) requireFamily(checkpoint, family);
   for (const component of ignoredComponents) {

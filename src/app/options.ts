@@ -6,7 +6,10 @@ import type { VaeMode } from '../pipelines/vae/plan.js';
 import type { SchedulerName } from '../schedulers/registry.js';
 import type { RngName } from '../tensor/random.js';
 
-/** Which model: a folder in diffusers' layout or an id of the Hugging Face hub, or the name of an architecture. */
+/**
+ * Which model: a folder in diffusers' layout or an id of the Hugging Face hub, or the name of an
+ * architecture.
+ */
 export interface ModelOptions {
   /** Variant of the weight files, such as fp16; by default the only one there is. */
   readonly variant?: string | undefined;
@@ -17,8 +20,8 @@ export interface ModelOptions {
 }
 
 /**
- * How a model is spread over ranks. Names and meanings are those of the command line in camel case, options of strategies among
- * them (`syncMode`, `warmupSteps`, `ulyssesDegree`, …).
+ * How a model is spread over ranks. Names and meanings are those of the command line in camel case, options
+ * of strategies among them (`syncMode`, `warmupSteps`, `ulyssesDegree`, …).
  */
 export interface SetupOptions extends Partial<StrategyOptions> {
   /** Rank processes, all groups together; by default 2, or 1 on one CPU. */
@@ -27,13 +30,18 @@ export interface SetupOptions extends Partial<StrategyOptions> {
   readonly dataParallel?: number | undefined;
   /** Threads of each rank; by default the CPUs divided among the ranks. */
   readonly threads?: number | undefined;
-  /** One copy of the weights for all ranks, a faster copy for each, or by default (`auto`) as memory allows. */
+  /**
+   * One copy of the weights for all ranks, a faster copy for each, or by default (`auto`) as memory allows.
+   */
   readonly weights?: WeightsMode | 'auto' | undefined;
   /** Of weights and activations. By default fp32. */
   readonly dtype?: DtypeName | 'auto' | undefined;
   /** How ranks share a picture; by default patch. `auto`: as a plan recommends. */
   readonly parallelism?: StrategyName | 'auto' | undefined;
-  /** Whether an even number of ranks splits the batch of the guidance between two halves of them; by default true. */
+  /**
+   * Whether an even number of ranks splits the batch of the guidance between two halves of them; by default
+   * true.
+   */
   readonly splitBatch?: boolean | undefined;
   /** Insist on that: refuse what does not split it. */
   readonly useCfgParallel?: boolean | undefined;
@@ -45,13 +53,20 @@ export interface SetupOptions extends Partial<StrategyOptions> {
 
 /** Options of single families; others ignore them. */
 export interface FamilyCallOptions {
-  /** PixArt: draw at the nearest size that the model was trained at, and scale and cut the picture. By default true. */
+  /**
+   * PixArt: draw at the nearest size that the model was trained at, and scale and cut the picture. By default
+   * true.
+   */
   readonly useResolutionBinning?: boolean | undefined;
 }
 
-/** What to draw. Names, meanings and defaults are those of `__call__` of diffusers' pipelines, in camel case. */
+/**
+ * What to draw. Names, meanings and defaults are those of `__call__` of diffusers' pipelines, in camel case.
+ */
 export interface DrawCall extends FamilyCallOptions {
-  /** By default the model's own example. Several prompts are one batch, whose pictures share one generator. */
+  /**
+   * By default the model's own example. Several prompts are one batch, whose pictures share one generator.
+   */
   readonly prompt?: string | readonly string[] | undefined;
   /** One for all prompts, or one for each. */
   readonly negativePrompt?: string | readonly string[] | undefined;
@@ -69,7 +84,10 @@ export interface DrawCall extends FamilyCallOptions {
   /** torch's generator on a CPU (the default), or on a CUDA device. */
   readonly rng?: RngName | undefined;
   readonly numImagesPerPrompt?: number | undefined;
-  /** Image to image: the picture to begin with, as the path of a file or as what such a file holds (PNG, JPEG, WebP). */
+  /**
+   * Image to image: the picture to begin with, as the path of a file or as what such a file holds (PNG, JPEG,
+   * WebP).
+   */
   readonly initImage?: string | Uint8Array | undefined;
   /** How much of it is drawn anew, above 0 to 1; by default 0.75. */
   readonly strength?: number | undefined;

@@ -6,8 +6,8 @@ const DEFAULT_FOLDER = 'results';
 const SLUG_LENGTH = 40;
 
 /**
- * Where one file goes: `given`; a new name in it when it is a folder; a new name in results/ when nothing is given. `extension` is the
- * one that the file must have.
+ * Where one file goes: `given`; a new name in it when it is a folder; a new name in results/ when nothing is
+ * given. `extension` is the one that the file must have.
  */
 export function chooseOutputPath(
   given: string | undefined,
@@ -60,7 +60,10 @@ export function numberedPaths(path: string, count: number): string[] {
   );
 }
 
-/** A file or folder called such as `20260131-142530-123-a-yellow-star.png`: sorted by time (to the millisecond), readable, and not there yet. */
+/**
+ * A file or folder called such as `20260131-142530-123-a-yellow-star.png`: sorted by time (to the
+ * millisecond), readable, and not there yet.
+ */
 function newName(
   folder: string,
   title: string,

@@ -18,7 +18,10 @@ export class DrawOutput {
     private readonly stagedTrace: string | undefined,
   ) {}
 
-  /** Checks that these can be written: a file for each picture, or one for all latents; and the one of a trace. */
+  /**
+   * Checks that these can be written: a file for each picture, or one for all latents; and the one of a
+   * trace.
+   */
   static async prepare(paths: readonly string[], trace?: string): Promise<DrawOutput> {
     const staging = new Staging();
     const staged: string[] = [];

@@ -7,8 +7,9 @@ import type { GroupListener } from '../ranks/group/rank-group.js';
 import { type OpenModel, openModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, ModelOptions, SetupOptions } from './options.js';
-import { checkSetup, type DrawPlan, planDrawing, ranksPerGroup } from './plan-drawing.js';
+import { type DrawPlan, planDrawing } from './plan-drawing.js';
 import { type LaunchedRanks, RankGroups } from './rank-groups.js';
+import { checkSetup, ranksPerGroup } from './setup.js';
 import { prepareWeights } from './weights.js';
 
 /** Where a pipeline runs. */
@@ -35,8 +36,9 @@ export interface RunOptions {
 }
 
 /**
- * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then run: weights are
- * made ready and ranks started when the first call needs them. Ranks keep their models for the next call.
+ * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then
+ * run: weights are made ready and ranks started when the first call needs them. Ranks keep their models for
+ * the next call.
  */
 export class Pipeline {
   readonly model: OpenModel;

@@ -5,7 +5,7 @@ import type { PictureSize } from '../base/sizes.js';
 import { type Device, type DeviceChoice, defaultDevice, openDevice } from '../engine/device.js';
 import { syntheticFolder } from '../families/synthetic.js';
 import { pictureSize, wholeUnits } from '../images/picture.js';
-import { availableCpus, type Cpus } from '../machine/cpus.js';
+import { availableCpus } from '../machine/cpus.js';
 import { planWeights } from '../machine/memory.js';
 import {
   completeOptions,
@@ -30,6 +30,7 @@ import type { OpenModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, SetupOptions } from './options.js';
 import { settleStrategy } from './settle.js';
+import { defaultRanks, type PlanContext, ranksPerGroup, requireInteger } from './setup.js';
 import { denoiserBytes } from './weights.js';
 
 /** What ranks will do for one call, settled before anything expensive. */
@@ -49,48 +50,8 @@ export interface DrawPlan {
   readonly mode: string;
 }
 
-/** On what a call will run. */
-export interface PlanContext {
-  readonly observer: Observer;
-  /** Aborted when the user wants it to end. */
-  readonly signal: AbortSignal;
-  /** Of all ranks together; by default those of this process. */
-  readonly cpus?: Cpus | undefined;
-}
-
 /** No model goes up to such sides; a mistyped number must not ask for all memory. */
 const MAX_SIDE = 32_768;
-/** As many as a control block has room for. */
-const MAX_RANKS = 1024;
-
-/** Ranks of one group. */
-export function ranksPerGroup({ ranks = defaultRanks(), dataParallel = 1 }: SetupOptions): number {
-  return ranks / dataParallel;
-}
-
-/** Two ranks share the guidance batch evenly; one CPU has no use for a second. */
-export function defaultRanks(): number {
-  return availableCpus().count >= 2 ? 2 : 1;
-}
-
-/** Refuses numbers of ranks that there can't be. */
-export function checkSetup({
-  ranks = defaultRanks(),
-  dataParallel = 1,
-  threads,
-  commTimeout,
-}: SetupOptions): void {
-  requireInteger(ranks, 'the number of ranks', 1, MAX_RANKS);
-  requireInteger(dataParallel, 'the number of groups', 1, MAX_RANKS);
-  if (threads !== undefined) requireInteger(threads, 'the number of threads', 1, MAX_RANKS);
-  if (commTimeout !== undefined && !(commTimeout >= 1)) {
-    throw expected('at least a second', 'the timeout', commTimeout);
-  }
-  if (ranks % dataParallel !== 0) {
-    throw expected(`a divisor of the number of ranks (${ranks})`, 'the number of groups', dataParallel);
-  }
-}
-
 /** Fits a call to a model and its ranks; what can't be done is refused here. */
 export async function planDrawing(
   model: OpenModel,
@@ -139,7 +100,10 @@ function chooseDevice({ dtype = 'auto' }: SetupOptions): ChosenDevice {
   return { choice, opened: openDevice(choice) };
 }
 
-/** Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the model's own. */
+/**
+ * Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the
+ * model's own.
+ */
 async function chooseSize(
   { outline }: OpenModel,
   { height, width, initImage }: DrawCall,
@@ -353,11 +317,6 @@ function spreadVae(
 
 function listOf(text: string | readonly string[]): readonly string[] {
   return typeof text === 'string' ? [text] : text;
-}
-
-function requireInteger(value: number, name: string, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw expected(`an integer from ${least} to ${most}`, name, value);
 }
 
 function requireOneOf(value: string, values: readonly string[], name: string): void {

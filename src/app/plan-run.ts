@@ -7,7 +7,10 @@ import { compareChoices, type PlanOptions, type PlanReport } from './plan.js';
 
 /** Of what a plan is made. */
 export interface PlanRunOptions extends ModelOptions, PlanOptions {
-  /** Predict how long steps take, which measures this machine for some seconds when it was not measured before. By default true. */
+  /**
+   * Predict how long steps take, which measures this machine for some seconds when it was not measured
+   * before. By default true.
+   */
   readonly measure?: boolean | undefined;
   /** Measure again. */
   readonly remeasure?: boolean | undefined;
@@ -17,9 +20,10 @@ export interface PlanRunOptions extends ModelOptions, PlanOptions {
 }
 
 /**
- * Compares the ways to share a picture of a model among ranks, without drawing: who does what, what is exchanged (bytes) and held
- * (bytes), what is impossible and why, how long a step would take (seconds), and which way is best. Reads configs alone, no weights.
- * Rejects with a `DistriError`: `usage` and `unsupported` for options that do not fit the model, `checkpoint` for damaged files.
+ * Compares the ways to share a picture of a model among ranks, without drawing: who does what, what is
+ * exchanged (bytes) and held (bytes), what is impossible and why, how long a step would take (seconds), and
+ * which way is best. Reads configs alone, no weights. Rejects with a `DistriError`: `usage` and `unsupported`
+ * for options that do not fit the model, `checkpoint` for damaged files.
  */
 export async function planRun(
   model: string = embeddedModel,

@@ -21,8 +21,8 @@ import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
 import { type PlannedVae, planVaeRanks } from '../planning/vae-ranks.js';
 import type { OpenModel } from './model.js';
-import { defaultRanks } from './plan-drawing.js';
 import { plannedImage } from './settle.js';
+import { defaultRanks } from './setup.js';
 
 /** Which ways to share a picture are compared. */
 export interface PlanOptions {
@@ -31,7 +31,9 @@ export interface PlanOptions {
   readonly width?: number | undefined;
   readonly numInferenceSteps?: number | undefined;
   readonly guidanceScale?: number | undefined;
-  /** 1, powers of two up to this number of ranks, and this number are compared. By default 2, or 1 on one CPU. */
+  /**
+   * 1, powers of two up to this number of ranks, and this number are compared. By default 2, or 1 on one CPU.
+   */
   readonly ranks?: number | undefined;
   /** Of each rank; by default the CPUs divided among the ranks. */
   readonly threads?: number | undefined;
@@ -55,7 +57,10 @@ export interface PlanPicture {
   readonly options: Partial<StrategyOptions>;
 }
 
-/** Who would do what, what is exchanged and held, and how long a step would take. Bytes, seconds, multiply-accumulates. */
+/**
+ * Who would do what, what is exchanged and held, and how long a step would take. Bytes, seconds,
+ * multiply-accumulates.
+ */
 export interface PlanReport {
   readonly picture: PlanPicture;
   readonly choices: readonly PlannedChoice[];
@@ -69,7 +74,8 @@ export interface PlanReport {
 }
 
 /**
- * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between two pieces of work.
+ * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between
+ * two pieces of work.
  */
 export async function compareChoices(
   model: OpenModel,

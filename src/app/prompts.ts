@@ -9,7 +9,10 @@ export interface SinglePrompt {
   readonly origin: string;
 }
 
-/** A prompt per line, those without text skipped; or of a .json file, a list of texts, as `dump-coco` writes captions. */
+/**
+ * A prompt per line, those without text skipped; or of a .json file, a list of texts, as `dump-coco` writes
+ * captions.
+ */
 export async function readPromptsFile(path: string): Promise<SinglePrompt[]> {
   const prompts = path.endsWith('.json') ? await readList(path) : await readLines(path);
   if (prompts.length === 0) throw new DistriError('usage', `${path}: has no prompt; give one per line`);

@@ -5,12 +5,14 @@ import { RankGroup } from '../ranks/group/rank-group.js';
 import type { Meeting } from '../ranks/join/meeting.js';
 import type { Observer } from './observer.js';
 import type { SetupOptions } from './options.js';
-import { defaultRanks, ranksPerGroup } from './plan-drawing.js';
+import { defaultRanks, ranksPerGroup } from './setup.js';
 
 /** Processes that a launcher started, instead of distri. */
 export type LaunchedRanks = Meeting<NamedJob, unknown>;
 
-/** The groups of ranks of a pipeline: each is started when it is first needed, and again when it has failed. */
+/**
+ * The groups of ranks of a pipeline: each is started when it is first needed, and again when it has failed.
+ */
 export class RankGroups {
   readonly #setup: SetupOptions;
   readonly #threads: number;
@@ -28,8 +30,8 @@ export class RankGroups {
   }
 
   /**
-   * The ranks of group `index`, ready for a job. When `signal` is aborted they end, and what they do fails; the next call starts
-   * others.
+   * The ranks of group `index`, ready for a job. When `signal` is aborted they end, and what they do fails;
+   * the next call starts others.
    */
   async group(index: number, signal: AbortSignal): Promise<Ranks> {
     const running = this.#groups.get(index);

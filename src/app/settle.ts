@@ -1,6 +1,12 @@
 import type { Device } from '../engine/device.js';
 import { availableCpus } from '../machine/cpus.js';
-import { refuseForeignOptions, type StrategyName, strategiesFor } from '../parallel/registry.js';
+import {
+  defaultStrategy,
+  fallbackStrategy,
+  refuseForeignOptions,
+  type StrategyName,
+  strategiesFor,
+} from '../parallel/registry.js';
 import type { Geometry } from '../pipelines/geometry.js';
 import type { GenerationRequest } from '../pipelines/request.js';
 import { choiceText } from '../planning/choices.js';
@@ -10,7 +16,7 @@ import { recommend } from '../planning/recommend.js';
 import { machineProfiles } from './machine-profiles.js';
 import type { OpenModel } from './model.js';
 import type { SetupOptions } from './options.js';
-import { defaultRanks, type PlanContext, ranksPerGroup } from './plan-drawing.js';
+import { defaultRanks, type PlanContext, ranksPerGroup } from './setup.js';
 
 /** A setup whose strategy is one that there is. */
 export type SettledSetup = SetupOptions & { readonly parallelism: StrategyName };
@@ -23,12 +29,12 @@ export async function settleStrategy(
   image: DrawnImage,
   context: PlanContext,
 ): Promise<SettledSetup> {
-  const { parallelism = 'patch' } = setup;
+  const { parallelism = defaultStrategy } = setup;
   if (parallelism !== 'auto') return { ...setup, parallelism };
   // What says how a strategy is to be set up needs that strategy.
-  refuseForeignOptions(undefined, setup);
+  refuseForeignOptions(parallelism, setup);
   const ranks = ranksPerGroup(setup);
-  if (ranks === 1) return { ...setup, parallelism: 'patch' };
+  if (ranks === 1) return { ...setup, parallelism: defaultStrategy };
   const { observer, signal } = context;
   const { choices } = await makePlan(
     {
@@ -49,8 +55,7 @@ export async function settleStrategy(
   );
   const allowed = setup.useCfgParallel ? choices.filter(({ splitBatch }) => splitBatch) : choices;
   const recommendation = recommend(allowed);
-  // Tensor parallelism is possible for every picture.
-  if (recommendation === undefined) return { ...setup, parallelism: 'tensor' };
+  if (recommendation === undefined) return { ...setup, parallelism: fallbackStrategy };
   const { choice, reason } = recommendation;
   const measured = choice.measured ? `; ${measuredText(choice.measured)}` : '';
   observer.note(`--parallelism auto: ${choiceText(choice)}: ${reason}${measured}`);

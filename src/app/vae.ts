@@ -1,7 +1,8 @@
 import { DistriError, expected } from '../base/errors.js';
 import { unlessInterrupted } from '../base/interruption.js';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { type Device, defaultDevice, openDevice } from '../engine/device.js';
+import { openCheckpoint } from '../families/open-checkpoint.js';
 import { type NamedJob, rankEntry, runJob } from '../jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../jobs/vae.js';
 import { availableCpus, shareCpus } from '../machine/cpus.js';
@@ -55,7 +56,7 @@ export function openVae(options: VaeOptions, { observer, signal }: PipelineConte
   const name = modelName(model);
   const open = async () => {
     const checkpoint = await withByteProgress(observer, `downloading ${name}`, (onProgress) =>
-      openCheckpoint(model, { variant, revision, onProgress }),
+      openCheckpoint(model, { variant, revision, onProgress, onNote: (line) => observer.note(line) }),
     );
     const config = readAutoencoderKLConfig(await checkpoint.config('vae'));
     checkTileSize(tileSize, tileUnit(config));
@@ -66,7 +67,9 @@ export function openVae(options: VaeOptions, { observer, signal }: PipelineConte
   return unlessInterrupted(signal, open());
 }
 
-/** Runs `task` on as many ranks as have a part in it, or on all that a launcher started; says what it will do. */
+/**
+ * Runs `task` on as many ranks as have a part in it, or on all that a launcher started; says what it will do.
+ */
 export async function runVae(
   vae: OpenVae,
   work: Pick<VaeWork, 'half' | 'size'>,

@@ -4,11 +4,12 @@ import { SafetensorsFile } from '../checkpoint/formats/safetensors.js';
 import { findWeightFiles } from '../checkpoint/weight-files.js';
 import { type Device, openDevice } from '../engine/device.js';
 import { noiseModelBytes, prepareSynthetic } from '../families/synthetic.js';
+import type { LoadOptions } from '../pipelines/load-options.js';
+import type { GenerationRequest } from '../pipelines/request.js';
 import { itemBytes } from '../tensor/element-type.js';
 import { elementCount } from '../tensor/tensor.js';
 import type { OpenModel } from './model.js';
 import { type Observer, withByteProgress } from './observer.js';
-import type { DrawPlan } from './plan-drawing.js';
 
 /** Bytes of one copy of the noise model's weights as a device holds them. */
 export async function denoiserBytes(
@@ -36,8 +37,21 @@ export async function componentBytes(
   return itemBytes[device.elementType] * sum(elements);
 }
 
-/** Makes the weights that a plan needs ready where the ranks find them: checked, and of a type that the device takes. */
-export async function prepareWeights(model: OpenModel, plan: DrawPlan, observer: Observer): Promise<void> {
+/** What is drawn, and on what. */
+interface NeedsWeights {
+  readonly request: GenerationRequest;
+  readonly load: Pick<LoadOptions, 'device'>;
+}
+
+/**
+ * Makes the weights that a plan needs ready where the ranks find them: checked, and of a type that the device
+ * takes.
+ */
+export async function prepareWeights(
+  model: OpenModel,
+  plan: NeedsWeights,
+  observer: Observer,
+): Promise<void> {
   if (model.source.kind === 'random') {
     const { architecture } = model.source;
     await withByteProgress(observer, `writing random weights of ${model.name}`, (onProgress) =>
@@ -64,7 +78,7 @@ export async function prepareComponent(
   );
 }
 
-function neededComponents({ family, outline }: OpenModel, { request }: DrawPlan): readonly string[] {
+function neededComponents({ family, outline }: OpenModel, { request }: NeedsWeights): readonly string[] {
   const components = [outline.model.component, ...family.textEncoders];
   return request.outputType === 'pil' || request.initImage ? [...components, 'vae'] : components;
 }

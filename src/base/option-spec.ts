@@ -12,8 +12,8 @@ export type OptionType =
 export type OptionValue = boolean | number | string | readonly number[];
 
 /**
- * An option of a strategy or a family, described once: the command line makes an option of it, programs write its name in camel
- * case.
+ * An option of a strategy or a family, described once: the command line makes an option of it, programs write
+ * its name in camel case.
  */
 export interface OptionSpec {
   /** In snake case, as on the command line. */
@@ -21,7 +21,9 @@ export interface OptionSpec {
   readonly text: string;
   readonly takes: OptionType;
   readonly default?: OptionValue;
-  /** Accepted without effect where its owner is not used, because command lines of the public scripts have it. */
+  /**
+   * Accepted without effect where its owner is not used, because command lines of the public scripts have it.
+   */
   readonly tolerated?: true;
   /** How the default is told where it depends on something else. */
   readonly defaultText?: string;
@@ -106,7 +108,7 @@ export function defaultText({ default: value, defaultText: text }: OptionSpec): 
   return value === undefined || value === false ? '' : ` (default: ${String(value)})`;
 }
 
-/** Refuses an option that somebody else owns. */
-export function ownedByOthers({ spec, owners }: OwnedOption, kind: string): DistriError {
-  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}`);
+/** Refuses an option that others own: `kind` is what owners are, `actual` who is there instead. */
+export function ownedByOthers({ spec, owners }: OwnedOption, kind: string, actual: string): DistriError {
+  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}, not ${actual}`);
 }

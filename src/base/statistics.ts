@@ -24,7 +24,7 @@ export function summarize(values: readonly number[]): Summary {
 
 /**
  * The mean of what is left when the share `ignoreRatio` (0 or more, less than 1) of the values is dropped,
- * half of it from each end of their order, rounded down. As distrifuser's scripts/run_sdxl.py.
+ * half of it from each end of their order, rounded down. As distrifuser's benchmarks.
  */
 export function trimmedMean(values: readonly number[], ignoreRatio: number): number {
   const dropped = Math.floor((ignoreRatio * values.length) / 2);

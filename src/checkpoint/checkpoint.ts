@@ -7,12 +7,13 @@ import { quote } from '../base/quote.js';
 import type { ComponentSource } from './component-source.js';
 import type { HubOptions } from './hub/hub.js';
 import { isHubId } from './hub/id.js';
-import { componentsOf, isPipelineClass, type PipelineClass, pipelineClasses } from './pipeline-classes.js';
+import { type Layouts, layoutOf } from './layouts.js';
 import { loadWeights, type WeightOptions, type WeightSource } from './weights.js';
 
 /** A checkpoint in diffusers' layout: model_index.json and a folder for each component. */
 export interface Checkpoint extends ComponentSource {
-  readonly pipelineClass: PipelineClass;
+  /** Of model_index.json; one of the layouts. */
+  readonly pipelineClass: string;
   /** True for components that model_index.json names and does not set to null. */
   has(component: string): boolean;
 }
@@ -20,41 +21,35 @@ export interface Checkpoint extends ComponentSource {
 const INDEX_NAME = 'model_index.json';
 
 /**
- * Opens a checkpoint by the path of its folder or by its id on the Hugging Face hub, in this order, as
- * `DiffusionPipeline.from_pretrained` does. Whatever is not laid out as it should be is a `checkpoint` error.
+ * Opens a checkpoint of one of the `layouts` by the path of its folder or by its id on the Hugging Face hub,
+ * in this order, as `DiffusionPipeline.from_pretrained` does. Whatever is not laid out as it should be is a
+ * `checkpoint` error.
  */
-export async function openCheckpoint(nameOrPath: string, options: HubOptions = {}): Promise<Checkpoint> {
-  const directory = await resolveDirectory(nameOrPath, options);
+export async function openCheckpointOf(
+  layouts: Layouts,
+  nameOrPath: string,
+  options: HubOptions = {},
+): Promise<Checkpoint> {
+  const directory = await resolveDirectory(nameOrPath, layouts, options);
   const modelIndex = await readModelIndex(directory);
   const pipelineClass = modelIndex._class_name;
-  if (!isPipelineClass(pipelineClass)) {
+  const components = layoutOf(layouts, pipelineClass);
+  if (typeof pipelineClass !== 'string' || components === undefined) {
     throw new DistriError(
       'checkpoint',
       `${join(directory, INDEX_NAME)}: pipeline class ${quote(pipelineClass)} is not supported; ` +
-        `supported: ${pipelineClasses.join(', ')}`,
+        `supported: ${Object.keys(layouts).join(', ')}`,
     );
   }
   const checkpoint = new DiffusersCheckpoint(directory, pipelineClass, modelIndex, options.variant);
-  await checkComponents(checkpoint);
+  await checkComponents(checkpoint, components);
   return checkpoint;
-}
-
-/** Refuses a checkpoint of another class than `wanted`. */
-export function requirePipelineClass(
-  { directory, pipelineClass }: Pick<Checkpoint, 'directory' | 'pipelineClass'>,
-  wanted: PipelineClass,
-): void {
-  if (pipelineClass === wanted) return;
-  throw new DistriError(
-    'checkpoint',
-    `${directory}: expected a checkpoint of ${wanted} but found one of ${pipelineClass}`,
-  );
 }
 
 class DiffusersCheckpoint implements Checkpoint {
   constructor(
     readonly directory: string,
-    readonly pipelineClass: PipelineClass,
+    readonly pipelineClass: string,
     readonly modelIndex: Readonly<JsonObject>,
     private readonly variant: string | undefined,
   ) {}
@@ -79,7 +74,7 @@ function configName(component: string): string {
   return kind === undefined ? 'config.json' : `${kind}_config.json`;
 }
 
-async function resolveDirectory(nameOrPath: string, options: HubOptions): Promise<string> {
+async function resolveDirectory(nameOrPath: string, layouts: Layouts, options: HubOptions): Promise<string> {
   const kind = await kindOf(nameOrPath);
   if (kind === 'folder') return resolve(nameOrPath);
   if (kind === 'other') {
@@ -91,7 +86,7 @@ async function resolveDirectory(nameOrPath: string, options: HubOptions): Promis
   if (isHubId(nameOrPath)) {
     // Loaded here, because the hub's library takes 0.1 s to load, and every rank opens checkpoints by path.
     const { resolveHubId } = await import('./hub/hub.js');
-    return resolveHubId(nameOrPath, options);
+    return resolveHubId(nameOrPath, layouts, options);
   }
   throw new DistriError(
     'checkpoint',
@@ -112,9 +107,9 @@ async function readModelIndex(directory: string): Promise<JsonObject> {
   return readJsonObject(path);
 }
 
-async function checkComponents(checkpoint: Checkpoint): Promise<void> {
+async function checkComponents(checkpoint: Checkpoint, components: readonly string[]): Promise<void> {
   const { directory, modelIndex, pipelineClass } = checkpoint;
-  for (const component of componentsOf(pipelineClass)) {
+  for (const component of components) {
     if (!checkpoint.has(component)) {
       throw new DistriError(
         'checkpoint',

@@ -56,7 +56,8 @@ const decoders: { readonly [type in StoredType]?: Decode } = {
 
 /**
  * The same weights with every tensor of floats that are not of `types` as F32. Files without such tensors are
- * returned as they are, the others are converted once into files of the cache. Tensors of other types are kept.
+ * returned as they are, the others are converted once into files of the cache. Tensors of other types are
+ * kept.
  *
  * Several processes may do this at once: each writes its own temporary file, the last to finish gives it its
  * name.

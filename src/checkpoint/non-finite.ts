@@ -4,10 +4,16 @@ import type { WeightSource } from './weights.js';
 
 const CHUNK_BYTES = 4 << 20;
 
-/** The bits of the exponent of 32 or 16 bits of a float: all of them are set in infinities and in what is no number. */
+/**
+ * The bits of the exponent of 32 or 16 bits of a float: all of them are set in infinities and in what is no
+ * number.
+ */
 const exponents = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 } as const;
 
-/** The name of the first tensor with a number that is infinite or none; undefined where there is none. Reads all weights. */
+/**
+ * The name of the first tensor with a number that is infinite or none; undefined where there is none. Reads
+ * all weights.
+ */
 export async function findNonFinite(weights: WeightSource): Promise<string | undefined> {
   for (const entry of weights.entries) {
     if (await hasNonFinite(entry)) return entry.name;

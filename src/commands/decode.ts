@@ -31,7 +31,7 @@ interface DecodeOptions extends VaeOptions {
 export function decodeCommand({ signal, launched }: CommandContext): Command {
   const command = new Command('decode')
     .description("Decode latents with a checkpoint's VAE, spread over several processes.")
-    .argument('<latents>', '.safetensors file, as run-sdxl --output_type latent writes it')
+    .argument('<latents>', '.safetensors file, as --output_type latent writes it')
     .addHelpText('after', exampleLines('decode', examples))
     .addOption(withDefault('--tensor <name>', 'name of the tensor in the file', 'latents', text));
   const output =

@@ -27,7 +27,10 @@ interface DumpOptions {
   readonly limit?: number;
 }
 
-/** `distri dump-coco`. Names and defaults of distrifuser's scripts/dump_coco.py; `--dataset` and `--limit` are distri's. */
+/**
+ * `distri dump-coco`. Names and defaults of distrifuser's scripts/dump_coco.py; `--dataset` and `--limit` are
+ * distri's.
+ */
 export function dumpCocoCommand({ signal }: CommandContext): Command {
   const command = new Command('dump-coco')
     .description(
@@ -89,7 +92,10 @@ async function writeOutput(path: string, content: string | Uint8Array): Promise<
   });
 }
 
-/** As Python's `json.dump(…, indent=4)` writes it: other characters than ASCII as UTF-16 escapes, no newline at the end. */
+/**
+ * As Python's `json.dump(…, indent=4)` writes it: other characters than ASCII as UTF-16 escapes, no newline
+ * at the end.
+ */
 function asciiJson(value: unknown): string {
   return JSON.stringify(value, undefined, 4).replace(
     /[\u007f-\uffff]/g,

@@ -83,6 +83,7 @@ async function generateCoco(command: Command, options: CocoOptions, context: Run
     try {
       const captions = await missing(folder, prompts, options, observer);
       if (captions.length > 0) {
+        await pipeline.prepare(plan);
         const lanes = Math.min(pipeline.groups, captions.length);
         observer.note(`${counted(captions.length, 'image')} of ${dataset.name}, image i with seed i`);
         describeRun(plan, observer, lanes);
@@ -122,7 +123,10 @@ async function missing(
   return captions;
 }
 
-/** A caption that fails does not keep the others from being drawn; they are an error at the end. A full disk ends everything. */
+/**
+ * A caption that fails does not keep the others from being drawn; they are an error at the end. A full disk
+ * ends everything.
+ */
 async function draw(
   pipeline: Pipeline,
   plan: DrawPlan,

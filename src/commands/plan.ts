@@ -1,6 +1,8 @@
 import { Command } from 'commander';
-import { defaultRanks } from '../app/plan-drawing.js';
 import { planRun } from '../app/plan-run.js';
+import { defaultRanks } from '../app/setup.js';
+import type { Family } from '../families/family.js';
+import { families } from '../families/registry.js';
 import type { WeightsMode } from '../machine/memory.js';
 import type { VaeMode } from '../pipelines/vae/plan.js';
 import type { CommandContext } from './context.js';
@@ -12,11 +14,13 @@ import { exampleLines } from './output/examples.js';
 import { planLines } from './output/plan.js';
 import { type Terminal, terminalOf } from './output/terminal.js';
 
+const [{ synthetic }] = families as [Family];
+
 const examples = [
   '',
   '-n 4 --no_split_batch --sync_mode full_sync',
-  '-n 2 --random_weights sdxl-mid --image_size 1024',
-  '-n 8 --model ./sdxl --no_measure --json',
+  `-n 2 --random_weights ${synthetic.example} --image_size 512`,
+  '-n 8 --model ./checkpoint --no_measure --json',
   '-n 4 --model ./stable-diffusion-v1-5 --vae tiled',
   '-n 4 --random_weights pixart-xl-2 --num_inference_steps 20 --no_measure',
 ];

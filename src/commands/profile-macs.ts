@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { openModel } from '../app/model.js';
 import { countMacs } from '../app/plan.js';
+import type { Family } from '../families/family.js';
+import { families } from '../families/registry.js';
 import type { CommandContext } from './context.js';
 import { flag } from './options/build.js';
 import { addComparedOptions, type ComparedOptions, comparedModel, comparedOf } from './options/compared.js';
@@ -8,11 +10,13 @@ import { exampleLines } from './output/examples.js';
 import { macsLines, macsReport, referenceLines } from './output/macs.js';
 import { type Terminal, terminalOf } from './output/terminal.js';
 
+const [{ synthetic }] = families as [Family];
+
 const examples = [
   '-n 4',
-  '-n 8 --random_weights sdxl-base-1.0',
-  '-n 4 --random_weights sdxl-base-1.0 --image_size 1280 1920 --parallelism patch --no_split_batch',
-  '-n 2 --model ./sdxl --json',
+  `-n 8 --random_weights ${synthetic.example}`,
+  `-n 4 --random_weights ${synthetic.example} --image_size 1280 1920 --no_split_batch`,
+  '-n 2 --model ./checkpoint --json',
 ];
 
 /** Of distrifuser's measurements. */

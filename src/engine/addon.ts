@@ -6,21 +6,27 @@ import type { Tensor } from '../tensor/tensor.js';
  */
 export interface Addon {
   /**
-   * Loads libonnxruntime from `path` and returns its version ("1.30.0").
-   * Once per process; a second call with the same path returns the version again.
-   * Throws when the file can't be loaded or is a version whose C API table is not the one declared in native/ort.
+   * Loads libonnxruntime from `path` and returns its version ("1.30.0"). Once per process; a second call with
+   * the same path returns the version again. Throws when the file can't be loaded or is a version whose C API
+   * table is not the one declared in native/ort.
    */
   loadOnnxRuntime(path: string): string;
   /** An anonymous shared memory file (memfd, close-on-exec); returns its descriptor. */
   createSharedMemory(name: string): number;
-  /** Restricts this thread, and the threads it starts later, to these CPUs. Call it before any asynchronous work. */
+  /**
+   * Restricts this thread, and the threads it starts later, to these CPUs. Call it before any asynchronous
+   * work.
+   */
   setAffinity(cpus: readonly number[]): void;
   /**
-   * Lets the kernel end this process with SIGKILL when its parent ends, however that happens and even while this process
-   * is stopped. `parent` is who started it: if that one is gone already, so is this process.
+   * Lets the kernel end this process with SIGKILL when its parent ends, however that happens and even while
+   * this process is stopped. `parent` is who started it: if that one is gone already, so is this process.
    */
   dieWithParent(parent: number): void;
-  /** `_exit(status)`: ends the process at once, also while a session runs (process.exit would wait for the run). */
+  /**
+   * `_exit(status)`: ends the process at once, also while a session runs (process.exit would wait for the
+   * run).
+   */
   exitNow(status: number): never;
 
   /** The names of the ways for ranks to exchange data that this build has. */
@@ -30,8 +36,9 @@ export interface Addon {
   readonly Liveness: new (options: RunOptions) => Liveness;
   readonly Communicator: new (options: CommunicatorOptions) => Communicator;
   /**
-   * Takes part in a pattern of exchanges again and again, off the JavaScript thread and without JavaScript in between. All ranks call it with the
-   * same options. Resolves to the nanoseconds of each time; empty for ranks that only look on.
+   * Takes part in a pattern of exchanges again and again, off the JavaScript thread and without JavaScript in
+   * between. All ranks call it with the same options. Resolves to the nanoseconds of each time; empty for
+   * ranks that only look on.
    */
   measureExchange(communicator: Communicator, options: ExchangeMeasurement): Promise<Float64Array>;
   readonly Session: {
@@ -55,15 +62,18 @@ export interface RunOptions {
   /** How many communicators a rank can have at the same time, each of a channel of its own. */
   readonly channels: number;
   /**
-   * Descriptor of the control block, a shared memory file that the parent creates. The first to map it (the parent) sizes
-   * it; a mapping for other numbers of ranks or channels is an error.
+   * Descriptor of the control block, a shared memory file that the parent creates. The first to map it (the
+   * parent) sizes it; a mapping for other numbers of ranks or channels is an error.
    */
   readonly controlFd: number;
 }
 
 /** Who of a run is alive, and whether it was given up: shared by the parent and all ranks. */
 export interface Liveness {
-  /** Wakes every waiter of every rank with an `aborted` error. `rank` is who caused it, -1 for the parent. Idempotent: the first caller stays. */
+  /**
+   * Wakes every waiter of every rank with an `aborted` error. `rank` is who caused it, -1 for the parent.
+   * Idempotent: the first caller stays.
+   */
   abort(rank: number): void;
   /** The rank given to the first `abort`, or undefined while nobody aborted. */
   abortedBy(): number | undefined;
@@ -85,13 +95,16 @@ export interface SlotSpec {
 export interface CommunicatorOptions extends RunOptions {
   readonly rank: number;
   readonly channel: number;
-  /** One shared memory file per rank, in rank order, of this channel alone. Each rank sizes its own and maps everybody's. */
+  /**
+   * One shared memory file per rank, in rank order, of this channel alone. Each rank sizes its own and maps
+   * everybody's.
+   */
   readonly segmentFds: readonly number[];
   /** Equal on all ranks. */
   readonly slots: readonly SlotSpec[];
   /**
-   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive ranks wait
-   * ten times as long, and at least ten minutes.
+   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive
+   * ranks wait ten times as long, and at least ten minutes.
    */
   readonly timeout: number;
   /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */
@@ -141,8 +154,8 @@ export interface SessionOptions {
    */
   readonly weights: 'shared' | 'private';
   /**
-   * What becomes of the memory of results that nobody reads any more: `kept` (by default) for the next run, which is fast, or `freed` at once:
-   * a run needs no more than what is live at its fullest moment.
+   * What becomes of the memory of results that nobody reads any more: `kept` (by default) for the next run,
+   * which is fast, or `freed` at once: a run needs no more than what is live at its fullest moment.
    */
   readonly memory?: 'kept' | 'freed';
   /** Needed when the graph has exchanging operators. */
@@ -150,8 +163,8 @@ export interface SessionOptions {
   /** Rank named in error messages (default 0). */
   readonly rank?: number;
   /**
-   * Weights that are not in a file as the graph needs them: they take the place of the graph's external initializers
-   * of these names. The session keeps them until it is released.
+   * Weights that are not in a file as the graph needs them: they take the place of the graph's external
+   * initializers of these names. The session keeps them until it is released.
    */
   readonly initializers?: Readonly<Record<string, Tensor<'float32'>>>;
   /** Writes ONNX Runtime's per-node profile to `${profile}_<time>.json` when the session is released. */
@@ -159,8 +172,9 @@ export interface SessionOptions {
 }
 
 /**
- * What exchanging operators need to know of a step. Ticks count steps over the life of a communicator and never repeat.
- * An operator that may be stale reads its peers' data of `readTick`; with `readTick === tick` the step is synchronous.
+ * What exchanging operators need to know of a step. Ticks count steps over the life of a communicator and
+ * never repeat. An operator that may be stale reads its peers' data of `readTick`; with `readTick === tick`
+ * the step is synchronous.
  */
 export interface Step {
   /** Step within the image, for messages. */
@@ -173,10 +187,6 @@ export interface Step {
 
 /** Rejections of `create` and `run` are Errors with one of these codes. */
 export type NativeErrorCode = 'ORT' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
-
-export interface NativeError extends Error {
-  readonly code: NativeErrorCode;
-}
 
 export interface Session {
   readonly inputs: readonly string[];

@@ -39,7 +39,7 @@ const cpu: Device = {
 };
 
 /** Names of `--dtype`, as torch's users write them, and the element types that they mean. */
-export const dtypes = { fp32: 'float32' } as const satisfies Readonly<Record<string, ElementType>>;
+const dtypes = { fp32: 'float32' } as const satisfies Readonly<Record<string, ElementType>>;
 export type DtypeName = keyof typeof dtypes;
 
 const devices: readonly Device[] = [cpu];

@@ -19,8 +19,8 @@ export interface Executable {
   /** Zeros for all inputs of a part of fixed sizes, by name. */
   zeroInputs(): Readonly<Record<string, Tensor>>;
   /**
-   * Runs the part. The tensors returned are the same at every call: what should outlive the next call must be copied. A part
-   * without fixed sizes writes to `results`.
+   * Runs the part. The tensors returned are the same at every call: what should outlive the next call must be
+   * copied. A part without fixed sizes writes to `results`.
    */
   run(
     inputs: Readonly<Record<string, Tensor>>,

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DistriError, toError } from '../base/errors.js';
+import { disableTelemetry } from '../base/telemetry.js';
 import type { Addon } from './addon.js';
 
 /** What the native side consists of on this machine. */
@@ -36,8 +37,8 @@ export function describeAddon(): AddonProbe {
 }
 
 /**
- * Finds out in a child process whether the addon works here, so that a library that crashes does not take this process along.
- * Rejects with a DistriError that says why not and what may help.
+ * Finds out in a child process whether the addon works here, so that a library that crashes does not take
+ * this process along. Rejects with a DistriError that says why not and what may help.
  */
 export function probeAddon(): Promise<AddonProbe> {
   // Over a channel of its own, because others may print to the standard streams.
@@ -79,6 +80,7 @@ function open(): { addon: Addon; probe: AddonProbe } {
   const path = addonPath();
   const addon = require(path) as Addon;
   const library = libraryPath();
+  disableTelemetry();
   const version = addon.loadOnnxRuntime(library);
   return { addon, probe: { addon: path, library, version } };
 }

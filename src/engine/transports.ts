@@ -8,7 +8,9 @@ export interface Transport {
   readonly reason: string;
 }
 
-/** Those that this build has. `addonFailure` says why the native addon can't be used, undefined where it can. */
+/**
+ * Those that this build has. `addonFailure` says why the native addon can't be used, undefined where it can.
+ */
 export function describeTransports(addonFailure: string | undefined): Transport[] {
   if (addonFailure !== undefined) {
     return [{ name: 'all', available: false, reason: 'the native addon is not usable' }];

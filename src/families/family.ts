@@ -25,7 +25,10 @@ export interface Outline {
 /** A source of configs alone: a checkpoint, or an architecture without weights. */
 export type ConfigSource = Pick<ComponentSource, 'config'>;
 
-/** A family as it is drawn without a checkpoint, to measure denoising: random weights, random conditions, no VAE. */
+/**
+ * A family as it is drawn without a checkpoint, to measure denoising: random weights, random conditions, no
+ * VAE.
+ */
 export interface Synthetic {
   /** One of its architectures, for help texts. */
   readonly example: string;
@@ -36,9 +39,12 @@ export interface Synthetic {
   conditioner(source: ConfigSource): Promise<Conditioner>;
 }
 
-/** A kind of model: all that commands, planner and ranks have to know of it. A file each, and a row in registry.ts. */
+/**
+ * A kind of model: all that commands, planner and ranks have to know of it. A file each, and a row in
+ * registry.ts.
+ */
 export interface Family {
-  /** As in `run-sdxl`. */
+  /** As in `run-<name>`. */
   readonly name: string;
   /** As people call its checkpoints. */
   readonly title: string;
@@ -47,7 +53,9 @@ export interface Family {
   /** Of the component that predicts noise. */
   readonly component: string;
   readonly textEncoders: readonly string[];
-  /** The checkpoint that comes with the package and is drawn with where none is named, and what is drawn then. */
+  /**
+   * The checkpoint that comes with the package and is drawn with where none is named, and what is drawn then.
+   */
   readonly embedded?: { readonly model: string; readonly prompt: string };
   /** Whether its picture can begin with another. */
   readonly imageToImage: boolean;

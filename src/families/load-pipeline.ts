@@ -1,4 +1,3 @@
-import { openCheckpoint } from '../checkpoint/checkpoint.js';
 import type { ComponentSource } from '../checkpoint/component-source.js';
 import { openDevice } from '../engine/device.js';
 import type { ParallelOptions } from '../parallel/registry.js';
@@ -14,6 +13,7 @@ import type { ProgressListener } from '../ranks/progress.js';
 import type { RankContext } from '../ranks/rank-context.js';
 import { refusing } from '../ranks/refusal.js';
 import type { Family, Outline } from './family.js';
+import { openCheckpoint } from './open-checkpoint.js';
 import { familyNamed } from './registry.js';
 import { openSynthetic } from './synthetic.js';
 
@@ -25,8 +25,9 @@ export interface PipelineSpec {
 }
 
 /**
- * A pipeline for requests of this one's size, number of images and guidance, of parts that are in the cache or are loaded into it:
- * text encoders, noise model and VAE each by what it depends on. All ranks make the same calls; waits for the others.
+ * A pipeline for requests of this one's size, number of images and guidance, of parts that are in the cache
+ * or are loaded into it: text encoders, noise model and VAE each by what it depends on. All ranks make the
+ * same calls; waits for the others.
  */
 export async function loadPipeline(
   { load, parallel, request }: PipelineSpec,

@@ -30,6 +30,7 @@ export const CAPTION_TOKENS = 120;
 
 /** The captions of a transformer, as encode_prompt of diffusers' PixArtAlphaPipeline. */
 export class PixArtConditioner implements Conditioner {
+  readonly encodesText = true;
   readonly #transformer: PixArtTransformer2DConfig;
   readonly #text: T5TextEncoder | undefined;
 
@@ -118,8 +119,8 @@ export class PixArtConditioner implements Conditioner {
 }
 
 /**
- * What a transformer is told once per image, by name: captions and their masks, and where it wants to know it the size of the
- * picture.
+ * What a transformer is told once per image, by name: captions and their masks, and where it wants to know it
+ * the size of the picture.
  */
 export function pixArtInputs(
   { sizeConditions }: PixArtTransformer2DConfig,
@@ -141,6 +142,7 @@ export function pixArtInputs(
 export async function randomPixArtConditioner(source: ConfigSource): Promise<Conditioner> {
   const transformer = readPixArtTransformer2DConfig(await source.config('transformer'));
   return {
+    encodesText: false,
     inputs: async (request, { topology, geometry }) => {
       const rows = batchSize(imageCount(request), topology);
       const generator = new TorchGenerator(request.seed);

@@ -10,7 +10,10 @@ import { CAPTION_TOKENS, PixArtConditioner, randomPixArtConditioner } from './pi
 import { resolutionBin } from './resolution-bins.js';
 import { REFERENCE_PROMPT } from './unet.js';
 
-/** What belongs to a transformer of PixArt-alpha and has no weights: the values of PixArt-alpha/PixArt-XL-2-1024-MS. */
+/**
+ * What belongs to a transformer of PixArt-alpha and has no weights: the values of
+ * PixArt-alpha/PixArt-XL-2-1024-MS.
+ */
 const configs: Readonly<Record<string, JsonObject>> = {
   scheduler: {
     _class_name: 'DPMSolverMultistepScheduler',

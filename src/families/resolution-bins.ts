@@ -38,12 +38,15 @@ const bins1024: readonly (readonly [ratio: number, height: number, width: number
   [4.0, 2048, 512],
 ];
 
-/** By sample_size: the tables of smaller models have the same ratios with a half or a quarter of the pixels per side. */
+/**
+ * By sample_size: the tables of smaller models have the same ratios with a half or a quarter of the pixels
+ * per side.
+ */
 const divisors: Readonly<Record<number, number>> = { 128: 1, 64: 2, 32: 4 };
 
 /**
- * The size at which a model was trained whose aspect ratio is nearest to this one's, the first of two that are equally near. As diffusers'
- * PixArtImageProcessor.classify_height_width_bin.
+ * The size at which a model was trained whose aspect ratio is nearest to this one's, the first of two that
+ * are equally near. As diffusers' PixArtImageProcessor.classify_height_width_bin.
  */
 export function resolutionBin(sampleSize: number, { height, width }: PictureSize): PictureSize {
   const divisor = divisors[sampleSize];

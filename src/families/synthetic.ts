@@ -30,8 +30,8 @@ export interface SyntheticOptions {
 }
 
 /**
- * Makes sure that the cache has random weights for this architecture and returns their folder, for `openSynthetic`. They are
- * written once: weights that are whole and of this config are used again.
+ * Makes sure that the cache has random weights for this architecture and returns their folder, for
+ * `openSynthetic`. They are written once: weights that are whole and of this config are used again.
  */
 export async function prepareSynthetic(
   { name, family, config }: Architecture,
@@ -67,7 +67,9 @@ export function syntheticFolder(name: string, cacheDir = defaultCacheDir()): str
   return join(cacheDir, 'random-weights', name);
 }
 
-/** What `prepareSynthetic` made: a model that predicts noise, and the configs of its pipeline's other parts. */
+/**
+ * What `prepareSynthetic` made: a model that predicts noise, and the configs of its pipeline's other parts.
+ */
 export function openSynthetic(directory: string, family: Family): ComponentSource {
   return {
     directory,

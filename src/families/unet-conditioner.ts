@@ -28,7 +28,10 @@ import {
 import type { ProgressListener } from '../ranks/progress.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
-/** Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with guidance. */
+/**
+ * Text conditioning of all images of a request, each prompt repeated for its images; `negative` only with
+ * guidance.
+ */
 export interface UNetConditioning {
   readonly positive: PromptEmbeds;
   readonly negative: PromptEmbeds | undefined;
@@ -40,8 +43,11 @@ export interface UNetConditionerOptions {
   readonly zeroesEmptyPrompt: boolean;
 }
 
-/** The texts of a UNet, as encode_prompt of diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline. */
+/**
+ * The texts of a UNet, as encode_prompt of diffusers' StableDiffusionPipeline and StableDiffusionXLPipeline.
+ */
 export class UNetConditioner implements Conditioner {
+  readonly encodesText = true;
   readonly #text: TextEncoders | undefined;
   readonly #sizes: EmbedSizes;
   readonly #zeroesEmptyPrompt: boolean;
@@ -117,7 +123,10 @@ export class UNetConditioner implements Conditioner {
   }
 }
 
-/** What a UNet is told once per image, by name: texts and, where they have a summary, the sizes that SDXL wants to know. */
+/**
+ * What a UNet is told once per image, by name: texts and, where they have a summary, the sizes that SDXL
+ * wants to know.
+ */
 export function unetInputs(
   { positive, negative }: UNetConditioning,
   request: GenerationRequest,

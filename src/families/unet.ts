@@ -107,6 +107,7 @@ export function unetConfigs(
 export async function randomUNetConditioner(source: ConfigSource): Promise<Conditioner> {
   const { textTime, crossAttentionDim } = readUNet2DConditionConfig(await source.config('unet'));
   return {
+    encodesText: false,
     inputs: async (request, context) => {
       const images = imageCount(request);
       const generator = new TorchGenerator(request.seed);

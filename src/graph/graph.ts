@@ -6,7 +6,10 @@ import { findOperator } from './operators.js';
 import { commonRegion, type Region } from './region.js';
 import { type NodeSpec, type Operation, operandNames, storedElementTypes, type Value } from './value.js';
 
-/** What an initializer holds: a weight where it lies in its file, pieces of one, or a small tensor of the program itself. */
+/**
+ * What an initializer holds: a weight where it lies in its file, pieces of one, or a small tensor of the
+ * program itself.
+ */
 export type Initializer =
   | { readonly kind: 'weight'; readonly entry: TensorEntry }
   | { readonly kind: 'slice'; readonly slice: TensorSlice }
@@ -21,13 +24,16 @@ export interface GraphPart {
   readonly outputs: readonly Value[];
   /** Those that the operations read, by name. */
   readonly initializers: ReadonlyMap<string, { readonly value: Value; readonly content: Initializer }>;
-  /** Dimensions of values by name, with a word where sizes differ between the variants of a part; see passes/flexible.ts. */
+  /**
+   * Dimensions of values by name, with a word where sizes differ between the variants of a part; see
+   * passes/flexible.ts.
+   */
   readonly openDims: ReadonlyMap<string, readonly (number | string)[]>;
 }
 
 /**
- * What a model becomes: `step` runs at every step, `image` once before the first, and its outputs are inputs of `step`
- * under the same names. Without values of phase `image` there is no such graph.
+ * What a model becomes: `step` runs at every step, `image` once before the first, and its outputs are inputs
+ * of `step` under the same names. Without values of phase `image` there is no such graph.
  */
 export interface Program {
   readonly image: GraphPart | undefined;
@@ -35,8 +41,8 @@ export interface Program {
 }
 
 /**
- * Builds graphs. Every value has a static shape, weights point into their .safetensors files, and whatever does not depend
- * on the step is moved into a graph of its own.
+ * Builds graphs. Every value has a static shape, weights point into their .safetensors files, and whatever
+ * does not depend on the step is moved into a graph of its own.
  */
 export class Graph {
   /** Of what nodes compute where nothing else is said. */
@@ -64,8 +70,8 @@ export class Graph {
   }
 
   /**
-   * Part of a weight, where it lies in its file if it is in one piece. Its name is that of the weight, which is not used whole
-   * as well.
+   * Part of a weight, where it lies in its file if it is in one piece. Its name is that of the weight, which
+   * is not used whole as well.
    */
   slice(slice: TensorSlice): Value {
     const [first] = slice.pieces;

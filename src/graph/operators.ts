@@ -200,7 +200,9 @@ function productMacs(operation: Operation): number {
   return resultElements(operation) * (first.at(-1) as number);
 }
 
-/** Query `[batch, tokens, inner]` against the keys of `attended` tokens, then the same against their values. */
+/**
+ * Query `[batch, tokens, inner]` against the keys of `attended` tokens, then the same against their values.
+ */
 function attentionMacs(attended: (spec: NodeSpec) => number): (operation: Operation) => number {
   return (operation) => {
     const [query] = shapesOf(operation) as [Shape];

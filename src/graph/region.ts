@@ -1,7 +1,7 @@
 /**
- * Bands of whole rows of an image: band p has rows `cuts[p]` to `cuts[p + 1]`. A band of a lower level covers exactly the
- * rows that its band of the level above becomes, so that convolutions of stride 2 and upsampling stay inside a band but
- * for a convolution's halo.
+ * Bands of whole rows of an image: band p has rows `cuts[p]` to `cuts[p + 1]`. A band of a lower level covers
+ * exactly the rows that its band of the level above becomes, so that convolutions of stride 2 and upsampling
+ * stay inside a band but for a convolution's halo.
  */
 export class Bands {
   readonly cuts: readonly number[];
@@ -57,8 +57,9 @@ export function tokensOf({ bands, columns }: Region): number[] {
 }
 
 /**
- * The region of what an operation makes of operands with these regions: the one that they have in common. Operands without
- * one (weights, a time embedding) say nothing; two that differ are an error, because nobody could say what the result is.
+ * The region of what an operation makes of operands with these regions: the one that they have in common.
+ * Operands without one (weights, a time embedding) say nothing; two that differ are an error, because nobody
+ * could say what the result is.
  */
 export function commonRegion(regions: readonly (Region | undefined)[], name: string): Region | undefined {
   const [first, ...others] = regions.filter((region) => region !== undefined);

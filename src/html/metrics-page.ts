@@ -4,7 +4,10 @@ import type { Metrics } from '../metrics/compute.js';
 import { escapeHtml } from './escape.js';
 import { htmlHead } from './page.js';
 
-/** A page with the figures of two folders, and a table of all pairs of images. `figure` writes a figure of a name. */
+/**
+ * A page with the figures of two folders, and a table of all pairs of images. `figure` writes a figure of a
+ * name.
+ */
 export async function metricsPage(
   folders: readonly [string, string],
   metrics: Metrics,

@@ -22,8 +22,8 @@ export function wholeUnits({ height, width }: PictureSize, unit: number): Pictur
 }
 
 /**
- * A picture as models see pictures, `[1, height, width, 3]`: turned as its EXIF orientation says,
- * transparent parts on white, stretched to `size` where that is another by sharp's Lanczos filter of three lobes
+ * A picture as models see pictures, `[1, height, width, 3]`: turned as its EXIF orientation says, transparent
+ * parts on white, stretched to `size` where that is another by sharp's Lanczos filter of three lobes
  * (diffusers resizes by Pillow's). What cannot be read is a `usage` error.
  */
 export async function readPicture(source: PictureSource, size: PictureSize): Promise<Tensor<'uint8'>> {

@@ -10,7 +10,9 @@ export interface ProbeJob extends Pick<ProfileSetting, 'threads' | 'weights'> {
   readonly device: DeviceChoice;
 }
 
-/** Each probe has its turn several times, so that a busy moment of the machine spoils none of them altogether. */
+/**
+ * Each probe has its turn several times, so that a busy moment of the machine spoils none of them altogether.
+ */
 const ROUNDS = 4;
 const MIN_RUNS = 2;
 const MAX_RUNS = 16;
@@ -42,8 +44,8 @@ export async function runProbes(
 }
 
 /**
- * Milliseconds of the fastest run: what else the machine does is no property of it. Only one probe is loaded at a time, because
- * the threads of an idle session may still spin.
+ * Milliseconds of the fastest run: what else the machine does is no property of it. Only one probe is loaded
+ * at a time, because the threads of an idle session may still spin.
  */
 async function takeTurn(device: Device, probe: Probe, options: ExecutableOptions): Promise<number> {
   const executable = await device.load(probe.part, options);

@@ -1,7 +1,8 @@
-import { type Checkpoint, openCheckpoint } from '../checkpoint/checkpoint.js';
+import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import { SafetensorsFile, writeSafetensors } from '../checkpoint/formats/safetensors.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
 import { type Device, openDevice } from '../engine/device.js';
+import { openCheckpoint } from '../families/open-checkpoint.js';
 import { writePng } from '../images/png.js';
 import { PeakMeter } from '../machine/memory-use.js';
 import { type AutoencoderKLConfig, readAutoencoderKLConfig } from '../models/autoencoder-kl.js';
@@ -57,7 +58,9 @@ export interface VaeReport {
   readonly statistics: CommunicatorStatistics | undefined;
   /** Bytes that this rank publishes for one picture. */
   readonly published: number;
-  /** Bytes by which its private memory rose while the VAE ran: activations and what decoding needs besides. */
+  /**
+   * Bytes by which its private memory rose while the VAE ran: activations and what decoding needs besides.
+   */
   readonly peak: number;
 }
 

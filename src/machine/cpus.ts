@@ -6,7 +6,10 @@ import { splitRows } from '../base/split.js';
 export interface Cpus {
   /** Numbers of the CPUs it may run on. */
   readonly ids: readonly number[];
-  /** How many it can keep busy: fewer than `ids` where a control group limits its time (`docker run --cpus 2`). */
+  /**
+   * How many it can keep busy: fewer than `ids` where a control group limits its time (`docker run --cpus
+   * 2`).
+   */
   readonly count: number;
 }
 
@@ -36,8 +39,9 @@ export function parseCpuList(list: string): number[] {
 }
 
 /**
- * The CPUs of each rank: neighbours, all used, none shared. Undefined where that would hurt: fewer CPUs than ranks, more
- * threads than a rank's CPUs, or a limit in time instead of in CPUs. The kernel then spreads the threads better.
+ * The CPUs of each rank: neighbours, all used, none shared. Undefined where that would hurt: fewer CPUs than
+ * ranks, more threads than a rank's CPUs, or a limit in time instead of in CPUs. The kernel then spreads the
+ * threads better.
  */
 export function shareCpus(cpus: Cpus, ranks: number, threads: number): number[][] | undefined {
   if (ranks * threads > cpus.ids.length || cpus.count < cpus.ids.length) return undefined;
@@ -45,7 +49,10 @@ export function shareCpus(cpus: Cpus, ranks: number, threads: number): number[][
   return Array.from({ length: ranks }, (_, rank) => cpus.ids.slice(bounds[rank], bounds[rank + 1]));
 }
 
-/** Whole CPUs' worth of time that the control group (version 2, then 1) allows, at least 1; undefined without a limit. */
+/**
+ * Whole CPUs' worth of time that the control group (version 2, then 1) allows, at least 1; undefined without
+ * a limit.
+ */
 function cpuQuota(): number | undefined {
   const [quota, period] = readWords('/sys/fs/cgroup/cpu.max') ?? [
     ...(readWords('/sys/fs/cgroup/cpu/cpu.cfs_quota_us') ?? []),

@@ -17,7 +17,10 @@ export interface MemoryUse {
 
 const SAMPLE_MS = 2;
 
-/** How far the private memory (RssAnon) of this process rises while something runs outside of the JavaScript thread; sampled. */
+/**
+ * How far the private memory (RssAnon) of this process rises while something runs outside of the JavaScript
+ * thread; sampled.
+ */
 export class PeakMeter {
   readonly #before = privateBytes();
   #most = this.#before;

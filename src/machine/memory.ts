@@ -11,12 +11,18 @@ export interface WeightsPlan {
   readonly reason: string;
 }
 
-/** Repacking takes the copy and, for a moment while a session is built, a little more than the weights again (measured: 2.2 times). */
+/**
+ * Repacking takes the copy and, for a moment while a session is built, a little more than the weights again
+ * (measured: 2.2 times).
+ */
 const PRIVATE_COPY_FACTOR = 2.2;
 /** The rest stays free for activations and for others. */
 const USABLE_SHARE = 0.8;
 
-/** Private copies are faster, a shared copy is small. `weightBytes` is what all ranks together hold in float32 when each has its own. */
+/**
+ * Private copies are faster, a shared copy is small. `weightBytes` is what all ranks together hold in float32
+ * when each has its own.
+ */
 export function planWeights(weightBytes: number, available = availableMemory()): WeightsPlan {
   const needed = PRIVATE_COPY_FACTOR * weightBytes;
   const fits = needed <= USABLE_SHARE * available;
@@ -51,7 +57,8 @@ type GroupFiles = readonly [limit: string, usage: string, reclaimable: string];
 
 function headrooms(mount: string, group: string | undefined, files: GroupFiles): number[] {
   if (group === undefined) return [];
-  // A container may see its path on the host in /proc but only its own group below /sys; the mount itself is that group then.
+  // A container may see its path on the host in /proc but only its own group below /sys; the mount itself is
+  // that group then.
   const start = existsSync(join(mount, group)) ? join(mount, group) : mount;
   const found: number[] = [];
   for (let folder = start; folder.startsWith(mount); folder = dirname(folder)) {

@@ -126,7 +126,10 @@ export class AutoencoderKLDecoder extends AutoencoderKLPart {
     super('decoder', config, layers);
   }
 
-  /** Declares latents `[batch, latentChannels, rows, columns]` (divided by the scaling factor) and the pixels `[batch, 3, 8 rows, 8 columns]`, about -1…1, which it returns. */
+  /**
+   * Declares latents `[batch, latentChannels, rows, columns]` (divided by the scaling factor) and the pixels
+   * `[batch, 3, 8 rows, 8 columns]`, about -1…1, which it returns.
+   */
   build({ batch, rows, columns }: { batch: number; rows: number; columns: number }): Value {
     const { latentChannels, blockOutChannels, usePostQuantConv, outChannels } = this.config;
     const graph = this.layers.kernels.graph;
@@ -163,8 +166,9 @@ export class AutoencoderKLEncoder extends AutoencoderKLPart {
   }
 
   /**
-   * Declares pixels `[batch, inChannels, height, width]` in -1…1 (height and width multiples of `vaeScaleFactor`) and the moments
-   * `[batch, 2 * latentChannels, rows, columns]`, means and then logarithms of variances, which it returns.
+   * Declares pixels `[batch, inChannels, height, width]` in -1…1 (height and width multiples of
+   * `vaeScaleFactor`) and the moments `[batch, 2 * latentChannels, rows, columns]`, means and then logarithms
+   * of variances, which it returns.
    */
   build({ batch, height, width }: { batch: number; height: number; width: number }): Value {
     const { inChannels, latentChannels, blockOutChannels, useQuantConv } = this.config;
@@ -207,7 +211,10 @@ const attentionNames = {
   deprecated: ['query', 'key', 'value', 'proj_attn'],
 } as const;
 
-/** A VAE's weights under diffusers' current names, whatever names the checkpoint has, as `_convert_deprecated_attention_blocks`. */
+/**
+ * A VAE's weights under diffusers' current names, whatever names the checkpoint has, as
+ * `_convert_deprecated_attention_blocks`.
+ */
 export function withCurrentAttentionNames(weights: WeightSource): WeightSource {
   const stored = (name: string) => {
     if (weights.has(name)) return name;

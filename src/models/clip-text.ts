@@ -50,7 +50,9 @@ export const clipTextNames = {
   pooled: 'pooled',
 } as const;
 
-/** Name of the hidden state after `layer` layers; 0 is the embedding. As transformers' `hidden_states[layer]`. */
+/**
+ * Name of the hidden state after `layer` layers; 0 is the embedding. As transformers' `hidden_states[layer]`.
+ */
 export function hiddenStateName(layer: number): string {
   return layer === 0 ? 'text_model.embeddings' : `text_model.encoder.layers.${layer - 1}`;
 }
@@ -73,9 +75,10 @@ export class CLIPTextModel {
   }
 
   /**
-   * Declares input_ids int64 `[batch, tokens]` and, with `pooled`, eos_positions int64 `[batch, 2]`; outputs are the hidden state
-   * after `hiddenLayer` layers or, for 'last', after all of them and the final norm, `[batch, tokens, hiddenSize]`, and `pooled`: the final norm at eos_positions, projected if the model
-   * has a projection.
+   * Declares input_ids int64 `[batch, tokens]` and, with `pooled`, eos_positions int64 `[batch, 2]`; outputs
+   * are the hidden state after `hiddenLayer` layers or, for 'last', after all of them and the final norm,
+   * `[batch, tokens, hiddenSize]`, and `pooled`: the final norm at eos_positions, projected if the model has
+   * a projection.
    */
   build({ batch, hiddenLayer, pooled }: CLIPTextOutputs): void {
     const graph = this.#layers.kernels.graph;
@@ -160,8 +163,8 @@ export class CLIPTextModel {
 }
 
 /**
- * Where the text ends in each row of ids: the first end-of-text token, or, for configs with the historic eos_token_id 2, the
- * largest id. As transformers' CLIPTextTransformer.
+ * Where the text ends in each row of ids: the first end-of-text token, or, for configs with the historic
+ * eos_token_id 2, the largest id. As transformers' CLIPTextTransformer.
  */
 export function eosPosition(ids: readonly number[], eosTokenId: number): number {
   const position = eosTokenId === 2 ? ids.indexOf(Math.max(...ids)) : ids.indexOf(eosTokenId);

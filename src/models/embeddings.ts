@@ -4,8 +4,9 @@ import type { Layers } from '../parallel/layers/layers.js';
 import { float32 } from '../tensor/tensor.js';
 
 /**
- * Numbers to waves: x `[n]` -> `[n, width]`, cosines first when `flipSinToCos`. As diffusers' get_timestep_embedding
- * (scale 1, maximal period 10000), with its frequencies in float32, rounded where torch rounds.
+ * Numbers to waves: x `[n]` -> `[n, width]`, cosines first when `flipSinToCos`. As diffusers'
+ * get_timestep_embedding (scale 1, maximal period 10000), with its frequencies in float32, rounded where
+ * torch rounds.
  */
 export function sinusoidalEmbedding(
   kernels: Kernels,
@@ -27,7 +28,10 @@ export function sinusoidalEmbedding(
   return kernels.concat(name, flipSinToCos ? waves.toReversed() : waves, -1);
 }
 
-/** x `[n, inFeatures]` -> `[n, outFeatures]` through `name.linear_1`, SiLU and `name.linear_2`, as diffusers' TimestepEmbedding. */
+/**
+ * x `[n, inFeatures]` -> `[n, outFeatures]` through `name.linear_1`, SiLU and `name.linear_2`, as diffusers'
+ * TimestepEmbedding.
+ */
 export function timestepEmbedding(
   layers: Layers,
   x: Value,

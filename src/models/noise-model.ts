@@ -30,6 +30,9 @@ export interface NoiseModel {
   /** Of transformers. */
   readonly blocks?: BlockStructure;
   readonly inputs: StepInputs;
-  /** Adds the model to the graph; what it is told besides `inputs` is the same at every step. Returns the prediction. */
+  /**
+   * Adds the model to the graph; what it is told besides `inputs` is the same at every step. Returns the
+   * prediction.
+   */
   build(layers: Layers, shape: LatentShape): Value;
 }

@@ -38,8 +38,9 @@ const supportedValues: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /**
- * Reads config.json of a PixArtTransformer2DModel, or of a Transformer2DModel of this kind, which is what checkpoints made before diffusers 0.28 call it.
- * As diffusers, which derives from sample_size what the older name does not say.
+ * Reads config.json of a PixArtTransformer2DModel, or of a Transformer2DModel of this kind, which is what
+ * checkpoints made before diffusers 0.28 call it. As diffusers, which derives from sample_size what the older
+ * name does not say.
  */
 export function readPixArtTransformer2DConfig(raw: RawConfig): PixArtTransformer2DConfig {
   const reader = new ConfigReader('transformer/config.json', raw);
@@ -102,7 +103,10 @@ interface Caption {
 interface TimeModulation {
   /** `[batch or 1, features]`. */
   readonly embedded: Value;
-  /** Shift, scale and gate of attention and of the feed-forward module, the same for all blocks: `[batch or 1, 6, features]`. */
+  /**
+   * Shift, scale and gate of attention and of the feed-forward module, the same for all blocks: `[batch or 1,
+   * 6, features]`.
+   */
   readonly ofBlocks: Value;
 }
 
@@ -134,10 +138,11 @@ export class PixArtTransformer2DModel {
   }
 
   /**
-   * Adds the model to the graph and declares inputs and output: sample `[batch, in, rows, columns]` and timestep `[1]` of every step;
-   * encoder_hidden_states `[batch, tokens, captionChannels]`, encoder_attention_mask `[batch, tokens]` (1 for text, 0 for padding) and, with
-   * size conditions, resolution `[batch, 2]` (height and width in pixels) and aspect_ratio `[batch, 1]` of the image -> noise_pred
-   * `[batch, out, rows, columns]`, the whole image.
+   * Adds the model to the graph and declares inputs and output: sample `[batch, in, rows, columns]` and
+   * timestep `[1]` of every step; encoder_hidden_states `[batch, tokens, captionChannels]`,
+   * encoder_attention_mask `[batch, tokens]` (1 for text, 0 for padding) and, with size conditions,
+   * resolution `[batch, 2]` (height and width in pixels) and aspect_ratio `[batch, 1]` of the image ->
+   * noise_pred `[batch, out, rows, columns]`, the whole image.
    */
   build({ batch, rows, columns, textTokens }: LatentShape): Value {
     const { inChannels, layers: count, features, patchSize } = this.#config;
@@ -281,7 +286,9 @@ export class PixArtTransformer2DModel {
     };
   }
 
-  /** The parts, `[batch or 1, 1, features]` each, of what the timestep says plus what the table `name` says. */
+  /**
+   * The parts, `[batch or 1, 1, features]` each, of what the timestep says plus what the table `name` says.
+   */
   #modulations(time: Value, name: string, parts: readonly string[]): Value[] {
     const table = this.#layers.parameter(name, [parts.length, this.#config.features]);
     const sum = this.#layers.add(time, table, `${name}/sum`);
@@ -319,8 +326,9 @@ export class PixArtTransformer2DModel {
 }
 
 /**
- * Positions in a grid of patches: columns in the first half of a token's features, rows in the second. Every grid covers the same range, so
- * what a place gets depends on the size of the image. As diffusers' get_2d_sincos_pos_embed.
+ * Positions in a grid of patches: columns in the first half of a token's features, rows in the second. Every
+ * grid covers the same range, so what a place gets depends on the size of the image. As diffusers'
+ * get_2d_sincos_pos_embed.
  */
 export function gridPositions(
   { sampleSize, patchSize, interpolationScale, features }: PixArtTransformer2DConfig,

@@ -57,8 +57,8 @@ export class T5EncoderModel {
   }
 
   /**
-   * Declares input_ids int64 `[batch, tokens]` and attention_mask `[batch, tokens]`, 1 for text and 0 for padding; the output is the hidden state
-   * after the last norm, `[batch, tokens, features]`.
+   * Declares input_ids int64 `[batch, tokens]` and attention_mask `[batch, tokens]`, 1 for text and 0 for
+   * padding; the output is the hidden state after the last norm, `[batch, tokens, features]`.
    */
   build({ batch, tokens }: { batch: number; tokens: number }): Value {
     const { vocabSize: entries, features, layers } = this.#config;
@@ -76,7 +76,10 @@ export class T5EncoderModel {
     return result;
   }
 
-  /** What is added to the scores in all blocks, `[batch, heads, tokens, tokens]`: by the distance of two tokens, and for padding. */
+  /**
+   * What is added to the scores in all blocks, `[batch, heads, tokens, tokens]`: by the distance of two
+   * tokens, and for padding.
+   */
   #bias(mask: Value, tokens: number): Value {
     const { heads, buckets } = this.#config;
     const kernels = this.#layers.kernels;
@@ -148,7 +151,10 @@ export class T5EncoderModel {
   }
 }
 
-/** Which entry of the table of position biases a distance (key - query) has: one for each up to a quarter of them, then ever wider ranges. */
+/**
+ * Which entry of the table of position biases a distance (key - query) has: one for each up to a quarter of
+ * them, then ever wider ranges.
+ */
 export function relativeBucket(
   distance: number,
   { buckets, maxDistance }: Pick<T5EncoderConfig, 'buckets' | 'maxDistance'>,

@@ -80,7 +80,8 @@ export function readUNet2DConditionConfig(raw: RawConfig): UNet2DConditionConfig
   const channels = reader.perBlock('block_out_channels', count);
   const layers = reader.perBlock('layers_per_block', count, 2, limits.layers);
   const transformers = reader.perBlock('transformer_layers_per_block', count, 1, limits.layers);
-  // diffusers' naming accident: attention_head_dim holds the number of heads unless num_attention_heads is set.
+  // diffusers' naming accident: attention_head_dim holds the number of heads unless num_attention_heads is
+  // set.
   const headsKey = reader.has('num_attention_heads') ? 'num_attention_heads' : 'attention_head_dim';
   const heads = reader.perBlock(headsKey, count, 8);
   const groups = reader.integer('norm_num_groups', 32);
@@ -163,9 +164,9 @@ export class UNet2DConditionModel {
   }
 
   /**
-   * Adds the model to the graph and declares inputs and output:
-   * sample `[batch, in, rows, columns]` and timestep `[1]` of every step; encoder_hidden_states `[batch, tokens, dim]`,
-   * text_embeds `[batch, pooled]` and time_ids `[batch, 6]` of the image -> noise_pred, the whole image.
+   * Adds the model to the graph and declares inputs and output: sample `[batch, in, rows, columns]` and
+   * timestep `[1]` of every step; encoder_hidden_states `[batch, tokens, dim]`, text_embeds `[batch, pooled]`
+   * and time_ids `[batch, 6]` of the image -> noise_pred, the whole image.
    */
   build({ batch, rows, columns, textTokens }: LatentShape): Value {
     const { inChannels, crossAttentionDim } = this.#config;
@@ -304,7 +305,9 @@ export class UNet2DConditionModel {
     return this.#layers.resnet(x, time, name, spec);
   }
 
-  /** diffusers' Transformer2DModel: the image as tokens through `depth` transformer blocks, plus the image. */
+  /**
+   * diffusers' Transformer2DModel: the image as tokens through `depth` transformer blocks, plus the image.
+   */
   #transformer(x: Value, text: Value, name: string, depth: number, heads: number): Value {
     const channels = x.shape[1] as number;
     const norm = { channels, groups: this.#config.groups, epsilon: 1e-6, activation: 'none' } as const;

@@ -22,8 +22,8 @@ export interface GatherOptions {
 }
 
 /**
- * The whole result `[guidance batch, channels, rows, columns]` from the parts `[batch, channels, …]` of the participants:
- * always fresh, and so the point that no rank passes before the others have come to it.
+ * The whole result `[guidance batch, channels, rows, columns]` from the parts `[batch, channels, …]` of the
+ * participants: always fresh, and so the point that no rank passes before the others have come to it.
  */
 export function gatherParts(
   kernels: Kernels,

@@ -3,8 +3,9 @@ import { splitEvenly, splitRows } from '../base/split.js';
 import { Bands } from '../graph/region.js';
 
 /**
- * The bands of an image for a model that halves its rows `halvings` times (rounding up): the rows of the smallest level are
- * shared out as evenly as they go, and every level above follows. Refuses more bands than there are rows at that level.
+ * The bands of an image for a model that halves its rows `halvings` times (rounding up): the rows of the
+ * smallest level are shared out as evenly as they go, and every level above follows. Refuses more bands than
+ * there are rows at that level.
  */
 export function planBands(rows: number, halvings: number, bands: number): Bands {
   const smallest = smallestRows(rows, halvings);
@@ -25,8 +26,8 @@ function followLevels(rows: number, halvings: number, bands: number): Bands {
 }
 
 /**
- * Bands for a transformer whose tokens are squares of `patchSize` rows: all of the same height but the last, as the public
- * project xDiT has it. Where that would leave bands empty they are as even as they go.
+ * Bands for a transformer whose tokens are squares of `patchSize` rows: all of the same height but the last,
+ * as the public project xDiT has it. Where that would leave bands empty they are as even as they go.
  */
 export function gridBands(rows: number, patchSize: number, bands: number): Bands {
   const units = rows / patchSize;
@@ -48,7 +49,10 @@ export function evenGridBands(rows: number, patchSize: number, bands: number): B
   return new Bands(splitEvenly(units, bands).map((cut) => cut * patchSize));
 }
 
-/** Rows of the smallest level of a model that halves them `halvings` times: no more bands than that are possible. */
+/**
+ * Rows of the smallest level of a model that halves them `halvings` times: no more bands than that are
+ * possible.
+ */
 export function smallestRows(rows: number, halvings: number): number {
   let smallest = rows;
   for (let level = 0; level < halvings; level++) smallest = Math.ceil(smallest / 2);

@@ -25,6 +25,12 @@ export const strategies = {
 
 export type StrategyName = keyof typeof strategies;
 
+/** Where nobody says which. */
+export const defaultStrategy = 'patch' satisfies StrategyName;
+
+/** Shares any picture of any model among any number of ranks. */
+export const fallbackStrategy = 'tensor' satisfies StrategyName;
+
 export const strategyNames = Object.keys(strategies) as readonly StrategyName[];
 
 /** What every strategy may be told; each looks at its own. */
@@ -47,8 +53,8 @@ export function strategyOf({ parallelism }: Pick<ParallelOptions, 'parallelism'>
 export const strategyOptions = gatherOptions(strategies);
 
 /**
- * What a strategy is told where only some is given, in camel case: its own defaults for the rest, and anything at all for what
- * others look at. Values of the wrong kind are refused.
+ * What a strategy is told where only some is given, in camel case: its own defaults for the rest, and
+ * anything at all for what others look at. Values of the wrong kind are refused.
  */
 export function completeOptions(name: StrategyName, given: Partial<StrategyOptions>): StrategyOptions {
   const values: Record<string, unknown> = {};
@@ -64,13 +70,15 @@ export function completeOptions(name: StrategyName, given: Partial<StrategyOptio
   return values as unknown as StrategyOptions;
 }
 
-/** Refuses options that `name` does not look at (undefined: that any strategy looks at alone), but for those that are tolerated. */
-export function refuseForeignOptions(name: StrategyName | undefined, given: Partial<StrategyOptions>): void {
+/**
+ * Refuses options that `name` does not look at, but for those that are tolerated. Nobody knows which strategy
+ * `auto` will be, so it looks at none.
+ */
+export function refuseForeignOptions(name: StrategyName | 'auto', given: Partial<StrategyOptions>): void {
   for (const option of strategyOptions) {
     const value = given[camelCase(option.spec.name) as keyof StrategyOptions];
-    const tolerated = option.spec.tolerated === true;
-    if (value === undefined || tolerated || option.owners.some((owner) => owner === name)) continue;
-    throw ownedByOthers(option, '--parallelism');
+    if (value === undefined || option.spec.tolerated || option.owners.includes(name)) continue;
+    throw ownedByOthers(option, '--parallelism', name);
   }
 }
 

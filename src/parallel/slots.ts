@@ -15,12 +15,15 @@ export const exchangeKinds = {
 export type ExchangeKind = keyof typeof exchangeKinds;
 
 /**
- * Of which step readers want a slot's data: of the same step; of the step before, once the warm-up is over; or of the same step,
- * and nothing at all after the warm-up.
+ * Of which step readers want a slot's data: of the same step; of the step before, once the warm-up is over;
+ * or of the same step, and nothing at all after the warm-up.
  */
 export type SlotAge = 'fresh' | 'displaced' | 'warm_up';
 
-/** A slot of the communicator as layers reserve it: what each rank leaves in it, and who reads how much of that. */
+/**
+ * A slot of the communicator as layers reserve it: what each rank leaves in it, and who reads how much of
+ * that.
+ */
 export interface SlotPlan {
   /** Of the layer. */
   readonly name: string;
@@ -28,7 +31,9 @@ export interface SlotPlan {
   readonly age: SlotAge;
   /** Bytes that a rank publishes. */
   readonly bytes: (rank: number) => number;
-  /** Bytes of what `publisher` publishes that `reader`, another rank, looks at; 0 for who does not read it. */
+  /**
+   * Bytes of what `publisher` publishes that `reader`, another rank, looks at; 0 for who does not read it.
+   */
   readonly reads: (reader: number, publisher: number) => number;
   /** What a reader needs it for, where that is not the slot's kind. */
   readonly kindOfRead?: (reader: number, publisher: number) => ExchangeKind;

@@ -39,7 +39,10 @@ export interface StrategyContext<Options> {
 
 /** How the steps of a model are spread over the ranks, set up for one rank. */
 export interface Parallelism {
-  /** Different graphs that steps run, nearly always one. They have the same inputs and the same graph of the image. */
+  /**
+   * Different graphs that steps run, nearly always one. They have the same inputs and the same graph of the
+   * image.
+   */
   readonly variants: number;
   /** What the model is built on for one variant, called once for each in order. */
   layers(variant: number, kernels: Kernels, weights: WeightSource): Layers;
@@ -53,7 +56,10 @@ export interface Parallelism {
   readonly slots: SlotTable;
 }
 
-/** All that is known of a way to share a picture but how it does it: from here options, texts, plans and tests are read. */
+/**
+ * All that is known of a way to share a picture but how it does it: from here options, texts, plans and tests
+ * are read.
+ */
 interface StrategyRow<Options> {
   /** What a rank has, for lists. */
   readonly text: string;
@@ -62,7 +68,10 @@ interface StrategyRow<Options> {
   readonly options: readonly OptionSpec[];
   /** Whether ranks that share an image draw the picture of one rank, but for rounding. */
   isExact(options: Options): boolean;
-  /** Whether a plan may recommend it to so many ranks per image: seams are not wanted, and one stage is no pipeline. */
+  /**
+   * Whether a plan may recommend it to so many ranks per image: seams are not wanted, and one stage is no
+   * pipeline.
+   */
   isRecommendable(options: Options, ranksPerImage: number): boolean;
   /** Synchronous steps before those that may be stale; undefined where none is. */
   warmUp(options: Options): number | undefined;
@@ -72,7 +81,10 @@ interface StrategyRow<Options> {
   ways(options: Options, ranksPerImage: number): readonly Partial<Options>[];
   /** What tells these ways apart: "ulysses 2 x ring 4"; empty where there is one. */
   describeWay(options: Options, ranksPerImage: number): string;
-  /** How folders of its pictures are called, where a public script has a name for them; otherwise by its own name and options. */
+  /**
+   * How folders of its pictures are called, where a public script has a name for them; otherwise by its own
+   * name and options.
+   */
   folderName?(options: Options): string;
 }
 

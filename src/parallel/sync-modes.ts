@@ -4,7 +4,10 @@ import type { patchStatistics } from '../graph/kernels/exchanges.js';
 interface SyncModeRow {
   /** Whose statistics norms are computed with. */
   readonly statistics: keyof typeof patchStatistics;
-  /** What is read of others in a step after the warm-up: of the same step, of the step before, or of the last synchronous one. */
+  /**
+   * What is read of others in a step after the warm-up: of the same step, of the step before, or of the last
+   * synchronous one.
+   */
   readonly reads: 'same' | 'before' | 'last_synchronous';
   /** What follows the synchronous steps, for people. */
   readonly after: string;

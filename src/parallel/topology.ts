@@ -32,9 +32,9 @@ export interface TopologyOptions {
 }
 
 /**
- * Divides ranks as distrifuser's DistriConfig does: with a split batch the first half of the ranks computes the unconditional
- * and the second half the conditional prediction. Where it asserts a power of two, any number works here; an odd number of
- * ranks can't be halved, so the batch stays whole.
+ * Divides ranks as distrifuser's DistriConfig does: with a split batch the first half of the ranks computes
+ * the unconditional and the second half the conditional prediction. Where it asserts a power of two, any
+ * number works here; an odd number of ranks can't be halved, so the batch stays whole.
  */
 export function planTopology(options: TopologyOptions): Topology {
   const { worldSize, guided } = options;

@@ -19,9 +19,17 @@ export interface ConditioningContext {
   readonly listener: ProgressListener;
 }
 
-/** Texts and sizes as the noise model is told them. Text encoders are on the first rank only; the others are sent what they make. */
+/**
+ * Texts and sizes as the noise model is told them. Text encoders are on the first rank only; the others are
+ * sent what they make.
+ */
 export interface Conditioner extends Part {
-  /** The model's inputs of an image by name, of this rank's rows of the guidance batch. All ranks call it together. */
+  /** Whether it has texts to encode, which is a phase of its own. */
+  readonly encodesText: boolean;
+  /**
+   * The model's inputs of an image by name, of this rank's rows of the guidance batch. All ranks call it
+   * together.
+   */
   inputs(request: GenerationRequest, context: ConditioningContext): Promise<Readonly<Record<string, Tensor>>>;
 }
 
@@ -46,8 +54,8 @@ export function requireFiniteText({ data }: Tensor<'float32'>, component: string
 }
 
 /**
- * Of a tensor `[images, …]`, the rows of the guidance batch that a rank computes: `[unconditional…, conditional…]` or one half.
- * `negative` is there only with guidance.
+ * Of a tensor `[images, …]`, the rows of the guidance batch that a rank computes: `[unconditional…,
+ * conditional…]` or one half. `negative` is there only with guidance.
  */
 export function guidanceRows(
   positive: Tensor<'float32'>,

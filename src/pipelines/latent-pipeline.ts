@@ -23,8 +23,9 @@ export interface PipelineParts {
 }
 
 /**
- * Text to image, as diffusers' pipelines: encode prompt, prepare latents, denoise, decode. Every rank runs the same calls on the
- * same latents; what differs is the share of the models that it computes. What a family makes of it is its conditioner.
+ * Text to image, as diffusers' pipelines: encode prompt, prepare latents, denoise, decode. Every rank runs
+ * the same calls on the same latents; what differs is the share of the models that it computes. What a family
+ * makes of it is its conditioner.
  */
 export class LatentPipeline {
   readonly #parts: PipelineParts;
@@ -39,11 +40,11 @@ export class LatentPipeline {
     const record: Recorder = (name, make) => {
       if (request.trace && first) trace[name] = make();
     };
-    listener.phase('text', 'start');
+    if (conditioner.encodesText) listener.phase('text', 'start');
     const { topology, role, communicator } = loop;
     const context = { topology, role, communicator, geometry, record, listener };
     await loop.begin(await conditioner.inputs(request, context));
-    listener.phase('text', 'end');
+    if (conditioner.encodesText) listener.phase('text', 'end');
 
     const latents = await loop.run(request, listener, record, this.#imageEncoder(request, record));
     record('final_latents', () => latents);

@@ -26,7 +26,10 @@ export interface LoadOptions {
   /** Threads of each rank. */
   readonly threads: number;
   readonly vae: VaeSpread;
-  /** Writes ONNX Runtime's profile of the noise model's steps to files that begin so, when the pipeline is closed. */
+  /**
+   * Writes ONNX Runtime's profile of the noise model's steps to files that begin so, when the pipeline is
+   * closed.
+   */
   readonly profile?: string | undefined;
 }
 

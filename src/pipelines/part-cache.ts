@@ -4,8 +4,8 @@ export interface Part {
 }
 
 /**
- * Loaded parts, one of each kind. A part stays until one with another key is needed in its place, so that a request which
- * differs in one respect loads no more than that.
+ * Loaded parts, one of each kind. A part stays until one with another key is needed in its place, so that a
+ * request which differs in one respect loads no more than that.
  */
 export class PartCache {
   readonly #parts = new Map<string, { readonly key: string; readonly part: Part }>();

@@ -1,6 +1,7 @@
 import { DistriError } from '../base/errors.js';
 import {
   completeOptions,
+  defaultStrategy,
   type ParallelOptions,
   requireStrategy,
   type StrategyName,
@@ -48,7 +49,9 @@ export function judgeChoices(
   const splits = options.allowSplit ? [true, false] : [false];
   return rankCounts.flatMap((ranks) => {
     if (ranks === 1) {
-      return [judge(image, { ranks, parallelism: 'patch', splitBatch: false, settings: {} }, options)];
+      return [
+        judge(image, { ranks, parallelism: defaultStrategy, splitBatch: false, settings: {} }, options),
+      ];
     }
     return options.parallelisms.flatMap((parallelism, index) =>
       splits
@@ -108,7 +111,10 @@ function judge(image: PlannedImage, choice: Choice, { guided, given }: ChoiceOpt
   }
 }
 
-/** The choice with the patches that there really are. Refuses what the model or the picture does not allow, as the ranks do. */
+/**
+ * The choice with the patches that there really are. Refuses what the model or the picture does not allow, as
+ * the ranks do.
+ */
 function settle(choice: Choice, image: PlannedImage, topology: Topology, options: ParallelOptions): Choice {
   const strategy = strategyOf(options);
   const model = sharedModel(image);

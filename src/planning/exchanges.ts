@@ -16,8 +16,8 @@ export interface Exchange {
 }
 
 /**
- * What `rank` exchanges in an operation: nothing in most. `offset`: how many slots after its own the operation uses, see
- * CachedAttention.
+ * What `rank` exchanges in an operation: nothing in most. `offset`: how many slots after its own the
+ * operation uses, see CachedAttention.
  */
 export function exchangesOf(
   { spec }: Operation,

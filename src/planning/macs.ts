@@ -68,7 +68,9 @@ export function pictureMacs({ step, once }: RankMacs, steps: number): number {
   return steps * totalMacs(step) + totalMacs(once);
 }
 
-/** Of a picture if everything were computed in every step: a profiled forward pass times the number of steps. */
+/**
+ * Of a picture if everything were computed in every step: a profiled forward pass times the number of steps.
+ */
 export function forwardMacs({ step, once }: RankMacs, steps: number): number {
   return steps * (totalMacs(step) + totalMacs(once));
 }

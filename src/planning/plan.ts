@@ -88,8 +88,8 @@ export interface Plan {
 export type Pause = () => Promise<void>;
 
 /**
- * All choices for these numbers of ranks, each built as its ranks build it. `measure` gives what a prediction needs; without it
- * there are none.
+ * All choices for these numbers of ranks, each built as its ranks build it. `measure` gives what a prediction
+ * needs; without it there are none.
  */
 export async function makePlan(
   request: PlanRequest,

@@ -41,7 +41,10 @@ export class Predictor {
     return kind === 'other' ? computing : computing + this.reading(weightBytes);
   }
 
-  /** Weights come from main memory at every step: a model is larger than caches. What was measured of products had them in caches. */
+  /**
+   * Weights come from main memory at every step: a model is larger than caches. What was measured of products
+   * had them in caches.
+   */
   private reading(bytes: number): number {
     const largest = this.curves.get('other')?.at(-1);
     return largest === undefined ? 0 : (largest.seconds * bytes) / largest.work;

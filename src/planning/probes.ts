@@ -66,7 +66,9 @@ export function allProbes(device: ProbedDevice): Probe[] {
   ];
 }
 
-/** As between norms, which keep another layout in memory: reshaping takes the convolutions' own layout away. */
+/**
+ * As between norms, which keep another layout in memory: reshaping takes the convolutions' own layout away.
+ */
 function convolutionProbe(device: ProbedDevice, channels: number, side: number): Probe {
   return chain(device, 'conv', [1, channels, side, side], (kernels) => {
     const weight = constant(kernels, 'weight', [channels, channels, 3, 3]);
@@ -130,8 +132,8 @@ function elementwiseProbe(device: ProbedDevice, channels: number, side: number):
 }
 
 /**
- * Work of a graph, in multiply-accumulates or bytes: long enough for its start to count little, and so short that on a busy
- * machine some runs are not interrupted.
+ * Work of a graph, in multiply-accumulates or bytes: long enough for its start to count little, and so short
+ * that on a busy machine some runs are not interrupted.
  */
 const CHAIN_WORK: Readonly<Record<ComputeKind, number>> = {
   conv: 2e8,

@@ -9,7 +9,10 @@ export interface ProfileSetting {
   readonly weights: WeightsMode;
 }
 
-/** How long an operation of a kind takes for its amount of work: multiply-accumulates, or bytes where the kind is `other`. */
+/**
+ * How long an operation of a kind takes for its amount of work: multiply-accumulates, or bytes where the kind
+ * is `other`.
+ */
 export interface ProbeTime {
   readonly kind: ComputeKind;
   readonly work: number;
@@ -19,7 +22,10 @@ export interface ProbeTime {
 /** What was measured of this machine under one setting. */
 export interface MachineProfile {
   readonly setting: ProfileSetting;
-  /** When, in ISO 8601, and how many processes ran or wanted to just before (the load average of the last minute). */
+  /**
+   * When, in ISO 8601, and how many processes ran or wanted to just before (the load average of the last
+   * minute).
+   */
   readonly measured: { readonly time: string; readonly load: number };
   /** On the slowest rank, from small to large within each kind. */
   readonly probes: readonly ProbeTime[];

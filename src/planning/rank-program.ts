@@ -21,7 +21,10 @@ import {
 } from './rank-work.js';
 import { StageWork } from './stage-work.js';
 
-/** What a rank runs, built as the rank builds it but for the weights, of which only names and shapes are needed. */
+/**
+ * What a rank runs, built as the rank builds it but for the weights, of which only names and shapes are
+ * needed.
+ */
 export class RankProgram {
   private constructor(
     readonly role: RankRole,
@@ -85,7 +88,10 @@ export class RankProgram {
     >;
   }
 
-  /** Multiply-accumulates of what does not depend on the step and is computed once per image: keys and values of the text. */
+  /**
+   * Multiply-accumulates of what does not depend on the step and is computed once per image: keys and values
+   * of the text.
+   */
   get macsOnce(): Readonly<Record<ComputeKind, number>> {
     return macsByKind((this.work.graphs[0]?.operations ?? []).filter(({ phase }) => phase === 'image'));
   }

@@ -11,8 +11,8 @@ export interface Recommendation {
 const EQUAL = 1.03;
 
 /**
- * The fastest choice that draws the picture well. Of those as good as equally fast, the exact ones come first, then those with
- * fewer ranks. Undefined where nothing was predicted.
+ * The fastest choice that draws the picture well. Of those as good as equally fast, the exact ones come
+ * first, then those with fewer ranks. Undefined where nothing was predicted.
  */
 export function recommend(choices: readonly PlannedChoice[]): Recommendation | undefined {
   const candidates = choices.filter(({ recommendable }) => recommendable);

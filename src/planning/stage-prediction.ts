@@ -6,9 +6,9 @@ import type { StageWork } from './stage-work.js';
 export type PassTimes = (call: number) => readonly (readonly number[])[];
 
 /**
- * When the last stage is done with steps 0 to `steps - 1`. A stage begins a part when it is done with the part before and has the
- * part from the stage before; the first stage needs what the last one made of the part in the step before or, where parts were
- * others then, of all its parts. What stages wait is the bubble.
+ * When the last stage is done with steps 0 to `steps - 1`. A stage begins a part when it is done with the
+ * part before and has the part from the stage before; the first stage needs what the last one made of the
+ * part in the step before or, where parts were others then, of all its parts. What stages wait is the bubble.
  */
 export function stagesEnd(passTimes: PassTimes, steps: number): number {
   let done: number[] = [];
@@ -32,7 +32,10 @@ export function stagesEnd(passTimes: PassTimes, steps: number): number {
   return Math.max(0, ...latents);
 }
 
-/** Of a pipeline with these stages' ranks. A step after the warm-up is the mean of those of the picture, the filling of the pipeline included. */
+/**
+ * Of a pipeline with these stages' ranks. A step after the warm-up is the mean of those of the picture, the
+ * filling of the pipeline included.
+ */
 export function predictStages(
   works: readonly StageWork[],
   predictor: Predictor,

@@ -20,7 +20,10 @@ import {
   stepOperations,
 } from './rank-work.js';
 
-/** One rank's part among stages: the layers of its stage, on one part of the picture after another. As StageImage runs them. */
+/**
+ * One rank's part among stages: the layers of its stage, on one part of the picture after another. As
+ * StageImage runs them.
+ */
 export class StageWork implements RankWork {
   readonly period = 1;
   readonly share: string;

@@ -1,8 +1,8 @@
 import type { SlotSpec } from '../engine/addon.js';
 
 /**
- * What ranks talk over apart from each other. Each channel has shared memory of its own and one communicator at a time,
- * so what uses one can be loaded again while the others stay.
+ * What ranks talk over apart from each other. Each channel has shared memory of its own and one communicator
+ * at a time, so what uses one can be loaded again while the others stay.
  */
 export const channels = ['denoiser', 'vae'] as const;
 

@@ -2,7 +2,10 @@ import { DistriError, type ErrorCode, exitStatus } from '../base/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Phase } from './progress.js';
 
-/** Where a child process finds the run's memory that it inherits: 0 to 2 are the standard streams, 3 is Node's IPC channel. */
+/**
+ * Where a child process finds the run's memory that it inherits: 0 to 2 are the standard streams, 3 is Node's
+ * IPC channel.
+ */
 export const FIRST_DESCRIPTOR = 4;
 
 /** What the parent tells a rank. The end of the channel means: end. */

@@ -6,9 +6,9 @@ export interface RankContext {
   readonly rank: number;
   readonly worldSize: number;
   /**
-   * Makes the channel's next communicator and meets the peers there. All ranks call it equally often for each channel,
-   * with the same slots. A communicator is closed before the next one of its channel is made; those of other channels
-   * are not concerned.
+   * Makes the channel's next communicator and meets the peers there. All ranks call it equally often for each
+   * channel, with the same slots. A communicator is closed before the next one of its channel is made; those
+   * of other channels are not concerned.
    */
   connect(channel: Channel, slots: readonly SlotSpec[]): Promise<Communicator>;
 }

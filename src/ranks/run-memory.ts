@@ -7,8 +7,8 @@ import { startError } from './start-error.js';
 const TRANSPORT = 'shm';
 
 /**
- * Descriptors of what the processes of a run share: the control block, then the segments of all ranks, channel after
- * channel.
+ * Descriptors of what the processes of a run share: the control block, then the segments of all ranks,
+ * channel after channel.
  */
 export type RunMemory = readonly number[];
 

@@ -17,7 +17,10 @@ export type JobFunction<Job, Result> = (
   listener: ProgressListener,
 ) => Promise<Result>;
 
-/** Makes this process a rank: it runs the jobs that its parent sends, one after another, until the parent is gone. */
+/**
+ * Makes this process a rank: it runs the jobs that its parent sends, one after another, until the parent is
+ * gone.
+ */
 export function serveJobs<Job, Result>(run: JobFunction<Job, Result>): void {
   // The terminal sends these to parent and ranks alike; the parent decides.
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {});

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { readJsonObject } from '../../src/base/json.js';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { makeFp16Checkpoint } from '../support/fp16-checkpoint.js';
 import { seededCheckpoint } from '../support/seeded-checkpoint.js';
 

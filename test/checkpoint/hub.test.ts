@@ -13,10 +13,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { hubEnvironment } from '../../src/checkpoint/hub/environment.js';
-import { resolveHubId } from '../../src/checkpoint/hub/hub.js';
+import { type HubOptions, resolveHubId } from '../../src/checkpoint/hub/hub.js';
 import { isHubId } from '../../src/checkpoint/hub/id.js';
+import { layouts, openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { type Files, gitId, HubServer, sha256 } from './fixtures/hub-server.js';
 
 const ID = 'some-org/tiny.sdxl';
@@ -102,6 +102,7 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
+const resolveId = (options?: HubOptions) => resolveHubId(ID, layouts, options);
 const modelFolder = () => join(home, 'hub', 'models--some-org--tiny.sdxl');
 
 async function tree(folder: string): Promise<string[]> {
@@ -125,7 +126,7 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
 describe('a model of the hub', () => {
   it('is downloaded into the shared cache, only as far as it is needed', async () => {
     const reports: [number, number][] = [];
-    const directory = await resolveHubId(ID, { onProgress: (...report) => reports.push(report) });
+    const directory = await resolveId({ onProgress: (...report) => reports.push(report) });
     assert.equal(directory, join(modelFolder(), 'snapshots', commit));
     assert.deepEqual(await tree(directory), needed(files, '').sort());
     assert.deepEqual(server.transfers.toSorted(), needed(files, '').sort());
@@ -150,7 +151,7 @@ describe('a model of the hub', () => {
   });
 
   it('lies in blobs named by their hash, with relative links to them', async () => {
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     const unet = files[UNET] ?? Buffer.of();
     const config = files['unet/config.json'] ?? Buffer.of();
     assert.equal(await readlink(join(directory, UNET)), `../../../blobs/${sha256(unet)}`);
@@ -162,9 +163,9 @@ describe('a model of the hub', () => {
   });
 
   it('is downloaded in the variant asked for', async () => {
-    const directory = await resolveHubId(ID, { variant: 'fp16' });
+    const directory = await resolveId({ variant: 'fp16' });
     assert.deepEqual(await tree(directory), needed(files, '.fp16').sort());
-    const error = await failure(resolveHubId(ID, { variant: 'bf16' }));
+    const error = await failure(resolveId({ variant: 'bf16' }));
     assert.match(
       error.message,
       /text_encoder: no weights of variant "bf16"; there are no variant \(.*"fp16"/,
@@ -181,7 +182,7 @@ describe('a model of the hub', () => {
       JSON.stringify({ weight_map: map }),
     );
     server.push('main', files);
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(
       (await readdir(join(directory, 'unet'))).sort(),
       ['config.json', ...shards, 'diffusion_pytorch_model.safetensors.index.json'].sort(),
@@ -189,28 +190,28 @@ describe('a model of the hub', () => {
   });
 
   it('is not transferred twice', async () => {
-    await resolveHubId(ID);
+    await resolveId();
     const before = server.transfers.length;
-    await resolveHubId(ID);
+    await resolveId();
     assert.equal(server.transfers.length, before);
   });
 
   it('is brought up to date, sharing what stayed the same', async () => {
-    await resolveHubId(ID);
+    await resolveId();
     const before = server.transfers.length;
     files = { ...files, 'vae/config.json': Buffer.from('{"changed": true}') };
     const updated = server.push('main', files);
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.equal(directory, join(modelFolder(), 'snapshots', updated));
     assert.deepEqual(server.transfers.slice(before), ['vae/config.json']);
     assert.deepEqual(await tree(directory), needed(files, '').sort());
   });
 
   it('whose file in the cache was cut short is repaired', async () => {
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     await truncate(await realpath(join(directory, UNET)), 1000);
     const before = server.transfers.length;
-    await resolveHubId(ID);
+    await resolveId();
     assert.deepEqual(server.transfers.slice(before), [UNET]);
     assert.equal((await readFile(join(directory, UNET))).length, 300_000);
   });
@@ -225,38 +226,38 @@ describe('a model of the hub', () => {
 
   it('that is no pipeline, or lacks a component, is refused', async () => {
     server.push('lora', { 'x.safetensors': filler('x', 10) });
-    assert.match((await failure(resolveHubId(ID, { revision: 'lora' }))).message, /has no model_index.json/);
+    assert.match((await failure(resolveId({ revision: 'lora' }))).message, /has no model_index.json/);
     server.push(
       'part',
       Object.fromEntries(Object.entries(files).filter(([path]) => !path.startsWith('vae/'))),
     );
-    assert.match((await failure(resolveHubId(ID, { revision: 'part' }))).message, /has no folder vae/);
+    assert.match((await failure(resolveId({ revision: 'part' }))).message, /has no folder vae/);
   });
 });
 
 describe('a revision', () => {
   it('is a branch, whose name may have a slash', async () => {
     const other = server.push('refs/pr/1', files);
-    assert.equal(await resolveHubId(ID, { revision: 'refs/pr/1' }), join(modelFolder(), 'snapshots', other));
+    assert.equal(await resolveId({ revision: 'refs/pr/1' }), join(modelFolder(), 'snapshots', other));
     assert.equal(await readFile(join(modelFolder(), 'refs', 'refs', 'pr', '1'), 'utf8'), other);
   });
 
   it('is a commit, which needs no reference', async () => {
     server.push('main', { ...files, 'unet/config.json': Buffer.from('{}') });
-    assert.equal(await resolveHubId(ID, { revision: commit }), join(modelFolder(), 'snapshots', commit));
+    assert.equal(await resolveId({ revision: commit }), join(modelFolder(), 'snapshots', commit));
     await assert.rejects(readdir(join(modelFolder(), 'refs')), { code: 'ENOENT' });
-    assert.ok(await resolveHubId(ID, { revision: commit, offline: true }));
+    assert.ok(await resolveId({ revision: commit, offline: true }));
   });
 
   it('that does not exist is named', async () => {
-    const error = await failure(resolveHubId(ID, { revision: 'v9' }));
+    const error = await failure(resolveId({ revision: 'v9' }));
     assert.equal(error.code, 'network');
     assert.match(error.message, /no such model with a revision "v9" at http:.*\(404\)/);
   });
 
   it('cannot lead out of the cache', async () => {
     assert.equal(
-      (await failure(resolveHubId(ID, { revision: '../x', offline: true }))).message.includes('offline'),
+      (await failure(resolveId({ revision: '../x', offline: true }))).message.includes('offline'),
       true,
     );
     assert.deepEqual(await readdir(home), []);
@@ -265,39 +266,39 @@ describe('a revision', () => {
 
 describe('without a network', () => {
   it('the cache is used, offline by wish, by environment or by accident', async () => {
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     await server.stop();
-    assert.equal(await resolveHubId(ID, { offline: true }), directory);
-    assert.equal(await resolveHubId(ID), directory);
+    assert.equal(await resolveId({ offline: true }), directory);
+    assert.equal(await resolveId(), directory);
     process.env.HF_HUB_OFFLINE = 'yes';
-    assert.equal(await resolveHubId(ID), directory);
+    assert.equal(await resolveId(), directory);
   });
 
   it('offline asks nobody', async () => {
-    await failure(resolveHubId(ID, { offline: true }));
+    await failure(resolveId({ offline: true }));
     assert.deepEqual(server.requests, []);
   });
 
   it('what is not cached is refused with the place that was looked at', async () => {
-    const error = await failure(resolveHubId(ID, { offline: true }));
+    const error = await failure(resolveId({ offline: true }));
     assert.equal(error.code, 'checkpoint');
     assert.ok(error.message.includes(`${modelFolder()} has no revision "main"`));
   });
 
   it('what is cached in part is refused with what is missing', async () => {
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     await rm(join(directory, 'vae'), { recursive: true });
     assert.match(
-      (await failure(resolveHubId(ID, { offline: true }))).message,
+      (await failure(resolveId({ offline: true }))).message,
       /vae is missing; unset HF_HUB_OFFLINE/,
     );
     await rm(join(directory, UNET));
-    assert.match((await failure(resolveHubId(ID, { offline: true }))).message, /unet: no weights/);
+    assert.match((await failure(resolveId({ offline: true }))).message, /unet: no weights/);
   });
 
   it('says why nothing was reached', async () => {
     await server.stop();
-    const error = await failure(resolveHubId(ID));
+    const error = await failure(resolveId());
     assert.equal(error.code, 'network');
     assert.match(
       error.message,
@@ -312,7 +313,7 @@ describe('a transfer', () => {
 
   it('that is cut is continued where it ended', async () => {
     server.faults.set(UNET, ['cut']);
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(new Uint8Array(await readFile(join(directory, UNET))), files[UNET]);
     const ranges = server.requests
       .filter(({ host, path }) => host === 'storage' && path.endsWith(UNET))
@@ -323,15 +324,15 @@ describe('a transfer', () => {
 
   it('that is cut again and again leaves nothing that loads, and is continued by the next run', async () => {
     server.faults.set(UNET, ['cut', 'cut', 'cut']);
-    const error = await failure(resolveHubId(ID));
+    const error = await failure(resolveId());
     assert.equal(error.code, 'network');
     await absent(unetBlob());
     await absent(join(modelFolder(), 'snapshots', commit, UNET));
     await absent(join(modelFolder(), 'refs', 'main'));
-    await failure(resolveHubId(ID, { offline: true }));
+    await failure(resolveId({ offline: true }));
 
     server.requests.length = 0;
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(new Uint8Array(await readFile(join(directory, UNET))), files[UNET]);
     assert.match(server.requests.find(({ path }) => path.endsWith(UNET))?.range ?? '', /^bytes=\d+-$/);
     assert.ok((await readdir(join(modelFolder(), 'blobs'))).every((name) => !name.includes('incomplete')));
@@ -339,7 +340,7 @@ describe('a transfer', () => {
 
   it('that ends early without a word is continued, too', async () => {
     server.faults.set(UNET, ['short']);
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(new Uint8Array(await readFile(join(directory, UNET))), files[UNET]);
   });
 
@@ -347,7 +348,7 @@ describe('a transfer', () => {
     for (const fault of ['corrupt', 'long'] as const) {
       it(`of ${path} that is ${fault} leaves nothing`, async () => {
         server.faults.set(path, [fault]);
-        const error = await failure(resolveHubId(ID));
+        const error = await failure(resolveId());
         assert.equal(error.code, 'network');
         assert.match(error.message, new RegExp(`^${path}: the download is corrupt`));
         await absent(join(modelFolder(), 'snapshots', commit, path));
@@ -355,26 +356,26 @@ describe('a transfer', () => {
         assert.ok(
           (await readdir(join(modelFolder(), 'blobs'))).every((name) => !name.includes('incomplete')),
         );
-        await resolveHubId(ID);
+        await resolveId();
       });
     }
   }
 
   it('is begun anew where the server ignores the range', async () => {
     server.faults.set(UNET, ['cut', 'ignore-range']);
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(new Uint8Array(await readFile(join(directory, UNET))), files[UNET]);
   });
 
   it('is begun anew where the part of an earlier one is corrupt', async () => {
-    await resolveHubId(ID, { variant: 'fp16' });
+    await resolveId({ variant: 'fp16' });
     await writeFile(`${unetBlob()}.distri.incomplete`, 'not the beginning of this file');
-    const directory = await resolveHubId(ID);
+    const directory = await resolveId();
     assert.deepEqual(new Uint8Array(await readFile(join(directory, UNET))), files[UNET]);
   });
 
   it('may be made twice at once', async () => {
-    const [first, second] = await Promise.all([resolveHubId(ID), resolveHubId(ID)]);
+    const [first, second] = await Promise.all([resolveId(), resolveId()]);
     assert.equal(first, second);
     assert.deepEqual(await tree(first), needed(files, '').sort());
   });
@@ -396,7 +397,7 @@ describe('an answer of the hub', () => {
     ];
     for (const path of paths) {
       server.listedToo.splice(0, 1, listed(path));
-      const error = await failure(resolveHubId(ID));
+      const error = await failure(resolveId());
       assert.equal(error.code, 'network');
       assert.match(error.message, /^some-org\/tiny\.sdxl: http:.* gives the path ".*, which is not one$/);
       assert.ok(error.message.length < 300);
@@ -407,14 +408,14 @@ describe('an answer of the hub', () => {
   it('that names no size, or no object, is refused', async () => {
     for (const changes of [{ size: -1 }, { size: 0.5 }, { size: '3' }, { oid: '../x' }]) {
       server.listedToo.splice(0, 1, { ...listed('x.json'), ...changes });
-      assert.match((await failure(resolveHubId(ID))).message, /gives the (?:size|object id) .*"x\.json"/);
+      assert.match((await failure(resolveId())).message, /gives the (?:size|object id) .*"x\.json"/);
     }
   });
 
   it('that becomes far too long when it is decompressed is refused in little memory', async () => {
     server.padding = 300_000_000;
     const before = process.resourceUsage().maxRSS;
-    const error = await failure(resolveHubId(ID));
+    const error = await failure(resolveId());
     assert.equal(error.code, 'network');
     assert.match(error.message, /answers with more than 16\.8 MB/);
     const grown = (process.resourceUsage().maxRSS - before) * 1024;
@@ -425,7 +426,7 @@ describe('an answer of the hub', () => {
     it(`that repeats the token ${echo} is shown without it`, async () => {
       process.env.HF_TOKEN = 'hf_secretsecretsecretsecret';
       server.echo = echo;
-      const error = await failure(resolveHubId(ID));
+      const error = await failure(resolveId());
       assert.match(error.message, /answers 418: .*Bearer /);
       assert.ok(!error.message.includes('hf_secret'), error.message);
       assert.ok(!error.stack?.includes('hf_secret'), error.stack);
@@ -436,13 +437,13 @@ describe('an answer of the hub', () => {
 describe('access', () => {
   it('is refused with the way to get it', async () => {
     server.refusal = { status: 401, token: 'hf_right' };
-    const unknown = await failure(resolveHubId(ID));
+    const unknown = await failure(resolveId());
     assert.equal(unknown.code, 'network');
     assert.match(unknown.message, /\(401\).*set HF_TOKEN.*licence is accepted at http:.*some-org\/tiny.sdxl/);
     server.refusal = { status: 403, token: 'hf_right' };
     process.env.HF_TOKEN = 'hf_wrong';
     assert.match(
-      (await failure(resolveHubId(ID))).message,
+      (await failure(resolveId())).message,
       /\(403\): accept the licence at http:.*some-org\/tiny.sdxl/,
     );
   });
@@ -450,7 +451,7 @@ describe('access', () => {
   it('is asked for with the token, which only the hub sees', async () => {
     server.refusal = { status: 401, token: 'any-form-of-token' };
     process.env.HF_TOKEN = 'any-form-of-token';
-    await resolveHubId(ID);
+    await resolveId();
     for (const { host, authorization } of server.requests) {
       assert.equal(authorization, host === 'hub' ? 'Bearer any-form-of-token' : undefined);
     }
@@ -458,7 +459,7 @@ describe('access', () => {
   });
 
   it('is asked for without a token when none is set', async () => {
-    await resolveHubId(ID);
+    await resolveId();
     assert.ok(server.requests.every(({ authorization }) => authorization === undefined));
   });
 });

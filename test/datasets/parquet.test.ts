@@ -18,7 +18,10 @@ const captionsOf = (row: number) => [`${row} éa`, `${row} b`, `${row} c`];
 
 type Schema = NonNullable<Parameters<typeof parquetWriteBuffer>[0]['schema']>;
 
-/** As the hub converts HuggingFaceM4/COCO: a struct for the image, a list of captions, other columns. Two rows per group. */
+/**
+ * As the hub converts HuggingFaceM4/COCO: a struct for the image, a list of captions, other columns. Two rows
+ * per group.
+ */
 const schema: Schema = [
   { name: 'root', num_children: 3 },
   { name: 'image', num_children: 2, repetition_type: 'OPTIONAL' },

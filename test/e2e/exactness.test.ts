@@ -40,7 +40,10 @@ async function finalLatents(
   return (await ranks.draw(tinySdxl, drawn, parallel)).read('final_latents');
 }
 
-/** Requests whose bands are uneven in every way: rows that do not divide, odd rows at lower levels, several images, no guidance. */
+/**
+ * Requests whose bands are uneven in every way: rows that do not divide, odd rows at lower levels, several
+ * images, no guidance.
+ */
 const requests: Readonly<Record<string, GenerationRequest>> = {
   'a portrait': request,
   'odd sizes at every level': { ...request, height: 232, width: 168 },

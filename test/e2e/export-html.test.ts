@@ -17,7 +17,10 @@ const PROMPT = `a <b>bold</b> "red" & 'green' <script>globalThis.injected = 1</s
 
 type Colour = readonly [number, number, number];
 
-/** A picture of one colour, red growing to the right by `slope` in all, with a PNG text as distri's pictures have. */
+/**
+ * A picture of one colour, red growing to the right by `slope` in all, with a PNG text as distri's pictures
+ * have.
+ */
 async function picture(path: string, [red, green, blue]: Colour, slope = 0): Promise<void> {
   const pixels = new Uint8Array(WIDTH * HEIGHT * 3);
   for (let i = 0; i < WIDTH * HEIGHT; i++) {
@@ -61,7 +64,10 @@ describe('the page of export-html', {
   });
   after(() => browser.close());
 
-  /** Opens the page from disk; anything fetched but files next to it, and any message of the console, is an error. */
+  /**
+   * Opens the page from disk; anything fetched but files next to it, and any message of the console, is an
+   * error.
+   */
   async function withPage(path: string, use: (page: Page) => Promise<void>): Promise<void> {
     const page = await browser.newPage({ viewport: { width: 1200, height: 700 } });
     const problems: string[] = [];

@@ -20,7 +20,10 @@ function message({ stderr }: Ended): string {
   return errors[0] as string;
 }
 
-/** Disturbs a run in a step between the first tenth and the fourth; it must end with nothing left, `within` milliseconds. */
+/**
+ * Disturbs a run in a step between the first tenth and the fourth; it must end with nothing left, `within`
+ * milliseconds.
+ */
 async function disturbed(
   args: readonly string[],
   disturb: (cli: Cli, ranks: readonly number[]) => void,
@@ -60,7 +63,7 @@ test('when a rank is stopped, everything ends after --comm_timeout', async () =>
   const ended = await disturbed(['--comm_timeout', '3'], stop, 3000 + 2000);
   assert.match(
     message(ended),
-    /^distri: Rank 1 \(process \d+\) gave no sign of life for \d\.\d s in step \d+ of 900/,
+    /^distri: Rank 1 \(process \d+\) gave no sign of life for [\d.]+ s in step \d+ of 900/,
   );
   assert.equal(ended.status, 7);
 });
@@ -84,6 +87,7 @@ test('when the parent is killed, no rank is left and no file that the next run w
     const ranks = childrenOf(cli.pid);
     process.kill(cli.pid, 'SIGKILL');
     await waitForEnd(ranks, 2000);
+    await cli.ended;
     await new Staging().reserve(join(folder, 'out'));
     assert.deepEqual(await readdir(join(folder, 'out')), []);
   }));

@@ -26,7 +26,10 @@ async function draw(folder: string, name: string, args: readonly string[]): Prom
   return Promise.all(paths.map(async (path) => (await SafetensorsFile.open(path)).read('latents')));
 }
 
-/** Ranks are groups x halves of the guidance, where the batch is split, x stages or x ulysses x ring; see the option's name. */
+/**
+ * Ranks are groups x halves of the guidance, where the batch is split, x stages or x ulysses x ring; see the
+ * option's name.
+ */
 const hybrids: readonly (readonly [alone: readonly string[], args: readonly string[]])[] = [
   [[], ['-n', '4', '--no_split_batch', '--parallelism', 'sequence', '--ring_degree', '2']],
   [[], ['-n', '4', '--no_split_batch', '--parallelism', 'sequence', '--ulysses_degree', '2']],

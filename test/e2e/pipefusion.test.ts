@@ -13,7 +13,10 @@ import {
 } from '../support/pipefusion-ranks.js';
 import { parallelOf } from '../support/requests.js';
 
-/** What another implementation in float32 may differ by, relative to the largest magnitude; mistakes differ by 2e-4 and more. */
+/**
+ * What another implementation in float32 may differ by, relative to the largest magnitude; mistakes differ by
+ * 2e-4 and more.
+ */
 const TOLERANCE = 6e-6;
 
 const cases = await pipeFusionCases();

@@ -38,7 +38,10 @@ const asOptions = [
   ...['--num_inference_steps', '5', '--scheduler', 'pndm', '--num_images_per_prompt', '2', '--threads', '1'],
 ];
 
-/** Runs the command for these prompts, and returns the pictures `[count, height, width, 3]` and the trace that it wrote. */
+/**
+ * Runs the command for these prompts, and returns the pictures `[count, height, width, 3]` and the trace that
+ * it wrote.
+ */
 async function drawn(
   folder: string,
   prompts: readonly string[],

@@ -23,16 +23,15 @@ test('without options a yellow star on a night sky is drawn by the default model
   inNewFolder(async (folder) => {
     const { status, stdout, stderr } = await new Cli(['run-sdxl'], folder).ended;
     assert.equal(status, 0, stderr);
-    const [files = '', phases = ''] = stdout.trimEnd().split('\n\n');
-    const [path = '', ...table] = files.split('\n');
+    const path = stdout.trimEnd();
     assert.match(path, /results\/\d{8}-\d{6}-\d{3}-a-yellow-star-on-a-night-sky\.png$/);
+    const table = stderr.trimEnd().split('\n').slice(-5);
     assert.deepEqual(
       table.map((line) => line.split(' ')[0]),
       ['load', 'text', 'denoise', 'decode', 'total'],
     );
-    assert.match(phases, /^phases in ms, slowest rank\nrank {2}before the loop .*\n {3}\d(?: +\d+\.\d){6}$/);
     assert.match(stderr, /^tiny-shapes: 256x256, 50 ddim steps, guidance 5, seed 1234$/m);
-    assert.match(stderr, /^denoising 50\/50 steps$/m);
+    assert.match(stderr, /^denoising 50\/50 steps, [\d.]+ m?s\/step$/m);
     const { format, width, height, comments } = await sharp(path).metadata();
     assert.deepEqual([format, width, height], ['png', 256, 256]);
     assert.equal(comments?.find(({ keyword }) => keyword === 'prompt')?.text, 'a yellow star on a night sky');

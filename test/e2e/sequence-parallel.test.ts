@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sum } from '../../src/base/numbers.js';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { openDevice } from '../../src/engine/device.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { pixArt } from '../../src/families/pixart.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';
 import { divisors } from '../../src/parallel/strategy.js';

@@ -4,7 +4,10 @@ import { distriContestant } from '../../bench/unet-step/contestants.js';
 import { guidedShape, makeModel, namedConfig } from '../../bench/unet-step/model.js';
 import { memoryUse } from '../../src/machine/memory-use.js';
 
-/** Private memory of 4 ranks after a step of sdxl-mid with these channels, and the size of the weights they share. */
+/**
+ * Private memory of 4 ranks after a step of sdxl-mid with these channels, and the size of the weights they
+ * share.
+ */
 async function privateMemory(
   channels: readonly number[],
 ): Promise<{ anonymous: number; weightBytes: number }> {

@@ -10,15 +10,19 @@ import { TracingRanks } from '../support/rank-group.js';
 import { parallelOf, requestOf } from '../support/requests.js';
 
 /**
- * The smallest sizes for 4 and 8 bands: one row each at the UNet's smallest level. Few steps without warm-up change so much that the
- * corrected statistics of corrected_async_gn get a negative variance in both pictures; taken as it is, all numbers become NaN.
+ * The smallest sizes for 4 and 8 bands: one row each at the UNet's smallest level. Few steps without warm-up
+ * change so much that the corrected statistics of corrected_async_gn get a negative variance in both
+ * pictures; taken as it is, all numbers become NaN.
  */
 const request = requestOf({ prompt: ['a yellow circle above a blue sea'], outputType: 'pil' });
 
 interface SmallPicture {
   readonly ranks: number;
   readonly request: GenerationRequest;
-  /** dB to the picture of one rank, 1.3 to 2 below what was measured (full_sync: one level in few pixels); black pictures are below 6. */
+  /**
+   * dB to the picture of one rank, 1.3 to 2 below what was measured (full_sync: one level in few pixels);
+   * black pictures are below 6.
+   */
   readonly psnr: Readonly<Record<SyncMode, number>>;
 }
 

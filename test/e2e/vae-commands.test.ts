@@ -87,7 +87,7 @@ test('sides that are no multiple of 8 are scaled down, samples depend on the see
 
 const refused: readonly [argv: readonly string[], message: RegExp][] = [
   [['decode', 'nothing.safetensors'], /nothing\.safetensors: no such file/],
-  [['decode', 'z.safetensors'], /has no tensor "latents"; --tensor may be "wrong"$/m],
+  [['decode', 'z.safetensors'], /has no tensor "latents"; --tensor may be wrong$/m],
   [['decode', 'z.safetensors', '--tensor', 'wrong'], /floats \[images, 4, rows, columns\] .*\[1, 3, 8, 8\]/],
   [['decode', 'z.safetensors', '--tensor', 'wrong', '--output', 'x.jpg'], /Expected .* for/],
   [['decode', 'z.safetensors', '--vae', 'fast'], /one of auto, parallel, rank0, tiled for --vae/],

@@ -40,7 +40,10 @@ const usual: Tolerances = {
   levels: 1e-3,
 };
 
-/** Clipping the predicted sample makes DDIM with epsilon prediction ill-conditioned: equivalent reference runs differ so much. */
+/**
+ * Clipping the predicted sample makes DDIM with epsilon prediction ill-conditioned: equivalent reference runs
+ * differ so much.
+ */
 const clipped: Tolerances = {
   latents: { absolute: 1e-2 },
   noise: { absolute: 2e-2 },
@@ -63,9 +66,10 @@ function predictsVelocityByPndm({ scheduler, scheduler_config }: DiffusersCase):
 }
 
 /**
- * The noise predictions of the stored latents of each step. PNDM's weights of older predictions add up to 6: where they weigh a v-prediction, small differences
- * of the latents (8e-6 of their maximum after 8 steps) come back in the next prediction a little larger. So predictions are compared for a given
- * input, as all of a model's results, and the latents where our own predictions lead.
+ * The noise predictions of the stored latents of each step. PNDM's weights of older predictions add up to 6:
+ * where they weigh a v-prediction, small differences of the latents (8e-6 of their maximum after 8 steps)
+ * come back in the next prediction a little larger. So predictions are compared for a given input, as all of
+ * a model's results, and the latents where our own predictions lead.
  */
 async function predictionsOfStored(file: SafetensorsFile): Promise<Record<string, Tensor>> {
   const predictions: Record<string, Tensor> = {};

@@ -10,7 +10,10 @@ import { generateHere } from '../support/in-process.js';
 
 type Bound = { absolute: number } | { relative: number };
 
-/** Clipping the predicted sample makes DDIM with epsilon prediction ill-conditioned: equivalent reference runs differ so much. */
+/**
+ * Clipping the predicted sample makes DDIM with epsilon prediction ill-conditioned: equivalent reference runs
+ * differ so much.
+ */
 function isClipped({ scheduler_config }: DitCase): boolean {
   return scheduler_config.clip_sample === true;
 }

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { DistriError } from '../../src/base/errors.js';
 import { isJsonObject, type JsonObject, parseJson, readJsonObject } from '../../src/base/json.js';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import { modelOf } from '../../src/engine/onnxruntime/session-executable.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { Graph } from '../../src/graph/graph.js';
 import { Kernels } from '../../src/graph/kernels/kernels.js';
 import { AutoencoderKLDecoder, readAutoencoderKLConfig } from '../../src/models/autoencoder-kl.js';
@@ -20,12 +21,18 @@ import { tinySdxl } from '../support/golden.js';
 import { goldenPath } from '../support/golden-files.js';
 import { type Below, mutateBytes, mutateJson, pick, seededBelow } from '../support/mutate.js';
 
-/** With the safetensors headers of test/checkpoint these are 10,000 inputs; DISTRI_FUZZ=10 makes them ten times as many. */
+/**
+ * With the safetensors headers of test/checkpoint these are 10,000 inputs; DISTRI_FUZZ=10 makes them ten
+ * times as many.
+ */
 const TIMES = Number(process.env.DISTRI_FUZZ ?? 1);
 const SEED = Number(process.env.DISTRI_FUZZ_SEED ?? 20240229);
 /** Of one input, on a busy machine. */
 const LIMIT_MS = 2000;
-/** Of the buffers that one input makes the readers ask for: undamaged tokenizers take 0.2 MB, the graph of a UNet 0.08 MB. */
+/**
+ * Of the buffers that one input makes the readers ask for: undamaged tokenizers take 0.2 MB, the graph of a
+ * UNet 0.08 MB.
+ */
 const LIMIT_BUFFER_BYTES = 250e3;
 /** What garbage and caches may add to this process's largest size; files are kilobytes. */
 const LIMIT_BYTES = 256e6;
@@ -39,7 +46,10 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-/** Gives `rounds` inputs to `use`, which must finish or fail with a DistriError of one line, soon and in little memory. */
+/**
+ * Gives `rounds` inputs to `use`, which must finish or fail with a DistriError of one line, soon and in
+ * little memory.
+ */
 async function fuzz(rounds: number, use: (below: Below) => Promise<void> | void): Promise<void> {
   const below = seededBelow(SEED);
   const largestBefore = process.resourceUsage().maxRSS;

@@ -18,7 +18,10 @@ export function unitHash(seed: number, index: number): number {
   return ((x ^ (x >>> 16)) >>> 0) / 2 ** 32;
 }
 
-/** The weights that the expected features and distances were computed with: a function of a tensor's torchvision name and shape. */
+/**
+ * The weights that the expected features and distances were computed with: a function of a tensor's
+ * torchvision name and shape.
+ */
 export function generatedWeight(name: string, shape: Shape): Float32Array {
   const seed = fnv1a(name);
   const value = ruleFor(name, shape);

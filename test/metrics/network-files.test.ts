@@ -49,7 +49,10 @@ const archiveNames = [
   ...blocks.flatMap((names, i) => names.map((name) => `layers.mixed${i ? `_${i}` : ''}.${name}`)),
 ];
 
-/** Inception's tensors, four of each convolution, with convolutions called `names` and parts as in the archive. */
+/**
+ * Inception's tensors, four of each convolution, with convolutions called `names` and parts as in the
+ * archive.
+ */
 function renamed(names: readonly string[]): [string, Shape][] {
   const parts = ['weight', 'beta', 'mean', 'var'];
   return inceptionShapesWithoutScale.map(([, shape], i) => [

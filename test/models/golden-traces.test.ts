@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import type { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import {
   AutoencoderKLDecoder,
   AutoencoderKLEncoder,

@@ -38,7 +38,10 @@ async function attendBand(session: Session, first: number, call: number, image =
   return y.data;
 }
 
-/** The same by an Attention to tokens that are put together here; `seen` are bands as [first token, step], in order. */
+/**
+ * The same by an Attention to tokens that are put together here; `seen` are bands as [first token, step], in
+ * order.
+ */
 async function attendTogether(
   first: number,
   call: number,

@@ -28,7 +28,10 @@ const nonsense: readonly unknown[] = [
   ),
 ];
 
-/** Calls a method with wrong arguments in every place; whatever it does, it returns, throws or rejects with an Error. */
+/**
+ * Calls a method with wrong arguments in every place; whatever it does, it returns, throws or rejects with an
+ * Error.
+ */
 async function provoke(name: string, call: (...values: unknown[]) => unknown, count: number): Promise<void> {
   for (const value of nonsense) {
     for (let place = 0; place < count; place++) {

@@ -174,7 +174,8 @@ function geglu(rows: readonly number[], width: number): number[] {
   });
 }
 
-// Panels of features that are full and not, tokens that fill a tile and do not, more than one chunk of the inner dimension.
+// Panels of features that are full and not, tokens that fill a tile and do not, more than one chunk of the
+// inner dimension.
 for (const [shape, features] of [
   [[1], 2],
   [[7, 16], 64],

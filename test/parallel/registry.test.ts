@@ -78,7 +78,7 @@ test('options of another strategy are refused, but for those that command lines 
       else
         assert.throws(
           check,
-          new RegExp(`^DistriError: --${spec.name} needs --parallelism ${owners.join(' or ')}$`),
+          new RegExp(`^DistriError: --${spec.name} needs --parallelism ${owners.join(' or ')}, not ${name}$`),
         );
     }
   }

@@ -37,7 +37,8 @@ const table: readonly [ranks: number, rows: number, columns: number, legal: read
   [4, 32, 32, both],
   [5, 32, 32, whole],
   [8, 32, 32, both],
-  // The smallest of three levels has 8 of 32 rows: 9 bands do not fit, 18 ranks with a split batch would make 9.
+  // The smallest of three levels has 8 of 32 rows: 9 bands do not fit, 18 ranks with a split batch would make
+  // 9.
   [9, 32, 32, ['tensor whole', 'naive_patch whole']],
   [16, 32, 32, both.filter((name) => name !== 'patch whole')],
   [18, 32, 32, both.filter((name) => !name.startsWith('patch'))],
@@ -77,7 +78,10 @@ test('reasons say what would work', async () => {
   assert.match((await judged(34, 32, 32)).refused['naive_patch whole'] ?? '', /at most 32/);
 });
 
-/** Texts of the ways of a transformer that `--parallelism` allows, and the reasons of those that are not possible. */
+/**
+ * Texts of the ways of a transformer that `--parallelism` allows, and the reasons of those that are not
+ * possible.
+ */
 async function judgedTransformer(ranks: number, rows: number, parallelisms: readonly StrategyName[]) {
   const image = await plannedPicture('pixart-xl-2', { rows, columns: 64 });
   const choices = judgeChoices(image, [ranks], {
@@ -112,7 +116,8 @@ test('pipefusion has a way for every number of ranks of a stage, and says what i
     '4 ranks, pipefusion 4 stages, 4 patches, whole batch',
     '4 ranks, pipefusion 2 stages x 2 ranks, 2 patches, whole batch',
   ]);
-  // 6 rows of patches make 3 patches of 2 where 5 are asked for, and 10 rows 3 patches of an even height where 4 are.
+  // 6 rows of patches make 3 patches of 2 where 5 are asked for, and 10 rows 3 patches of an even height
+  // where 4 are.
   assert.match((await judgedTransformer(5, 12, ['pipefusion'])).legal.join(), /5 stages, 3 patches, whole/);
   assert.match(
     (await judgedTransformer(8, 20, ['pipefusion'])).legal.join(),

@@ -1,6 +1,7 @@
 /** The program of a rank that runs steps of a model and says what its communicator counted in each. */
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+
 import { openDevice } from '../../src/engine/device.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
 import { type ParallelOptions, strategies } from '../../src/parallel/registry.js';
 import { planTopology } from '../../src/parallel/topology.js';

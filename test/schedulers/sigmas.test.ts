@@ -8,7 +8,10 @@ const sdxl = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_line
 const LARGEST = 14.614646911621094;
 const SMALLEST = 0.02916753478348255;
 
-/** The distribution function of Beta(0.6, 0.6) by the midpoint rule, after substituting x = s^5 against the pole at 0. */
+/**
+ * The distribution function of Beta(0.6, 0.6) by the midpoint rule, after substituting x = s^5 against the
+ * pole at 0.
+ */
 function integrateBeta(x: number): number {
   const points = 200_000;
   const end = x ** 0.2;

@@ -1,4 +1,7 @@
-/** `npm run soak`: many pictures in one process tree, and what its processes hold meanwhile. Fails when that grows. */
+/**
+ * `npm run soak`: many pictures in one process tree, and what its processes hold meanwhile. Fails when that
+ * grows.
+ */
 import { type Footprint, slope } from './footprint.js';
 import { type Sample, soak, variations } from './soaking.js';
 
@@ -6,7 +9,10 @@ const count = Number(process.argv[2] ?? 200);
 /** The share of the pictures until which caches and heaps fill. */
 const SETTLING = 0.25;
 const MEBIBYTE = 2 ** 20;
-/** Per picture and process. JavaScript's heap grows in steps of 16 MiB, a leaked graph would be more than a MiB each time. */
+/**
+ * Per picture and process. JavaScript's heap grows in steps of 16 MiB, a leaked graph would be more than a
+ * MiB each time.
+ */
 const LIMIT_BYTES = 256 * 1024;
 
 const columns: readonly { title: string; read(held: Footprint): number }[] = [
@@ -65,7 +71,10 @@ function table(samples: readonly Sample[], kinds: number): string[] {
   );
 }
 
-/** Whether memory grows all the time, or there are more descriptors, mappings or shared memory than in the middle. */
+/**
+ * Whether memory grows all the time, or there are more descriptors, mappings or shared memory than in the
+ * middle.
+ */
 function leaks(samples: readonly Sample[], kinds: number): boolean {
   const [, middle, last] = moments(samples, kinds);
   return [...(samples[0] as Sample).keys()].some((process) => {

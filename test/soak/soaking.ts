@@ -31,15 +31,16 @@ export const variations: readonly Variation[] = [
 ];
 
 /**
- * Draws `count` pictures in one process tree and returns a sample after each. With one variation the ranks keep what they have loaded; with
- * several, taken in turn, they load it anew for every picture.
+ * Draws `count` pictures in one process tree and returns a sample after each. With one variation the ranks
+ * keep what they have loaded; with several, taken in turn, they load it anew for every picture.
  */
 export async function soak(
   count: number,
   turns: readonly Variation[],
   progress: (done: number) => void,
 ): Promise<Sample[]> {
-  // For the ranks: the C library keeps memory for each thread that used some once, which would look like a leak for long.
+  // For the ranks: the C library keeps memory for each thread that used some once, which would look like a
+  // leak for long.
   process.env.MALLOC_ARENA_MAX = '1';
   const folder = await mkdtemp(join(tmpdir(), 'distri-soak-'));
   const group = await launchRanks(RANKS);

@@ -60,8 +60,9 @@ function countBuffer(name: 'alloc' | 'allocUnsafe' | 'allocUnsafeSlow'): void {
 let installed = false;
 
 /**
- * Runs `use` and returns how many bytes of buffers it asked for; asking for more than `limit` in all throws an AssertionError before they are
- * allocated. One at a time in a process: the constructors of all modules are watched.
+ * Runs `use` and returns how many bytes of buffers it asked for; asking for more than `limit` in all throws
+ * an AssertionError before they are allocated. One at a time in a process: the constructors of all modules
+ * are watched.
  */
 export async function limitAllocations(limit: number, use: () => Promise<void> | void): Promise<number> {
   if (!installed) {

@@ -16,7 +16,9 @@ const archives = ['fonts.tar.br', 'al2023.tar.br'];
 /** @sparticuz/chromium is for this machine type only. */
 export const chromiumRuns = process.platform === 'linux' && process.arch === 'x64';
 
-/** A headless Chromium without a sandbox, which works for root too; unpacked once, to build/chromium (200 MB). */
+/**
+ * A headless Chromium without a sandbox, which works for root too; unpacked once, to build/chromium (200 MB).
+ */
 export async function launchChromium(): Promise<Browser> {
   const folder = await unpackedChromium();
   return chromium.launch({

@@ -1,7 +1,11 @@
-/** The program of a rank that denoises with PixArt's transformer, told the text's embeddings instead of encoding text. */
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+/**
+ * The program of a rank that denoises with PixArt's transformer, told the text's embeddings instead of
+ * encoding text.
+ */
+
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { openDevice } from '../../src/engine/device.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { pixArt } from '../../src/families/pixart.js';
 import { pixArtInputs } from '../../src/families/pixart-conditioner.js';
 import { readPixArtTransformer2DConfig } from '../../src/models/pixart-transformer-2d.js';

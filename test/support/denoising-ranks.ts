@@ -21,7 +21,10 @@ const kept = fileURLToPath(new URL('../../../test/golden/dit/parallel', import.m
 const full = process.env.DISTRI_GOLDEN_DIT;
 const folder = full === undefined ? kept : join(full, 'pipefusion');
 
-/** A run of the reference that spreads PixArt's transformer over ranks, or does not; files hold some of its steps' tensors. */
+/**
+ * A run of the reference that spreads PixArt's transformer over ranks, or does not; files hold some of its
+ * steps' tensors.
+ */
 export interface ParallelCase {
   readonly id: string;
   readonly file: string;

@@ -48,7 +48,8 @@ function floatToHalfBits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00;
-  // 65520 lies half way between the largest half and the next power of two; it and all above round to infinity.
+  // 65520 lies half way between the largest half and the next power of two; it and all above round to
+  // infinity.
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude < 0x38800000) return sign | subnormalHalf(magnitude);
   const rebased = magnitude - 0x38000000;

@@ -9,7 +9,10 @@ import { requestOf } from './requests.js';
 import { seededCheckpoint } from './seeded-checkpoint.js';
 
 const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url));
-/** Reference data of diffusion transformers: the kept selection, or the full set in the folder that DISTRI_GOLDEN_DIT names. */
+/**
+ * Reference data of diffusion transformers: the kept selection, or the full set in the folder that
+ * DISTRI_GOLDEN_DIT names.
+ */
 const folder = process.env.DISTRI_GOLDEN_DIT ?? kept;
 
 /** The test checkpoint with PixArt-alpha's architecture. */

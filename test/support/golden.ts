@@ -82,7 +82,10 @@ export async function distrifuserCases(): Promise<DistrifuserCase[]> {
     .map((item) => ({ ...item, scheduler_config: asIn024(item.scheduler_config) }));
 }
 
-/** diffusers 0.24, which distrifuser runs on, has no `final_sigmas_type`: its DPM-Solver always ends at sigma_min. */
+/**
+ * diffusers 0.24, which distrifuser runs on, has no `final_sigmas_type`: its DPM-Solver always ends at
+ * sigma_min.
+ */
 function asIn024(config: Record<string, unknown>): Record<string, unknown> {
   return 'solver_order' in config ? { ...config, final_sigmas_type: 'sigma_min' } : config;
 }
@@ -94,7 +97,8 @@ export function openDistrifuser(id: string): Promise<SafetensorsFile> {
 }
 
 /**
- * A copy of a checkpoint (made of links) with another scheduler config, in a temporary folder that is removed with the returned function.
+ * A copy of a checkpoint (made of links) with another scheduler config, in a temporary folder that is removed
+ * with the returned function.
  */
 export async function withSchedulerConfig(
   checkpoint: string,
@@ -173,7 +177,9 @@ export function difference(actual: Tensor, wanted: Tensor): { worst: number; mag
   return { worst, magnitude };
 }
 
-/** Fails unless no element differs by more than `tolerance`, absolute or in units of the largest magnitude. */
+/**
+ * Fails unless no element differs by more than `tolerance`, absolute or in units of the largest magnitude.
+ */
 export function assertClose(
   actual: Tensor | undefined,
   wanted: Tensor,

@@ -1,5 +1,5 @@
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { loadPipeline } from '../../src/families/load-pipeline.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
 import { PartCache } from '../../src/pipelines/part-cache.js';
 import type { Generation, GenerationRequest } from '../../src/pipelines/request.js';

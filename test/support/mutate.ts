@@ -36,7 +36,10 @@ const FRAGMENTS = [
   '\ud800',
 ];
 
-/** A copy with one thing changed: a byte, a piece cut out, something put in, a piece repeated, or the end cut off. */
+/**
+ * A copy with one thing changed: a byte, a piece cut out, something put in, a piece repeated, or the end cut
+ * off.
+ */
 export function mutateBytes(original: Uint8Array, below: Below): Uint8Array {
   const bytes = Buffer.from(original);
   if (bytes.length === 0) return bytes;
@@ -80,7 +83,10 @@ const HOSTILE: readonly unknown[] = [
   'x'.repeat(100_000),
 ];
 
-/** A copy of a JSON value with one thing changed: a value replaced by a hostile or doubled one, a key dropped or added, a list grown. */
+/**
+ * A copy of a JSON value with one thing changed: a value replaced by a hostile or doubled one, a key dropped
+ * or added, a list grown.
+ */
 export function mutateJson(value: unknown, below: Below): unknown {
   if (Array.isArray(value)) return mutateList(value, below);
   if (typeof value === 'object' && value !== null) return mutateObject(value, below);

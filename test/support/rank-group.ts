@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
 import { type NamedJob, type Ranks, rankEntry, runJob } from '../../src/jobs/jobs.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';

@@ -30,7 +30,9 @@ export function requestOf(changes: Partial<GenerationRequest>): GenerationReques
   };
 }
 
-/** A strategy as it is by default, or as `given` says; without a split batch where nothing is said of that. */
+/**
+ * A strategy as it is by default, or as `given` says; without a split batch where nothing is said of that.
+ */
 export function parallelOf(
   parallelism: StrategyName,
   { splitBatch = false, ...given }: Partial<StrategyOptions> & { readonly splitBatch?: boolean } = {},

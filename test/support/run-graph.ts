@@ -1,12 +1,16 @@
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import { openDevice } from '../../src/engine/device.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { Value } from '../../src/graph/value.js';
 import type { Layers } from '../../src/parallel/layers/layers.js';
 import { SingleDevice } from '../../src/parallel/layers/single-device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 
-/** Builds one component of a checkpoint on a single device, with the named inner values as further outputs, and runs it. */
+/**
+ * Builds one component of a checkpoint on a single device, with the named inner values as further outputs,
+ * and runs it.
+ */
 export async function runComponent(
   directory: string,
   component: string,

@@ -11,7 +11,10 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const golden = join(root, 'test', 'golden');
 const cache = join(root, 'build', 'checkpoints');
 
-/** Name and shape of a tensor; and where among the numbers of seed 0 its initial value starts, if that was drawn at random. */
+/**
+ * Name and shape of a tensor; and where among the numbers of seed 0 its initial value starts, if that was
+ * drawn at random.
+ */
 type Entry = readonly [name: string, shape: Shape, start?: number];
 
 /** The weights of one component: how they were drawn, and the digests of the files that hold them. */
@@ -28,8 +31,8 @@ export interface SeededComponent {
 export const seededCheckpoints = ['tiny-sdxl', 'tiny-sd15', 'tiny-sd21', 'tiny-pixart', 'tiny-flux'] as const;
 
 /**
- * The folder of a test checkpoint whose weights are drawn anew instead of being kept in the repository (see test/golden/README.md). It
- * is made once, in build/checkpoints, and must not be changed.
+ * The folder of a test checkpoint whose weights are drawn anew instead of being kept in the repository (see
+ * test/golden/README.md). It is made once, in build/checkpoints, and must not be changed.
  */
 export async function seededCheckpoint(name: (typeof seededCheckpoints)[number]): Promise<string> {
   const target = join(cache, `${name}-${await digestOfSources(name)}`);
@@ -131,7 +134,10 @@ function perturb({ data }: Tensor<'float32'>, initial: (index: number) => number
   });
 }
 
-/** `Tensor.uniform_(-bound, bound)`: torch's default for biases of convolutions and linear layers, bound = 1 / sqrt(fan_in). */
+/**
+ * `Tensor.uniform_(-bound, bound)`: torch's default for biases of convolutions and linear layers, bound = 1 /
+ * sqrt(fan_in).
+ */
 function uniform(number: number, bound: number): number {
   return Math.fround(number * Math.fround(2 * bound) - Math.fround(bound));
 }

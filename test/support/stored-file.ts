@@ -9,7 +9,10 @@ export interface StoredTensor {
   readonly bytes: Uint8Array;
 }
 
-/** Writes a .safetensors file with tensors of any stored type; `writeSafetensors` only knows those distri computes with. */
+/**
+ * Writes a .safetensors file with tensors of any stored type; `writeSafetensors` only knows those distri
+ * computes with.
+ */
 export async function writeStored(
   path: string,
   tensors: readonly StoredTensor[],

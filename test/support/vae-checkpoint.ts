@@ -2,14 +2,18 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readJsonObject } from '../../src/base/json.js';
-import { type Checkpoint, openCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
+import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { tinySdxl } from './golden.js';
 
 const weightsName = 'diffusion_pytorch_model.safetensors';
 
-/** The tiny SDXL checkpoint's VAE with what `change` makes of its weights, in a temporary folder that `use` sees. */
+/**
+ * The tiny SDXL checkpoint's VAE with what `change` makes of its weights, in a temporary folder that `use`
+ * sees.
+ */
 export async function withVae<T>(
   change: (weights: Map<string, Tensor>) => Map<string, Tensor>,
   config: Readonly<Record<string, unknown>>,

@@ -6,14 +6,15 @@ import { fileError, systemErrorCode } from '../../base/file-io.js';
 import { quote } from '../../base/quote.js';
 
 /** Of the folder's pictures; docs/datasets.md lists the fields. */
-export const SETTINGS_FILE = 'settings.json';
+const SETTINGS_FILE = 'settings.json';
 
 /** What decides how a caption's picture looks. Values are compared as JSON. */
 export type Settings = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * Records the settings in `folder` before its first picture is drawn. A folder with other settings, or with pictures but without settings,
- * is refused. Of several processes that begin at the same time, one records and the others compare.
+ * Records the settings in `folder` before its first picture is drawn. A folder with other settings, or with
+ * pictures but without settings, is refused. Of several processes that begin at the same time, one records
+ * and the others compare.
  */
 export async function recordSettings(folder: string, settings: Settings): Promise<void> {
   const path = join(folder, SETTINGS_FILE);

@@ -3,7 +3,9 @@ import { resolve } from 'node:path';
 import { fileError } from '../../base/file-io.js';
 import { Staging } from '../../base/staging.js';
 
-/** A JSON file with what was measured: checked before anything expensive, seen by others when it is complete. */
+/**
+ * A JSON file with what was measured: checked before anything expensive, seen by others when it is complete.
+ */
 export class RecordFile {
   private constructor(
     readonly path: string,

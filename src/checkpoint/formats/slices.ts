@@ -44,8 +44,8 @@ const MAX_GAP = 64 * 1024;
 const MAX_WINDOW = 1024 * 1024;
 
 /**
- * Reads a float32 slice into memory. Off the JavaScript thread, because a slow disk must not keep a rank from saying
- * that it is alive.
+ * Reads a float32 slice into memory. Off the JavaScript thread, because a slow disk must not keep a rank from
+ * saying that it is alive.
  */
 export async function readSlice({ shape, file, pieces }: TensorSlice): Promise<Tensor<'float32'>> {
   const tensor = float32(shape);

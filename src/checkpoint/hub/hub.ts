@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DistriError } from '../../base/errors.js';
 import { readJsonObject } from '../../base/json.js';
-import { componentsOf, isPipelineClass } from '../pipeline-classes.js';
+import { type Layouts, layoutOf } from '../layouts.js';
 import { findWeightFiles } from '../weight-files.js';
 import { CachedModel } from './cache-layout.js';
 import { hubEnvironment } from './environment.js';
@@ -21,18 +21,20 @@ export interface HubOptions {
   readonly offline?: boolean | undefined;
   /** Called while downloading. */
   readonly onProgress?: OnProgress | undefined;
+  /** Told of what is worth knowing: that the hub can't be reached, and the cache is used. */
+  readonly onNote?: ((line: string) => void) | undefined;
 }
 
 /**
  * The folder in the hub's cache with what distri needs of the model `id`, downloaded where it is missing or
  * has changed. Without a network what is in the cache is used, as diffusers does.
  */
-export async function resolveHubId(id: string, options: HubOptions = {}): Promise<string> {
+export async function resolveHubId(id: string, layouts: Layouts, options: HubOptions = {}): Promise<string> {
   const environment = await hubEnvironment();
   const { revision = 'main', variant, onProgress } = options;
   const model = new CachedModel(options.cacheDir ?? environment.cacheDir, id);
   if (options.offline ?? environment.offline) {
-    return cachedSnapshot(model, revision, variant).catch((error) => {
+    return cachedSnapshot(model, layouts, revision, variant).catch((error) => {
       throw offlineError(id, error);
     });
   }
@@ -44,12 +46,14 @@ export async function resolveHubId(id: string, options: HubOptions = {}): Promis
   } catch (error) {
     const failure = explain(error, question);
     if (!isPassing(error)) throw failure;
-    return cachedSnapshot(model, revision, variant).catch(() => {
+    const snapshot = await cachedSnapshot(model, layouts, revision, variant).catch(() => {
       throw failure;
     });
+    options.onNote?.(`${failure.message}; what the cache has of it is used`);
+    return snapshot;
   }
   try {
-    await new SnapshotDownload(repository, model, listing).run(variant, onProgress);
+    await new SnapshotDownload(repository, model, listing).run(layouts, variant, onProgress);
     await model.setCommitOf(revision, listing.commit);
   } catch (error) {
     throw explain(error, question);
@@ -60,6 +64,7 @@ export async function resolveHubId(id: string, options: HubOptions = {}): Promis
 /** The snapshot of `revision` in the cache. Why there is none, or not a whole one, is the error's message. */
 async function cachedSnapshot(
   model: CachedModel,
+  layouts: Layouts,
   revision: string,
   variant: string | undefined,
 ): Promise<string> {
@@ -68,15 +73,14 @@ async function cachedSnapshot(
     throw new DistriError('checkpoint', `${model.folder} has no revision ${JSON.stringify(revision)}`);
   }
   const snapshot = model.snapshot(commit);
-  await checkComplete(snapshot, variant);
+  await checkComplete(snapshot, layouts, variant);
   return snapshot;
 }
 
 /** Another program, or an interrupted download, may have put only a part of the files there. */
-async function checkComplete(snapshot: string, variant: string | undefined): Promise<void> {
+async function checkComplete(snapshot: string, layouts: Layouts, variant: string | undefined): Promise<void> {
   const { _class_name: name } = await readJsonObject(join(snapshot, 'model_index.json'));
-  if (!isPipelineClass(name)) return;
-  for (const component of componentsOf(name)) {
+  for (const component of layoutOf(layouts, name) ?? []) {
     const folder = join(snapshot, component);
     await access(folder).catch(() => {
       throw new DistriError('checkpoint', `${folder} is missing`);

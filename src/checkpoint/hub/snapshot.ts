@@ -5,7 +5,7 @@ import { makeFolders } from '../../base/folders.js';
 import { readJsonObject } from '../../base/json.js';
 import { sum } from '../../base/numbers.js';
 import { abbreviate } from '../../base/quote.js';
-import { componentsOf, isPipelineClass } from '../pipeline-classes.js';
+import { type Layouts, layoutOf } from '../layouts.js';
 import { parseIndex } from '../weight-files.js';
 import { type CachedModel, hasSize } from './cache-layout.js';
 import { downloadBlob } from './download.js';
@@ -30,13 +30,18 @@ export class SnapshotDownload {
     this.files = new Map(files.map((file) => [file.path, file]));
   }
 
-  async run(variant: string | undefined, onProgress: OnProgress | undefined): Promise<void> {
+  async run(
+    layouts: Layouts,
+    variant: string | undefined,
+    onProgress: OnProgress | undefined,
+  ): Promise<void> {
     const index = await this.json('model_index.json');
     // What distri cannot run is left to `openCheckpoint` to refuse, before gigabytes are downloaded.
-    if (!isPipelineClass(index._class_name)) return;
+    const components = layoutOf(layouts, index._class_name);
+    if (components === undefined) return;
     const paths = [...this.files.keys()];
     const needed: string[] = [];
-    for (const component of componentsOf(index._class_name)) {
+    for (const component of components) {
       needed.push(...smallFiles(component, paths));
       if (isModel(component)) needed.push(...(await this.weights(component, paths, variant)));
     }

@@ -8,9 +8,9 @@ export interface Spelling {
 }
 
 /**
- * Gives options and subcommands their canonical spelling: the reference's scripts have underscores in their names, most programs have
- * dashes, and both are accepted; as argparse does, the beginning of an option's name will do where no other option begins so. What
- * follows a lone `--` is left alone.
+ * Gives options and subcommands their canonical spelling: the reference's scripts have underscores in their
+ * names, most programs have dashes, and both are accepted; as argparse does, the beginning of an option's
+ * name will do where no other option begins so. What follows a lone `--` is left alone.
  */
 export function normalizeArguments(
   argv: readonly string[],

@@ -7,7 +7,7 @@ import { number, text } from './parsers.js';
 
 const modes = ['generation', 'benchmark'] as const;
 
-/** Options of distrifuser's scripts/run_sdxl.py for its benchmark mode, and what is measured without a checkpoint. */
+/** Options of the benchmark mode of distrifuser's scripts, and what is measured without a checkpoint. */
 export interface BenchmarkOptions extends RandomWeightsOptions {
   readonly mode: (typeof modes)[number];
   readonly warmup_times: number;

@@ -47,7 +47,10 @@ const placeholders: Readonly<Record<OptionType['type'], string>> = {
   choice: ' <name>',
 };
 
-/** The option of the command line that a spec becomes. It has no default here: what was not given is for its owner to say. */
+/**
+ * The option of the command line that a spec becomes. It has no default here: what was not given is for its
+ * owner to say.
+ */
 export function optionOf(spec: OptionSpec): Option {
   const { takes, text } = spec;
   const values = takes.type === 'choice' ? `: ${takes.values.join(', ')}` : '';
@@ -67,7 +70,10 @@ export function optionOf(spec: OptionSpec): Option {
   }
 }
 
-/** What is on unless said otherwise is turned off on the command line: `use_resolution_binning` by `--no_resolution_binning`. */
+/**
+ * What is on unless said otherwise is turned off on the command line: `use_resolution_binning` by
+ * `--no_resolution_binning`.
+ */
 export function flagName({ name, takes, default: initial }: OptionSpec): string {
   return takes.type === 'flag' && initial === true ? `no_${name.replace(/^use_/, '')}` : name;
 }

@@ -15,7 +15,10 @@ import { vaeOption } from './vae.js';
 /** distrifuser's scripts/generate_coco.py draws the first 5000 captions. */
 const REFERENCE_IMAGES = 5000;
 
-/** The options of `generate-coco` as commander collects them. The data set decides prompts, seeds and names of files. */
+/**
+ * The options of `generate-coco` as commander collects them. The data set decides prompts, seeds and names of
+ * files.
+ */
 export interface CocoOptions extends DrawOptions {
   readonly dataset?: string;
   readonly output_root?: string;

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Family } from '../../families/family.js';
 import {
+  defaultStrategy,
   type StrategyName,
   type StrategyOptions,
   strategies,
@@ -42,7 +43,7 @@ function addDrawnParallelOptions(command: Command, names: readonly StrategyName[
         '--parallelism <name>',
         'how ranks share a picture, see docs/parallelism.md; auto: as distri plan recommends',
         [...names, 'auto'],
-        'patch',
+        defaultStrategy,
       ),
     );
   addStrategyOptions(command, names);

@@ -76,7 +76,8 @@ export function givenFamilyOptions(options: object, family: Family): Readonly<Re
   const given = { ...options } as Readonly<Record<string, unknown>>;
   for (const option of familyOptions) {
     const foreign = !option.owners.includes(family.title);
-    if (foreign && given[flagName(option.spec)] !== undefined) throw ownedByOthers(option, 'a model of');
+    if (foreign && given[flagName(option.spec)] !== undefined)
+      throw ownedByOthers(option, 'a model of', family.title);
   }
   return givenValues(family.options, given);
 }

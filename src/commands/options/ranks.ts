@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { defaultRanks } from '../../app/plan-drawing.js';
+import { defaultRanks } from '../../app/setup.js';
 import { expected } from '../../base/errors.js';
 import type { WeightsMode } from '../../machine/memory.js';
 import { atLeast, choice, value, withDefault } from './build.js';

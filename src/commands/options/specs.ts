@@ -1,7 +1,9 @@
 import { camelCase, type OptionSpec } from '../../base/option-spec.js';
 import { flagName } from './build.js';
 
-/** What a command's options say for these specs, by their names in camel case; what was not given is left out. */
+/**
+ * What a command's options say for these specs, by their names in camel case; what was not given is left out.
+ */
 export function givenValues(
   specs: readonly OptionSpec[],
   options: Readonly<Record<string, unknown>>,

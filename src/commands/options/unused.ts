@@ -7,7 +7,9 @@ import { type BenchmarkOptions, benchmarkOptionNames } from './benchmark.js';
 import { givenStrategyOptions } from './parallel.js';
 import type { DrawOptions } from './run.js';
 
-/** Lines about options that were given and change nothing: command lines of the public scripts have them all. */
+/**
+ * Lines about options that were given and change nothing: command lines of the public scripts have them all.
+ */
 export function unusedOptions(
   command: Command,
   options: DrawOptions & Partial<BenchmarkOptions>,

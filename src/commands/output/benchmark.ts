@@ -11,7 +11,7 @@ const phaseNames: Readonly<Record<PhaseFigures['phase'], string>> = {
   decode: 'VAE decode',
 };
 
-/** As distrifuser's scripts/run_sdxl.py prints it. */
+/** As distrifuser's scripts print it. */
 export function latencyLine({ latencySeconds }: BenchmarkFigures): string {
   return `Latency: ${latencySeconds.toFixed(5)} s`;
 }

@@ -73,8 +73,8 @@ export function macsLines({ picture, choices, refused }: MacsReport): string[] {
 }
 
 /**
- * What distrifuser's scripts/profile_macs.py prints: a forward pass of the first rank, of as many ranks as there are, which share a
- * picture as they do where nobody says how.
+ * What distrifuser's scripts/profile_macs.py prints: a forward pass of the first rank, of as many ranks as
+ * there are, which share a picture as they do where nobody says how.
  */
 export function referenceLines({ choices }: MacsReport): string[] {
   const most = Math.max(...choices.map(({ ranks }) => ranks));

@@ -13,7 +13,10 @@ const titles = [
   'end to end',
 ] as const;
 
-/** The phases of calls of one group on average: a row of the rank that is slowest on average, or of every rank. */
+/**
+ * The phases of calls of one group on average: a row of the rank that is slowest on average, or of every
+ * rank.
+ */
 export function phaseLines(runs: readonly (readonly DrawReport[])[], everyRank: boolean): string[] {
   const ranks = (runs[0] as readonly DrawReport[]).map((_, rank) =>
     meanPhaseTimes(runs.map((run) => phaseTimes(run[rank] as DrawReport))),
@@ -40,7 +43,10 @@ export function rankPhaseLines(calls: readonly DrawnCall[]): string[] {
   return ['phases in ms, every rank', ...table(['file', 'group', 'rank', ...titles], rows, [0])];
 }
 
-/** The phases of the calls of several groups on average: the slowest rank of each call, those that load models apart. */
+/**
+ * The phases of the calls of several groups on average: the slowest rank of each call, those that load models
+ * apart.
+ */
 export function groupPhaseLines(calls: readonly DrawnCall[]): string[] {
   const groups = [...new Set(calls.map(({ group }) => group))].toSorted((a, b) => a - b);
   const rows = groups.flatMap((group) => {

@@ -142,7 +142,9 @@ function vaeLines({ mode, tilePixels, ranks }: PlannedVae): string[] {
   ];
 }
 
-/** Of the rank that sends most: what each kind of layer exchanges in a step of the warm-up and in a later one. */
+/**
+ * Of the rank that sends most: what each kind of layer exchanges in a step of the warm-up and in a later one.
+ */
 function exchangeTable({ ranksPlan }: PlannedChoice): string[] {
   const [most] = ranksPlan.toSorted((a, b) => published(b.synchronous) - published(a.synchronous));
   if (!most || most.synchronous.length === 0) return ['nothing is exchanged'];

@@ -23,7 +23,7 @@ export function describeRun(plan: DrawPlan, terminal: Terminal, groups = 1): voi
 }
 
 /** What was asked for, in one line. */
-export function describeRequest({ model, request, geometry }: DrawPlan): string {
+function describeRequest({ model, request, geometry }: DrawPlan): string {
   const { width, height, numInferenceSteps, scheduler, guidanceScale, seed } = request;
   const count = imageCount(request);
   const pictures = count === 1 ? '' : `${count} pictures, `;
@@ -37,7 +37,10 @@ export function describeRequest({ model, request, geometry }: DrawPlan): string 
   return `${model}: ${pictures}${size}, ${numInferenceSteps} ${scheduler} steps, guidance ${guidanceScale}, seed ${seed}`;
 }
 
-/** How long each phase took: a line per phase. `synchronous` is the number of synchronous steps, `total` in milliseconds. */
+/**
+ * How long each phase took: a line per phase. `synchronous` is the number of synchronous steps, `total` in
+ * milliseconds.
+ */
 export function describeTimings(
   timings: Pick<Timings, 'phases' | 'steps'>,
   synchronous: number,

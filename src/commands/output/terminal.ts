@@ -5,7 +5,10 @@ import { clockText } from '../../base/numbers.js';
 
 export type Verbosity = 'quiet' | 'normal' | 'verbose';
 
-/** What people read: results on stdout, everything else on stderr. A line never meets a progress bar: the bar makes room for it. */
+/**
+ * What people read: results on stdout, everything else on stderr. A line never meets a progress bar: the bar
+ * makes room for it.
+ */
 export class Terminal implements Observer {
   /** Shown now. */
   #bar: ProgressBar | undefined;

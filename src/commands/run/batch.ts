@@ -25,6 +25,7 @@ export async function drawBatch(run: Run): Promise<void> {
   try {
     await withPipeline(run, async (pipeline) => {
       const plan = await planCall(pipeline, run);
+      await pipeline.prepare(plan);
       describeRun(plan, context.observer);
       const reports = await draw(pipeline, plan, files, context.observer);
       await files.output.commit();
@@ -55,7 +56,6 @@ async function draw(
   { output, timeline }: Files,
   terminal: Terminal,
 ): Promise<readonly DrawReport[]> {
-  await pipeline.prepare(plan);
   const progress = terminal.progress(plan.steps, 'steps');
   try {
     progress.update(0, phases.load.label);

@@ -22,6 +22,7 @@ export async function benchmark(run: Run): Promise<void> {
   try {
     await withPipeline(run, async (pipeline) => {
       const plan = await planCall(pipeline, run);
+      await pipeline.prepare(plan);
       describeRun(plan, observer);
       if (plan.load.synthetic) {
         observer.note(

@@ -28,8 +28,8 @@ interface Failure {
 }
 
 /**
- * Draws each prompt on its own, on as many groups of ranks at a time as `--data_parallel` says. A prompt that fails does not keep the
- * others from being drawn; it is reported at the end.
+ * Draws each prompt on its own, on as many groups of ranks at a time as `--data_parallel` says. A prompt that
+ * fails does not keep the others from being drawn; it is reported at the end.
  */
 export async function drawPrompts(run: Run): Promise<void> {
   const { options, family, context } = run;
@@ -48,6 +48,7 @@ export async function drawPrompts(run: Run): Promise<void> {
       // What is true of the first is true of all.
       const first = { prompt: prompts.slice(0, 1).map(({ text }) => text), negative_prompt: [] };
       const plan = await planCall(pipeline, { ...run, options: { ...options, ...first } });
+      await pipeline.prepare(plan);
       const drawing = new PromptDrawing(run, plan, prompts, folder);
       const failures = await drawing.run(pipeline);
       if (drawing.calls.length > 0) {

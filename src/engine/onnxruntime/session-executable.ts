@@ -57,7 +57,10 @@ export class SessionExecutable implements Executable {
   }
 }
 
-/** A part as ONNX Runtime's sessions take it: a serialized ModelProto, with sums as part of the products before them. */
+/**
+ * A part as ONNX Runtime's sessions take it: a serialized ModelProto, with sums as part of the products
+ * before them.
+ */
 export function modelOf(part: GraphPart): Uint8Array {
   const { name, operations, outputs } = part;
   return serializePart(part, name === 'step' ? fuseResiduals(operations, outputs) : operations);

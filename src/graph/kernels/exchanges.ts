@@ -150,7 +150,10 @@ export class ExchangeKernels {
     });
   }
 
-  /** Attention of a part's tokens `[batch, tokens, inner]` to those of the whole image as they were last computed. */
+  /**
+   * Attention of a part's tokens `[batch, tokens, inner]` to those of the whole image as they were last
+   * computed.
+   */
   cachedAttention(
     name: string,
     query: Value,

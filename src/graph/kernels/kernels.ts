@@ -19,8 +19,8 @@ export interface AttentionShape {
 }
 
 /**
- * The one place where each kind of computation becomes nodes, but for what ranks exchange (exchanges.ts). Strategies and
- * models call these; `name` names the node and its result.
+ * The one place where each kind of computation becomes nodes, but for what ranks exchange (exchanges.ts).
+ * Strategies and models call these; `name` names the node and its result.
  */
 export class Kernels {
   readonly graph: Graph;
@@ -59,12 +59,17 @@ export class Kernels {
     );
   }
 
-  /** x `[..., in]`, weight `[out, in]` as torch keeps it (never transposed: that would copy it) -> `[..., out]`. */
+  /**
+   * x `[..., in]`, weight `[out, in]` as torch keeps it (never transposed: that would copy it) -> `[...,
+   * out]`.
+   */
   linear(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
     return this.#linear(name, x, weight, bias, 'none');
   }
 
-  /** linear to `[..., 2 * inner]`, then its first half times the exact GELU of the second -> `[..., inner]`. */
+  /**
+   * linear to `[..., 2 * inner]`, then its first half times the exact GELU of the second -> `[..., inner]`.
+   */
   linearGeglu(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
     return this.#linear(name, x, weight, bias, 'geglu');
   }
@@ -93,7 +98,10 @@ export class Kernels {
     );
   }
 
-  /** query `[batch, tokens, inner]`, key and value `[batch, others, inner]` -> `[batch, tokens, inner]`; scale 1 / sqrt(inner / heads). */
+  /**
+   * query `[batch, tokens, inner]`, key and value `[batch, others, inner]` -> `[batch, tokens, inner]`; scale
+   * 1 / sqrt(inner / heads).
+   */
   attention(name: string, query: Value, key: Value, value: Value, { heads, causal }: AttentionShape): Value {
     if (!causal) {
       const attributes = { heads: int(heads) };
@@ -115,8 +123,9 @@ export class Kernels {
   }
 
   /**
-   * The same with `bias` `[batch or 1, heads or 1, tokens or 1, others]` added to the scores, which are multiplied by `scale` (by default
-   * 1 / sqrt(inner / heads)) before. Keys and values that are the same at every step are put in order once per image.
+   * The same with `bias` `[batch or 1, heads or 1, tokens or 1, others]` added to the scores, which are
+   * multiplied by `scale` (by default 1 / sqrt(inner / heads)) before. Keys and values that are the same at
+   * every step are put in order once per image.
    */
   biasedAttention(
     name: string,

@@ -12,8 +12,8 @@ const opsets = [
 ];
 
 /**
- * A part of a program as a serialized ONNX model: every value is described, weights point to their place in their files.
- * `operations` may differ from the part's own where a pass has rewritten them.
+ * A part of a program as a serialized ONNX model: every value is described, weights point to their place in
+ * their files. `operations` may differ from the part's own where a pass has rewritten them.
  */
 export function serializePart(
   part: GraphPart,
@@ -91,7 +91,10 @@ export function inlineTensor(name: string, { dtype, shape, data }: Tensor): Reco
   return { name, dims: shape, dataType: elementType[dtype], rawData };
 }
 
-/** ONNX Runtime resolves locations below the folder given to the session, which is `/`; it refuses absolute ones. */
+/**
+ * ONNX Runtime resolves locations below the folder given to the session, which is `/`; it refuses absolute
+ * ones.
+ */
 function externalTensor({ name, dtype, shape, file, offset, length }: TensorEntry): Record<string, unknown> {
   const type = storedElementTypes[dtype];
   if (type === undefined) throw new Error(`${name}: ONNX Runtime is given no ${dtype}`);

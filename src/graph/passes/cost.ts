@@ -14,8 +14,8 @@ export interface OperationCost {
 }
 
 /**
- * Counts as profilers do (torchprofile, fvcore): products of convolutions, linear layers and both products of an
- * attention; no biases, norms, activations or sums.
+ * Counts as profilers do (torchprofile, fvcore): products of convolutions, linear layers and both products of
+ * an attention; no biases, norms, activations or sums.
  */
 export function operationCost(operation: Operation): OperationCost {
   const operator = findOperator(operation.spec.op);

@@ -18,9 +18,9 @@ export interface FlexibleProgram {
 }
 
 /**
- * Makes one program of graphs that have the same operations on values of different sizes. Dimensions that differ are left open; a Reshape to
- * sizes of which one differs finds that one itself; other constants that differ become inputs of the step. What is
- * computed once per image must be the same.
+ * Makes one program of graphs that have the same operations on values of different sizes. Dimensions that
+ * differ are left open; a Reshape to sizes of which one differs finds that one itself; other constants that
+ * differ become inputs of the step. What is computed once per image must be the same.
  */
 export function compileFlexible(graphs: readonly Graph[]): FlexibleProgram {
   const [first] = graphs;
@@ -51,7 +51,9 @@ export function compileFlexible(graphs: readonly Graph[]): FlexibleProgram {
 
 /** What differs between the graphs of a flexible program. */
 interface Differences {
-  /** Dimensions of values by name, with a word where sizes differ. Values that are not named are as they are. */
+  /**
+   * Dimensions of values by name, with a word where sizes differ. Values that are not named are as they are.
+   */
   readonly dims: ReadonlyMap<string, readonly (number | string)[]>;
   /** What takes the place of constants. */
   readonly replaced: ReadonlyMap<string, Tensor>;
@@ -84,7 +86,10 @@ function checkSameStructure(first: Graph, other: Graph): void {
   if (describe(first) !== describe(other)) throw new Error('the graphs differ in more than sizes');
 }
 
-/** Shapes as one, with a word for each dimension that differs: the same word where the sizes are the same. Undefined where none does. */
+/**
+ * Shapes as one, with a word for each dimension that differs: the same word where the sizes are the same.
+ * Undefined where none does.
+ */
 function openDims(shapes: readonly Shape[]): readonly (number | string)[] | undefined {
   const [first] = shapes as [Shape];
   const dims = first.map((size, axis) => {

@@ -1,8 +1,9 @@
 import { int, type Operation, type Value } from '../value.js';
 
 /**
- * Puts sums `linear(x) + y` into the layer itself (input `residual` of Linear in native/ops), where the product has no other reader: the
- * result passes through memory once. `outputs` are values that the program returns.
+ * Puts sums `linear(x) + y` into the layer itself (input `residual` of Linear in native/ops), where the
+ * product has no other reader: the result passes through memory once. `outputs` are values that the program
+ * returns.
  */
 export function fuseResiduals(operations: readonly Operation[], outputs: readonly Value[]): Operation[] {
   const readers = countReaders(operations, outputs);
@@ -35,7 +36,10 @@ function isPlainLinear({ spec }: Operation): boolean {
   return spec.op === 'Linear' && activation?.value === 0 && residual?.value === 0;
 }
 
-/** The layer that an addition has as one term, and the other term; undefined where there is none of the same shape. */
+/**
+ * The layer that an addition has as one term, and the other term; undefined where there is none of the same
+ * shape.
+ */
 function matchSum(
   { spec }: Operation,
   products: ReadonlyMap<string, Operation>,

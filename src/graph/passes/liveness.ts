@@ -3,9 +3,10 @@ import { findOperator } from '../operators.js';
 import { byteLength, type Operation, type Value } from '../value.js';
 
 /**
- * Bytes of activations at the fullest moment of a step: every result lives from its operation to its last reader, in the
- * order in which the graph was built; what the image's graph hands over stays for all steps. The caller's inputs do not
- * count. An estimate: the engine may order operations otherwise, reuse memory in place, and needs room to work in.
+ * Bytes of activations at the fullest moment of a step: every result lives from its operation to its last
+ * reader, in the order in which the graph was built; what the image's graph hands over stays for all steps.
+ * The caller's inputs do not count. An estimate: the engine may order operations otherwise, reuse memory in
+ * place, and needs room to work in.
  */
 export function peakActivationBytes(graph: Graph): number {
   const operations = graph.operations.filter(({ phase }) => phase === 'step');
@@ -33,7 +34,10 @@ function memoryOwners(operations: readonly Operation[]): Map<string, Value> {
   return owners;
 }
 
-/** By index of an operation, the values that nobody reads after it; the program's results are read by nobody inside. */
+/**
+ * By index of an operation, the values that nobody reads after it; the program's results are read by nobody
+ * inside.
+ */
 function lastReaders(
   operations: readonly Operation[],
   owners: ReadonlyMap<string, Value>,

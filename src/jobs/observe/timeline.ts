@@ -4,7 +4,7 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { PassingListener } from './passing-listener.js';
 
 /** Rows of a rank in the picture. */
-export const timelineRows = ['phase', 'step', 'work'] as const;
+const timelineRows = ['phase', 'step', 'work'] as const;
 export type TimelineRow = (typeof timelineRows)[number];
 
 /** Something that a rank did. Times are microseconds of a clock that all processes of a host share. */
@@ -69,8 +69,9 @@ export class TimelineRecorder extends PassingListener {
 }
 
 /**
- * What ranks did as an object of the Trace Event Format, which chrome://tracing and ui.perfetto.dev show: a process per rank, whose name is
- * `names[rank]`, with a thread for phases, one for steps and one for what steps consist of.
+ * What ranks did as an object of the Trace Event Format, which chrome://tracing and ui.perfetto.dev show: a
+ * process per rank, whose name is `names[rank]`, with a thread for phases, one for steps and one for what
+ * steps consist of.
  */
 export function chromeTrace(ranks: readonly (readonly TimelineSpan[])[], names: readonly string[]): object {
   const begin = Math.min(...ranks.flat().map(({ start }) => start));

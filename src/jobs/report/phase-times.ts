@@ -1,9 +1,15 @@
 import { mean } from '../../base/numbers.js';
 import type { DrawReport } from '../draw.js';
 
-/** What a call of the pipeline consists of on one rank, in milliseconds; before, in and after the loop make up the end to end. */
+/**
+ * What a call of the pipeline consists of on one rank, in milliseconds; before, in and after the loop make up
+ * the end to end.
+ */
 export interface PhaseTimes {
-  /** From the begin of the rank's job to that of the denoising: models where it loads them, the text, the picture to begin with. */
+  /**
+   * From the begin of the rank's job to that of the denoising: models where it loads them, the text, the
+   * picture to begin with.
+   */
   readonly beforeLoop: number;
   readonly loop: number;
   readonly iteration0: number;

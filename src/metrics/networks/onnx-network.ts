@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { InferenceSession } from 'onnxruntime-node';
+import { disableTelemetry } from '../../base/telemetry.js';
 import { elementType, encodeModel } from '../../graph/onnx/schema.js';
 import { attributeProto, inlineTensor } from '../../graph/onnx/serialize.js';
 import type { Attribute } from '../../graph/value.js';
@@ -86,6 +87,7 @@ export class OnnxNetwork {
   ) {}
 
   static async create(model: Uint8Array, { threads }: NetworkOptions): Promise<OnnxNetwork> {
+    disableTelemetry();
     const { InferenceSession, Tensor } = await import('onnxruntime-node');
     const session = await InferenceSession.create(model, {
       executionProviders: ['cpu'],

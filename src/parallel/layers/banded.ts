@@ -19,8 +19,8 @@ export interface BandContext {
 }
 
 /**
- * Layers on a rank's band of rows: what of the whole image is cut out and put together again, and which band a value is. What
- * looks beyond a band in between is for strategies to say.
+ * Layers on a rank's band of rows: what of the whole image is cut out and put together again, and which band
+ * a value is. What looks beyond a band in between is for strategies to say.
  */
 export class BandedLayers extends SingleDevice {
   protected readonly context: BandContext;
@@ -30,7 +30,10 @@ export class BandedLayers extends SingleDevice {
     this.context = context;
   }
 
-  /** Every rank has the whole latents, so its rows and the one above and below are cut out of them: exact at every step. */
+  /**
+   * Every rank has the whole latents, so its rows and the one above and below are cut out of them: exact at
+   * every step.
+   */
   override convIn(x: Value, name: string, spec: ConvSpec): Value {
     const { bands, role } = this.context;
     if (this.alone) return super.convIn(x, name, spec);
@@ -56,7 +59,10 @@ export class BandedLayers extends SingleDevice {
     });
   }
 
-  /** A band enlarged is the band of the level above, which `like` (or, without it, exactly twice the rows) tells. */
+  /**
+   * A band enlarged is the band of the level above, which `like` (or, without it, exactly twice the rows)
+   * tells.
+   */
   override upsample(x: Value, name: string, like: Value | undefined): Value {
     const enlarged = super.upsample(x, name, like);
     if (this.alone) return enlarged;

@@ -21,7 +21,9 @@ export interface Modulation {
 export interface FeedForwardSpec {
   readonly features: number;
   readonly innerFeatures: number;
-  /** Between the two layers; GEGLU has a gate for each inner feature, so twice as many come out of the first. */
+  /**
+   * Between the two layers; GEGLU has a gate for each inner feature, so twice as many come out of the first.
+   */
   readonly activation: 'geglu' | 'gelu_tanh';
 }
 

@@ -8,8 +8,8 @@ export interface ConvSpec {
   readonly kernel: 1 | 3;
   readonly stride?: 1 | 2;
   /**
-   * Where a kernel of 3 has its zeros: one row and column on each side (by default), or only after the last row and column,
-   * as VAE encoders with stride 2 have it.
+   * Where a kernel of 3 has its zeros: one row and column on each side (by default), or only after the last
+   * row and column, as VAE encoders with stride 2 have it.
    */
   readonly zeros?: 'around' | 'after';
 }
@@ -36,7 +36,10 @@ export interface ImageLayers {
   /** `timeEmbedding`: `[batch, timeFeatures]`, after its activation. */
   resnet(x: Value, timeEmbedding: Value | undefined, name: string, spec: ResnetSpec): Value;
   groupNorm(x: Value, name: string, spec: GroupNormSpec): Value;
-  /** A GroupNorm whose only reader is a 3x3 convolution: the unit that residual blocks and outputs are made of. */
+  /**
+   * A GroupNorm whose only reader is a 3x3 convolution: the unit that residual blocks and outputs are made
+   * of.
+   */
   normedConv2d(x: Value, normName: string, norm: GroupNormSpec, convName: string, conv: ConvSpec): Value;
   /** Nearest-neighbour interpolation to twice the rows and columns, cut to those of `like` where given. */
   upsample(x: Value, name: string, like: Value | undefined): Value;

@@ -10,8 +10,8 @@ import type { Layers } from './layers.js';
 import type { AttentionSpec, BlocksSpec, GridPositions, PatchEmbedSpec, PatchGrid } from './tokens.js';
 
 /**
- * The whole image on one rank: what diffusers computes. Strategies extend it and replace the layers that look beyond
- * a rank's own part.
+ * The whole image on one rank: what diffusers computes. Strategies extend it and replace the layers that look
+ * beyond a rank's own part.
  */
 export class SingleDevice implements Layers {
   readonly kernels: Kernels;
@@ -166,7 +166,10 @@ export class SingleDevice implements Layers {
     return this.#addPositions(patches, name, this.gridPositions(spec));
   }
 
-  /** Row by row, so that the tables stay small and need no pass of their own over all tokens before the first step. */
+  /**
+   * Row by row, so that the tables stay small and need no pass of their own over all tokens before the first
+   * step.
+   */
   #addPositions(patches: Value, name: string, positions: GridPositions): Value {
     const { kernels } = this;
     const [batch, features, rows, columns] = patches.shape as [number, number, number, number];

@@ -27,7 +27,10 @@ export interface PatchGrid {
   readonly patchSize: number;
 }
 
-/** What is added to a token for its place: that of its row, `[rows, features]`, and that of its column, `[columns, features]`. */
+/**
+ * What is added to a token for its place: that of its row, `[rows, features]`, and that of its column,
+ * `[columns, features]`.
+ */
 export interface GridPositions {
   readonly rows: Tensor<'float32'>;
   readonly columns: Tensor<'float32'>;
@@ -60,21 +63,21 @@ export interface BlocksSpec {
 export interface TokenLayers {
   selfAttention(x: Value, name: string, spec: AttentionSpec): Value;
   /**
-   * `context`: `[batch, tokens, contextFeatures]`, whole on every rank and the same at every step. `scoreBias`,
-   * `[batch, 1, 1, tokens]`, is added to the scores: a large negative number hides a token.
+   * `context`: `[batch, tokens, contextFeatures]`, whole on every rank and the same at every step.
+   * `scoreBias`, `[batch, 1, 1, tokens]`, is added to the scores: a large negative number hides a token.
    */
   crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value;
   /** The whole latents, which every rank has, to the tokens of the rank's own part. */
   patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value;
   /**
-   * Tokens of `patchSize * patchSize * channels` features (pixel row, pixel column, channel) to the image that they are
-   * patches of.
+   * Tokens of `patchSize * patchSize * channels` features (pixel row, pixel column, channel) to the image
+   * that they are patches of.
    */
   unpatchify(x: Value, name: string, spec: { grid: PatchGrid; channels: number }): Value;
   /**
-   * The model from latents to result. A strategy that gives a rank only some of the blocks calls `embed` and `head` where
-   * the rank has the first and the last one, and otherwise takes tokens from, and returns tokens to, another rank: what it
-   * does not call is not in the graph, and its weights are not read.
+   * The model from latents to result. A strategy that gives a rank only some of the blocks calls `embed` and
+   * `head` where the rank has the first and the last one, and otherwise takes tokens from, and returns tokens
+   * to, another rank: what it does not call is not in the graph, and its weights are not read.
    */
   blocks(spec: BlocksSpec): Value;
 }

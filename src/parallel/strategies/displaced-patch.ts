@@ -10,13 +10,7 @@ import type { ConvSpec, GroupNormSpec } from '../layers/image.js';
 import type { AttentionSpec } from '../layers/tokens.js';
 import { gridBands, planBands } from '../plan-bands.js';
 import { readWhole, type SlotAge, SlotTable } from '../slots.js';
-import {
-  describeRange,
-  type LayerStrategy,
-  plainRow,
-  type StrategyContext,
-  synchronousStep,
-} from '../strategy.js';
+import { describeRange, type LayerStrategy, plainRow, synchronousStep } from '../strategy.js';
 import { type SyncMode, syncModeNames, syncModes } from '../sync-modes.js';
 
 /** Sum, sum of squares and count of a group, as doubles. */
@@ -30,9 +24,9 @@ export interface DisplacedOptions {
 }
 
 /**
- * Displaced patch parallelism (DistriFusion, CVPR 2024): each rank has a band of rows; what a layer needs of other bands is,
- * after the synchronous steps, that of the step before. Matches distrifuser's modules/pp (conv2d.py, attn.py, groupnorm.py)
- * with its Bessel factor left out and bands of any size.
+ * Displaced patch parallelism (DistriFusion, CVPR 2024): each rank has a band of rows; what a layer needs of
+ * other bands is, after the synchronous steps, that of the step before. Matches distrifuser's modules/pp
+ * (conv2d.py, attn.py, groupnorm.py) with its Bessel factor left out and bands of any size.
  */
 export const displacedPatch: LayerStrategy<DisplacedOptions> = {
   ...plainRow,
@@ -83,8 +77,6 @@ export const displacedPatch: LayerStrategy<DisplacedOptions> = {
     };
   },
 };
-
-export type DisplacedContext = StrategyContext<DisplacedOptions>;
 
 /** Layers on a rank's band of rows, with what they need of the other bands. */
 export class DisplacedPatch extends BandedLayers {

@@ -18,7 +18,7 @@ import {
 } from '../strategy.js';
 import type { RankRole } from '../topology.js';
 
-export const splitSchemes = ['row', 'col', 'alternate'] as const;
+const splitSchemes = ['row', 'col', 'alternate'] as const;
 export type SplitScheme = (typeof splitSchemes)[number];
 
 const positions = ['part', 'whole'] as const;
@@ -36,10 +36,10 @@ type Cut = 'row' | 'col';
 type NaiveContext = StrategyContext<NaiveOptions>;
 
 /**
- * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own, so seams show. Parts
- * are bands of rows, of columns, or (alternate) of rows in even steps and of columns in odd ones. As distrifuser's
- * models/naive_patch_sdxl.py, with parts of any size. A transformer's tokens have the positions of a picture of the part's size,
- * or where it is asked for those that they have in the whole.
+ * Naive patch parallelism: each rank runs the whole model on its part as if that were a picture of its own,
+ * so seams show. Parts are bands of rows, of columns, or (alternate) of rows in even steps and of columns in
+ * odd ones. As in distrifuser, with parts of any size. A transformer's tokens have the positions of a picture
+ * of the part's size, or where it is asked for those that they have in the whole.
  */
 export const naivePatch: LayerStrategy<NaiveOptions> = {
   ...plainRow,

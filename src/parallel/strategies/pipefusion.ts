@@ -110,8 +110,8 @@ function describeStage(plan: StagePlan, role: RankRole): string {
 }
 
 /**
- * Slots in which the ranks of a stage leave keys and values for each other, one per layer of a stage and height of a part. The first layers of all
- * stages have the same slots.
+ * Slots in which the ranks of a stage leave keys and values for each other, one per layer of a stage and
+ * height of a part. The first layers of all stages have the same slots.
  */
 export class KeyValueSlots {
   readonly #heights: readonly StagePart[];
@@ -156,8 +156,9 @@ export class KeyValueSlots {
 }
 
 /**
- * PipeFusion (arXiv 2405.14430): the layers of one stage on one part of the picture. Self-attention sees the keys and values of the whole picture as they
- * were last computed. Graphs of different parts differ in sizes only.
+ * PipeFusion (arXiv 2405.14430): the layers of one stage on one part of the picture. Self-attention sees the
+ * keys and values of the whole picture as they were last computed. Graphs of different parts differ in sizes
+ * only.
  */
 export class PipeFusion extends SingleDevice {
   readonly #context: StageContext;

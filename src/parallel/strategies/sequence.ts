@@ -13,7 +13,9 @@ import { SlotTable } from '../slots.js';
 import { describeRange, divisors, type LayerStrategy, plainRow, synchronousStep } from '../strategy.js';
 import type { RankRole } from '../topology.js';
 
-/** The product is the number of ranks of an image; what is left out follows, and by default is `ringDegree` 1. */
+/**
+ * The product is the number of ranks of an image; what is left out follows, and by default is `ringDegree` 1.
+ */
 export interface SequenceOptions {
   /** Ranks that exchange tokens for heads around attention. */
   readonly ulyssesDegree?: number | undefined;
@@ -22,9 +24,10 @@ export interface SequenceOptions {
 }
 
 /**
- * Sequence parallelism of a transformer: each rank has a band of rows of tokens, and self-attention is exact. As the public
- * project xDiT's hybrid of DeepSpeed-Ulysses and Ring Attention, with tokens and heads that do not divide evenly divided
- * unevenly. The latents are whole on every rank before and after each step, as the scheduler needs them.
+ * Sequence parallelism of a transformer: each rank has a band of rows of tokens, and self-attention is exact.
+ * As the public project xDiT's hybrid of DeepSpeed-Ulysses and Ring Attention, with tokens and heads that do
+ * not divide evenly divided unevenly. The latents are whole on every rank before and after each step, as the
+ * scheduler needs them.
  */
 export const sequence: LayerStrategy<SequenceOptions> = {
   ...plainRow,

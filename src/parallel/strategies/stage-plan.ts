@@ -9,7 +9,9 @@ export interface PatchRows {
   readonly rows: number;
 }
 
-/** What a stage computes in one go: the whole picture or a band of it, of which each of its ranks has a part. */
+/**
+ * What a stage computes in one go: the whole picture or a band of it, of which each of its ranks has a part.
+ */
 export interface StagePart extends PatchRows {
   /** One per rank of a stage, from top to bottom. */
   readonly lanes: readonly PatchRows[];
@@ -41,8 +43,9 @@ export interface StagePlace {
 }
 
 /**
- * Who computes what in a pipeline: stages of consecutive layers, bands of rows that go through them, and ranks of a stage that share each
- * band. As PipeFusion (arXiv 2405.14430) and the public project xDiT have it; ranks of a stage follow each other.
+ * Who computes what in a pipeline: stages of consecutive layers, bands of rows that go through them, and
+ * ranks of a stage that share each band. As PipeFusion (arXiv 2405.14430) and the public project xDiT have
+ * it; ranks of a stage follow each other.
  */
 export class StagePlan {
   readonly stages: number;
@@ -140,7 +143,10 @@ function cutLayers(layers: number, stages: number, given: readonly number[] | un
   return cuts;
 }
 
-/** As xDiT: all bands have the same height, a multiple of `lanes` rows of patches, and the last one takes what is left. */
+/**
+ * As xDiT: all bands have the same height, a multiple of `lanes` rows of patches, and the last one takes what
+ * is left.
+ */
 function cutBands(patchRows: number, patches: number, lanes: number): StagePart[] {
   if (patches > patchRows) {
     throw new DistriError(

@@ -18,9 +18,9 @@ export interface RankPlace {
 }
 
 /**
- * Patch parallelism for a model that runs once per picture, such as a VAE: each rank has a band of rows, and all that is
- * exchanged is of this run. The layers are those of displaced patches in their synchronous mode. Where there are more ranks than
- * rows at the model's smallest level, the first ranks do the work.
+ * Patch parallelism for a model that runs once per picture, such as a VAE: each rank has a band of rows, and
+ * all that is exchanged is of this run. The layers are those of displaced patches in their synchronous mode.
+ * Where there are more ranks than rows at the model's smallest level, the first ranks do the work.
  */
 export class SynchronousPatch {
   /** How many ranks take part: ranks 0 to `ranks - 1`. */
@@ -30,7 +30,10 @@ export class SynchronousPatch {
   readonly #layers: (kernels: Kernels, weights: WeightSource) => Layers;
   #runs = 0;
 
-  /** `rows` of the model's input, which it halves `halvings` times. Slots are reserved when the layers are used. */
+  /**
+   * `rows` of the model's input, which it halves `halvings` times. Slots are reserved when the layers are
+   * used.
+   */
   constructor(
     { rank, worldSize }: RankPlace,
     { rows, halvings }: { readonly rows: number; readonly halvings: number },
@@ -59,9 +62,9 @@ export class SynchronousPatch {
 }
 
 /**
- * Layers whose results take no more than a band, where displaced patches put every band between rows of its neighbours: a 3x3
- * convolution takes the band as if the image ended there, and the first and last row of its result are then computed from three
- * rows each.
+ * Layers whose results take no more than a band, where displaced patches put every band between rows of its
+ * neighbours: a 3x3 convolution takes the band as if the image ended there, and the first and last row of its
+ * result are then computed from three rows each.
  */
 class SynchronousBands extends DisplacedPatch {
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {

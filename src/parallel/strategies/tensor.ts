@@ -17,9 +17,10 @@ import type { RankRole } from '../topology.js';
 type TensorContext = StrategyContext<object>;
 
 /**
- * Tensor parallelism: every rank has the whole image and a part of the weights. Attention is divided by heads, feed-forward
- * layers by their inner features, residual blocks by the groups of their second norm, other 3x3 convolutions by input channels;
- * the partial results are added. As distrifuser's modules/tp, except that what does not divide evenly is divided unevenly.
+ * Tensor parallelism: every rank has the whole image and a part of the weights. Attention is divided by
+ * heads, feed-forward layers by their inner features, residual blocks by the groups of their second norm,
+ * other 3x3 convolutions by input channels; the partial results are added. As distrifuser's modules/tp,
+ * except that what does not divide evenly is divided unevenly.
  */
 export const tensor: LayerStrategy<object> = {
   ...plainRow,
@@ -123,7 +124,10 @@ class TensorParallel extends SingleDevice {
     });
   }
 
-  /** With a split batch the two halves of the ranks swap their images; otherwise every rank has the whole already. */
+  /**
+   * With a split batch the two halves of the ranks swap their images; otherwise every rank has the whole
+   * already.
+   */
   override gatherOutput(x: Value, name: string): Value {
     const { topology, role, model } = this.#context;
     if (!topology.splitBatch) return x;
@@ -144,7 +148,10 @@ class TensorParallel extends SingleDevice {
     return this.#context.role.patch;
   }
 
-  /** Parts of `length` by rank of the group, in multiples of `unit`; the first ones get what is left over, some may get nothing. */
+  /**
+   * Parts of `length` by rank of the group, in multiples of `unit`; the first ones get what is left over,
+   * some may get nothing.
+   */
   #divide(length: number, unit: number): readonly Range[] {
     const cuts = splitEvenly(length / unit, this.#context.topology.patches);
     return cuts.slice(1).map((end, part) => [(cuts[part] as number) * unit, end * unit]);
@@ -236,8 +243,8 @@ class TensorParallel extends SingleDevice {
   }
 
   /**
-   * The sum, of this shape, of what `compute` makes of all ranks' shares of layer `name`. A rank without a share computes nothing; `x` then
-   * only tells the operator where in the graph it stands.
+   * The sum, of this shape, of what `compute` makes of all ranks' shares of layer `name`. A rank without a
+   * share computes nothing; `x` then only tells the operator where in the graph it stands.
    */
   #reduce(
     name: string,

@@ -6,9 +6,9 @@ import { Refusal } from '../../ranks/refusal.js';
 import type { LoopOptions } from './loop.js';
 
 /**
- * Refuses latents that are no numbers, which would end as a black picture; on all ranks alike, so that they stay. The message
- * says where they may come from: weights that hold such numbers themselves, or what ranks take of earlier steps. Weights are
- * only searched when something is wrong.
+ * Refuses latents that are no numbers, which would end as a black picture; on all ranks alike, so that they
+ * stay. The message says where they may come from: weights that hold such numbers themselves, or what ranks
+ * take of earlier steps. Weights are only searched when something is wrong.
  */
 export async function requireFinite(
   latents: Float32Array,

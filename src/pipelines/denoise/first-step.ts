@@ -1,7 +1,10 @@
 import { expected } from '../../base/errors.js';
 import type { GenerationRequest } from '../request.js';
 
-/** Index of the first timestep that is taken: image to image skips those of more noise, as get_timesteps of diffusers' pipelines. */
+/**
+ * Index of the first timestep that is taken: image to image skips those of more noise, as get_timesteps of
+ * diffusers' pipelines.
+ */
 export function firstStep({
   initImage,
   numInferenceSteps,

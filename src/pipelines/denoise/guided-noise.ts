@@ -1,8 +1,9 @@
 import type { Shape, Tensor } from '../../tensor/tensor.js';
 
 /**
- * What samplers take of a model's prediction `[unconditional…, conditional…]`: classifier-free guidance of this scale, none where it is undefined, and only
- * as many channels as the latents `[images, channels, rows, columns]` have. A new array.
+ * What samplers take of a model's prediction `[unconditional…, conditional…]`: classifier-free guidance of
+ * this scale, none where it is undefined, and only as many channels as the latents `[images, channels, rows,
+ * columns]` have. A new array.
  */
 export function guidedNoise(
   predicted: Tensor<'float32'>,

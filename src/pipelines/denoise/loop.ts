@@ -31,7 +31,10 @@ export interface LoopOptions {
   readonly images: number;
 }
 
-/** What a request begins with instead of noise: a sample of a picture's latents `[1, …]`, the same on all ranks. */
+/**
+ * What a request begins with instead of noise: a sample of a picture's latents `[1, …]`, the same on all
+ * ranks.
+ */
 export type ImageEncoder = (generator: Generator) => Promise<Tensor<'float32'>>;
 
 /** Noise to latents on all ranks, however they share the work. */
@@ -40,7 +43,9 @@ export interface LatentLoop {
   /** This rank's. */
   readonly role: RankRole;
   readonly communicator: Communicator | undefined;
-  /** Tells the model what all steps of a request share: its inputs by name, of this rank's rows of the batch. */
+  /**
+   * Tells the model what all steps of a request share: its inputs by name, of this rank's rows of the batch.
+   */
   begin(given: Readonly<Record<string, Tensor>>): Promise<void>;
   /**
    * All steps of the request that was begun, which are its phase `denoise`; returns its latents

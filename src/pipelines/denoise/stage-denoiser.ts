@@ -72,7 +72,9 @@ export class StageDenoiser {
     });
   }
 
-  /** Starts an image: computes what all its steps share. `given` are the model's inputs of the image by name. */
+  /**
+   * Starts an image: computes what all its steps share. `given` are the model's inputs of the image by name.
+   */
   async begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
     const own = this.#image ? await this.#image.run(given) : {};
     this.#conditioning = { ...given, ...own };

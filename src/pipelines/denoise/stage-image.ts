@@ -199,7 +199,10 @@ export class StageImage {
     return this.#denoiser.receive(message, part, this.#options.before.steps + step, from, data);
   }
 
-  /** On the last stage: the prediction of both halves of the guidance for these rows, from all who have part of it. */
+  /**
+   * On the last stage: the prediction of both halves of the guidance for these rows, from all who have part
+   * of it.
+   */
   async #gather(
     tick: number,
     part: StagePart,
@@ -228,7 +231,10 @@ export class StageImage {
     return gathered;
   }
 
-  /** Steps the scheduler of these rows; the first step after the warm-up begins where the whole picture's ended. */
+  /**
+   * Steps the scheduler of these rows; the first step after the warm-up begins where the whole picture's
+   * ended.
+   */
   #advance(step: number, part: StagePart, rows: RowRange, predicted: Tensor<'float32'>): Float32Array {
     const { request, scheduler } = this.#options;
     const { topology } = this.#stage;

@@ -17,9 +17,9 @@ import { StageImage } from './stage-image.js';
 import type { StageModel } from './stage-schedule.js';
 
 /**
- * Noise to latents by PipeFusion (arXiv 2405.14430): each rank has the layers of one stage, and bands of the picture go through
- * the stages one after another. The last stage has the schedulers, one per band, and hands the latents of a band back to the
- * first.
+ * Noise to latents by PipeFusion (arXiv 2405.14430): each rank has the layers of one stage, and bands of the
+ * picture go through the stages one after another. The last stage has the schedulers, one per band, and hands
+ * the latents of a band back to the first.
  */
 export class StageLoop implements LatentLoop {
   readonly #stage: StageModel;
@@ -35,7 +35,10 @@ export class StageLoop implements LatentLoop {
     this.#denoiser = denoiser;
   }
 
-  /** Loads this rank's layers for requests of this one's number of images and guidance. Waits for the other ranks. */
+  /**
+   * Loads this rank's layers for requests of this one's number of images and guidance. Waits for the other
+   * ranks.
+   */
   static async load(strategy: StageStrategy<StrategyOptions>, options: LoopOptions): Promise<StageLoop> {
     const { ranks, topology, parallel, latent, textTokens, images, model, device } = options;
     const { blocks } = model;

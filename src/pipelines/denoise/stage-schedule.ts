@@ -36,13 +36,19 @@ export interface Taken {
   readonly step: number;
 }
 
-/** What one rank exchanges for one part of one step: the one account of it, for those who run it and those who plan it. */
+/**
+ * What one rank exchanges for one part of one step: the one account of it, for those who run it and those who
+ * plan it.
+ */
 export interface PassExchange {
   /** Before it computes; undefined where it has all that it needs. */
   readonly takes: Taken | undefined;
   /** What it leaves for others, in this order. */
   readonly gives: readonly Message[];
-  /** Those of the last stage whose predictions a rank of it puts together, itself among them; empty where its own is all. */
+  /**
+   * Those of the last stage whose predictions a rank of it puts together, itself among them; empty where its
+   * own is all.
+   */
   readonly predictors: readonly RankRole[];
 }
 
@@ -77,7 +83,10 @@ export function passExchange(
   };
 }
 
-/** The first stage needs what the last one made of the step before: of the whole picture, where that was the last synchronous step. */
+/**
+ * The first stage needs what the last one made of the step before: of the whole picture, where that was the
+ * last synchronous step.
+ */
 function takenLatents(
   plan: StagePlan,
   role: RankRole,
@@ -116,7 +125,10 @@ export function latentRows({ start, rows }: PatchRows, patchSize: number): RowRa
 
 export type MessageSlots = ReadonlyMap<StagePart, Readonly<Record<Message, number>>>;
 
-/** Every rank leaves what it computes in slots of its own, one per part. So no order of messages can make ranks wait for each other. */
+/**
+ * Every rank leaves what it computes in slots of its own, one per part. So no order of messages can make
+ * ranks wait for each other.
+ */
 export function reserveMessages(table: SlotTable, stage: StageModel): MessageSlots {
   return new Map(
     stage.plan.parts.map((part, index) => {

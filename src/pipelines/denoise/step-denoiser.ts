@@ -73,8 +73,8 @@ export class StepDenoiser {
   }
 
   /**
-   * Starts an image: computes what all its steps share (keys and values of the text, size conditioning). `given` are the model's
-   * inputs of the image by name.
+   * Starts an image: computes what all its steps share (keys and values of the text, size conditioning).
+   * `given` are the model's inputs of the image by name.
    */
   async begin(given: Readonly<Record<string, Tensor>>): Promise<void> {
     this.#firstTick += this.#calls;
@@ -94,8 +94,8 @@ export class StepDenoiser {
   }
 
   /**
-   * One step on this rank's batch of scaled latents `[batch, channels, rows, columns]`. Returns the prediction of all ranks,
-   * `[unconditional…, conditional…]`, valid until the next call.
+   * One step on this rank's batch of scaled latents `[batch, channels, rows, columns]`. Returns the
+   * prediction of all ranks, `[unconditional…, conditional…]`, valid until the next call.
    */
   async predictNoise(sample: Tensor<'float32'>, timestep: number): Promise<Tensor<'float32'>> {
     const call = this.#calls++;

@@ -18,9 +18,9 @@ import { type Recorder, stepName } from './recorder.js';
 import { StepDenoiser } from './step-denoiser.js';
 
 /**
- * Weights and latents of what is warmed up. Page faults, cold caches and code that is not compiled yet take some milliseconds of
- * the first step: for small models and pictures as much again as the step, while larger ones would lose more by steps that
- * nobody needs (docs/performance.md).
+ * Weights and latents of what is warmed up. Page faults, cold caches and code that is not compiled yet take
+ * some milliseconds of the first step: for small models and pictures as much again as the step, while larger
+ * ones would lose more by steps that nobody needs (docs/performance.md).
  */
 const WARM_UP = { weightBytes: 2 ** 28, latents: 128 * 128 } as const;
 
@@ -34,8 +34,8 @@ interface Drawing {
 }
 
 /**
- * Noise to latents: the noise model on all ranks, and the scheduler, which every rank steps on the whole latents. As the denoising
- * loop of diffusers' pipelines.
+ * Noise to latents: the noise model on all ranks, and the scheduler, which every rank steps on the whole
+ * latents. As the denoising loop of diffusers' pipelines.
  */
 export class StepLoop implements LatentLoop {
   readonly #options: LoopOptions;
@@ -47,8 +47,8 @@ export class StepLoop implements LatentLoop {
   }
 
   /**
-   * Loads the noise model for requests of this one's number of images and guidance, and warms small ones up. Waits for the other
-   * ranks.
+   * Loads the noise model for requests of this one's number of images and guidance, and warms small ones up.
+   * Waits for the other ranks.
    */
   static async load(
     strategy: LayerStrategy<StrategyOptions>,
@@ -69,9 +69,9 @@ export class StepLoop implements LatentLoop {
   }
 
   /**
-   * Steps on zeros, on all ranks together: so no step of an image is the first to touch memory, weights and code. Two per graph, as
-   * only the second uses the memory that ONNX Runtime plans after the first. For what ranks exchange they are an image like any
-   * other, after whose ticks the next begins.
+   * Steps on zeros, on all ranks together: so no step of an image is the first to touch memory, weights and
+   * code. Two per graph, as only the second uses the memory that ONNX Runtime plans after the first. For what
+   * ranks exchange they are an image like any other, after whose ticks the next begins.
    */
   async #warmUp(request: GenerationRequest): Promise<void> {
     const scheduler = this.#scheduler(request);

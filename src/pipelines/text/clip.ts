@@ -48,7 +48,10 @@ export class CLIPTextEncoder {
     this.#pooled = pooled;
   }
 
-  /** `suffix` is what follows text_encoder and tokenizer in the names of their folders; `outputs` chooses what is computed. */
+  /**
+   * `suffix` is what follows text_encoder and tokenizer in the names of their folders; `outputs` chooses what
+   * is computed.
+   */
   static async load(
     device: Device,
     checkpoint: ComponentSource,
@@ -67,7 +70,8 @@ export class CLIPTextEncoder {
       await checkpoint.weights(component, { types: device.weightTypes }),
     );
     new CLIPTextModel(config, layers).build({ batch: 1, hiddenLayer, pooled });
-    // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
+    // Each weight is read once per text: repacking them would take longer than it saves, while the other
+    // ranks wait.
     const frugal = { ...options, weights: 'shared' } as const;
     const model = await device.load(kernels.graph.program().step, frugal);
     const name = hiddenLayer === 'last' ? clipTextNames.lastHiddenState : hiddenStateName(hiddenLayer);

@@ -58,7 +58,8 @@ export class T5TextEncoder {
     );
     new T5EncoderModel(config, layers).build({ batch: 1, tokens });
     const { image, step } = kernels.graph.program();
-    // Each weight is read once per text: repacking them would take longer than it saves, while the other ranks wait.
+    // Each weight is read once per text: repacking them would take longer than it saves, while the other
+    // ranks wait.
     const frugal = { ...options, weights: 'shared' } as const;
     let shared: Readonly<Record<string, Tensor>> = {};
     if (image) {
@@ -69,7 +70,10 @@ export class T5TextEncoder {
     return new T5TextEncoder(tokenizer, await device.load(step, frugal), shared, tokens);
   }
 
-  /** Encodes each text on its own; also returns their ids, `[texts, tokens]`, and how many tokens of each did not fit. */
+  /**
+   * Encodes each text on its own; also returns their ids, `[texts, tokens]`, and how many tokens of each did
+   * not fit.
+   */
   async encode(
     texts: readonly string[],
   ): Promise<CaptionEmbeds & { readonly ids: Tensor<'int64'>; readonly cut: readonly number[] }> {

@@ -60,8 +60,8 @@ export class LatentDecoder {
   }
 
   /**
-   * latents `[images, channels, rows, columns]`, on every rank -> `[images, 3, height, width]`, about -1…1, on the first rank; undefined on
-   * the others.
+   * latents `[images, channels, rows, columns]`, on every rank -> `[images, 3, height, width]`, about -1…1,
+   * on the first rank; undefined on the others.
    */
   async decode(latents: Tensor<'float32'>, onTile?: TileListener): Promise<Tensor<'float32'> | undefined> {
     const channels = latents.shape[1] as number;
@@ -105,7 +105,10 @@ function decoderModel(config: AutoencoderKLConfig): VaeHalfModel {
   };
 }
 
-/** `[images, 3, height, width]` in -1…1 -> `[images, height, width, 3]` in 0…255, as diffusers' VaeImageProcessor. */
+/**
+ * `[images, 3, height, width]` in -1…1 -> `[images, height, width, 3]` in 0…255, as diffusers'
+ * VaeImageProcessor.
+ */
 export function toPixels({ shape, data }: Tensor<'float32'>): Tensor<'uint8'> {
   const [images, channels, height, width] = shape as [number, number, number, number];
   const plane = height * width;

@@ -39,7 +39,10 @@ export class LatentEncoder {
     this.#half = half;
   }
 
-  /** An encoder on this rank alone, of pictures of this size: a multiple of `vaeScaleFactor(config)` both ways. */
+  /**
+   * An encoder on this rank alone, of pictures of this size: a multiple of `vaeScaleFactor(config)` both
+   * ways.
+   */
   static async load(
     device: Device,
     source: VaeSource,
@@ -53,8 +56,9 @@ export class LatentEncoder {
   }
 
   /**
-   * Builds this rank's part of an encoder, which reserves its slots; `load` makes it ready. With rounding `torch`, which only a rank alone can do,
-   * pictures get the very latents that diffusers gives them (see ChannelsLastKernels).
+   * Builds this rank's part of an encoder, which reserves its slots; `load` makes it ready. With rounding
+   * `torch`, which only a rank alone can do, pictures get the very latents that diffusers gives them (see
+   * ChannelsLastKernels).
    */
   static async prepare(
     device: Device,
@@ -78,7 +82,10 @@ export class LatentEncoder {
     return this.#half.load(options);
   }
 
-  /** pixels `[images, 3, height, width]` in -1…1, on every rank; the result is on the first rank and undefined on the others. */
+  /**
+   * pixels `[images, 3, height, width]` in -1…1, on every rank; the result is on the first rank and undefined
+   * on the others.
+   */
   async encode(pixels: Tensor<'float32'>, onTile?: TileListener): Promise<LatentDistribution | undefined> {
     const moments = await this.#half.run(pixels, (picture) => picture, onTile);
     return moments.length === 0 ? undefined : splitMoments(moments, this.#config.latentChannels);
@@ -124,7 +131,10 @@ export function sampleLatents(
   return float32(mean.shape, data);
 }
 
-/** Latents as the UNet knows them, as diffusers' img2img pipelines after vae.encode: the reverse of what LatentDecoder undoes. */
+/**
+ * Latents as the UNet knows them, as diffusers' img2img pipelines after vae.encode: the reverse of what
+ * LatentDecoder undoes.
+ */
 export function scaleLatents(latents: Tensor<'float32'>, config: AutoencoderKLConfig): Tensor<'float32'> {
   const { scalingFactor, shiftFactor, latentsMean, latentsStd } = config;
   const [, channels, rows, columns] = latents.shape as [number, number, number, number];
@@ -136,7 +146,10 @@ export function scaleLatents(latents: Tensor<'float32'>, config: AutoencoderKLCo
   return float32(latents.shape, data);
 }
 
-/** Moments `[1, 2 * channels, rows, columns]` of each image: the means of all channels and then their logarithms of variances. */
+/**
+ * Moments `[1, 2 * channels, rows, columns]` of each image: the means of all channels and then their
+ * logarithms of variances.
+ */
 function splitMoments(moments: readonly Tensor<'float32'>[], channels: number): LatentDistribution {
   const [rows, columns] = (moments[0] as Tensor).shape.slice(2) as [number, number];
   const shape = [moments.length, channels, rows, columns];
@@ -151,7 +164,10 @@ function splitMoments(moments: readonly Tensor<'float32'>[], channels: number): 
   return { mean, logvar };
 }
 
-/** `[images, height, width, 3]` in 0…255 -> `[images, 3, height, width]` in -1…1, as diffusers' VaeImageProcessor. */
+/**
+ * `[images, height, width, 3]` in 0…255 -> `[images, 3, height, width]` in -1…1, as diffusers'
+ * VaeImageProcessor.
+ */
 export function fromPixels({ shape, data }: Tensor<'uint8'>): Tensor<'float32'> {
   const [images, height, width, channels] = shape as [number, number, number, number];
   const plane = height * width;

@@ -33,8 +33,8 @@ export interface VaeHalfPlacement {
 export type TileListener = (done: number, total: number) => void;
 
 /**
- * Half a VAE for images of one size. A rank computes a band of rows, of the whole image or, with a tiling, of one tile after another. All
- * ranks make the same calls.
+ * Half a VAE for images of one size. A rank computes a band of rows, of the whole image or, with a tiling, of
+ * one tile after another. All ranks make the same calls.
  */
 export class VaeHalf {
   readonly #device: Device;
@@ -83,8 +83,9 @@ export class VaeHalf {
   }
 
   /**
-   * Images `[images, channels, rows, columns]`, whole on every rank, to one result each, which only the first rank has. One at a time, so that
-   * memory does not grow with their number; `prepare` makes an image what the graph takes.
+   * Images `[images, channels, rows, columns]`, whole on every rank, to one result each, which only the first
+   * rank has. One at a time, so that memory does not grow with their number; `prepare` makes an image what
+   * the graph takes.
    */
   async run(
     images: Tensor<'float32'>,

@@ -23,7 +23,10 @@ export interface VaeNeeds {
   readonly encodes: boolean;
 }
 
-/** A checkpoint's VAE on this rank, for pictures of one size: latents to pictures, and the picture to begin with to latents. */
+/**
+ * A checkpoint's VAE on this rank, for pictures of one size: latents to pictures, and the picture to begin
+ * with to latents.
+ */
 export class PictureVae implements Part {
   readonly #config: AutoencoderKLConfig;
   readonly #geometry: Geometry;
@@ -85,7 +88,9 @@ export class PictureVae implements Part {
     return this.#decoder?.decode(latents);
   }
 
-  /** A sample of a picture's latents `[1, …]`: on the first rank, zeros to be overwritten by it on the others. */
+  /**
+   * A sample of a picture's latents `[1, …]`: on the first rank, zeros to be overwritten by it on the others.
+   */
   async encode({ picture }: InitImage, generator: Generator, record: Recorder): Promise<Tensor<'float32'>> {
     const { latent, decoded } = this.#geometry;
     const noise = generator.randn([1, this.#config.latentChannels, latent.rows, latent.columns]);
@@ -108,8 +113,8 @@ export class PictureVae implements Part {
 }
 
 /**
- * The encoder of the picture to begin with: in tiles as the VAE is placed, or else whole on the first rank, whatever the number of
- * ranks, so that all of them begin as diffusers does.
+ * The encoder of the picture to begin with: in tiles as the VAE is placed, or else whole on the first rank,
+ * whatever the number of ranks, so that all of them begin as diffusers does.
  */
 async function prepareEncoder(
   device: Device,

@@ -33,9 +33,9 @@ export interface VaePlan {
 const USABLE_SHARE = 0.7;
 
 /**
- * What `--vae` means for this work. `auto`: every rank takes a band where there are several ranks and rows; tiles, as diffusers'
- * VAE tiling and with its seams, only where a whole picture would not fit into memory. `tilePixels` replaces the size of the
- * checkpoint's pictures.
+ * What `--vae` means for this work. `auto`: every rank takes a band where there are several ranks and rows;
+ * tiles, as diffusers' VAE tiling and with its seams, only where a whole picture would not fit into memory.
+ * `tilePixels` replaces the size of the checkpoint's pictures.
  */
 export function planVae(
   mode: VaeMode,

@@ -10,8 +10,8 @@ interface Sample {
 }
 
 /**
- * Pictures `[images, channels, rows, columns]` scaled to cover this size, bilinear without antialiasing, and cut around the middle. As
- * diffusers' PixArtImageProcessor.resize_and_crop_tensor, in torch's arithmetic.
+ * Pictures `[images, channels, rows, columns]` scaled to cover this size, bilinear without antialiasing, and
+ * cut around the middle. As diffusers' PixArtImageProcessor.resize_and_crop_tensor, in torch's arithmetic.
  */
 export function resizeAndCrop(
   pictures: Tensor<'float32'>,
@@ -49,7 +49,10 @@ function resamplePlane(
   }
 }
 
-/** The middle `kept` of `resized` samples of a line of `length`; the rounding down of `resized` must not lose the last one. */
+/**
+ * The middle `kept` of `resized` samples of a line of `length`; the rounding down of `resized` must not lose
+ * the last one.
+ */
 function samples(length: number, resized: number, kept: number): Sample[] {
   const all = Math.max(resized, kept);
   const start = Math.floor((all - kept) / 2);

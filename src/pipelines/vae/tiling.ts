@@ -1,7 +1,10 @@
 import { sum } from '../../base/numbers.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 
-/** Squares that overlap, as diffusers' AutoencoderKL cuts pictures and latents that are too large for its memory. */
+/**
+ * Squares that overlap, as diffusers' AutoencoderKL cuts pictures and latents that are too large for its
+ * memory.
+ */
 export interface Tiling {
   /** Rows and columns of a tile of the input; those at the right and bottom borders are smaller. */
   readonly tile: number;
@@ -16,7 +19,10 @@ export interface Tiling {
 /** `tile_overlap_factor`. */
 const OVERLAP = 0.25;
 
-/** For decoding with tiles of `pixels` pixels, a multiple of `4 * factor`, where a latent is `factor` pixels. As `tiled_decode`. */
+/**
+ * For decoding with tiles of `pixels` pixels, a multiple of `4 * factor`, where a latent is `factor` pixels.
+ * As `tiled_decode`.
+ */
 export function decoderTiling(pixels: number, factor: number): Tiling {
   const blend = pixels * OVERLAP;
   return { tile: pixels / factor, stride: (pixels - blend) / factor, blend, limit: pixels - blend };
@@ -68,7 +74,10 @@ export function cutTile(image: Tensor<'float32'>, area: TileArea): Tensor<'float
   return tile;
 }
 
-/** The output's tiles `[1, channels, …]`, in rows of tiles, as one image. Overlaps are blended within the tiles, which this changes. */
+/**
+ * The output's tiles `[1, channels, …]`, in rows of tiles, as one image. Overlaps are blended within the
+ * tiles, which this changes.
+ */
 export function joinTiles(
   tiles: readonly (readonly Tensor<'float32'>[])[],
   tiling: Tiling,
@@ -95,7 +104,10 @@ export function joinTiles(
   return joined;
 }
 
-/** The first rows (axis 2) or columns (axis 3) of `next` begin as the last ones of `previous`: `blend_v` and `blend_h`. */
+/**
+ * The first rows (axis 2) or columns (axis 3) of `next` begin as the last ones of `previous`: `blend_v` and
+ * `blend_h`.
+ */
 function blend(previous: Tensor<'float32'>, next: Tensor<'float32'>, axis: 2 | 3, extent: number): void {
   const [, channels, rows, columns] = next.shape as [number, number, number, number];
   const width = previous.shape[3] as number;

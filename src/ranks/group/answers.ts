@@ -14,7 +14,10 @@ export class Answers<T> {
   private resolve: (answers: readonly T[]) => void = () => {};
   private reject: (error: Error) => void = () => {};
 
-  /** `disagreed` is called when some ranks refuse and others do not, or do not in time; `all` waits for `fail` then. */
+  /**
+   * `disagreed` is called when some ranks refuse and others do not, or do not in time; `all` waits for `fail`
+   * then.
+   */
   constructor(
     private readonly count: number,
     private readonly disagreed: (refusal: DistriError) => void,

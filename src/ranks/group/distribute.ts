@@ -24,8 +24,9 @@ export interface DistributionOptions<Task> {
 }
 
 /**
- * Hands tasks to whichever worker is free. A task that fails is lost, the others are not: a worker that died is replaced. A task whose
- * worker was killed or hung is tried once more, because that may have had nothing to do with it. Throws only for an interruption.
+ * Hands tasks to whichever worker is free. A task that fails is lost, the others are not: a worker that died
+ * is replaced. A task whose worker was killed or hung is tried once more, because that may have had nothing
+ * to do with it. Throws only for an interruption.
  */
 export async function distribute<Task>(options: DistributionOptions<Task>): Promise<void> {
   const { lanes, failed, interruption } = options;

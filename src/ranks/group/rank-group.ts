@@ -35,7 +35,10 @@ export interface LaunchOptions {
 
 export type GroupListener = (rank: number, progress: RankProgress) => void;
 
-/** Why a group has to end. A `consequence` gives way to the cause that may still arrive, and everything to an interruption. */
+/**
+ * Why a group has to end. A `consequence` gives way to the cause that may still arrive, and everything to an
+ * interruption.
+ */
 interface Fault {
   readonly kind: 'consequence' | 'cause' | 'interruption';
   readonly error: DistriError;
@@ -52,9 +55,9 @@ const consequences: ReadonlySet<string | undefined> = new Set([
 const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
 
 /**
- * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is stopped or
- * hangs; the user interrupts) ends all of them: peers are woken by the run's abort flag, and who is not gone after a short
- * grace is killed. The error of `launch` or `run` is then the first real cause.
+ * N rank processes that serve one job after another. Whatever goes wrong (a rank throws, ends, is killed, is
+ * stopped or hangs; the user interrupts) ends all of them: peers are woken by the run's abort flag, and who
+ * is not gone after a short grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
   private readonly ranks: RankLink<Job, Result>[] = [];
@@ -67,8 +70,8 @@ export class RankGroup<Job, Result> {
   private ending: Promise<void> | undefined;
 
   /**
-   * Starts the processes; resolves when all of them wait for a job. With a `meeting` nothing is started: this process becomes the
-   * first rank, those that come to it the others.
+   * Starts the processes; resolves when all of them wait for a job. With a `meeting` nothing is started: this
+   * process becomes the first rank, those that come to it the others.
    */
   static async launch<Job, Result>(
     options: LaunchOptions,
@@ -119,8 +122,8 @@ export class RankGroup<Job, Result> {
   }
 
   /**
-   * Gives every rank the same job; resolves to their results in rank order. One job at a time. A job that all ranks
-   * refuse rejects without harm: the next one can follow.
+   * Gives every rank the same job; resolves to their results in rank order. One job at a time. A job that all
+   * ranks refuse rejects without harm: the next one can follow.
    */
   async run(job: Job, listener: GroupListener): Promise<readonly Result[]> {
     if (this.fault !== undefined) {
@@ -248,8 +251,8 @@ export class RankGroup<Job, Result> {
 }
 
 /**
- * Starts a process that may only use `cpus`. The parent takes on the restriction while it forks, because a process that restricts itself is too late:
- * Node's threads exist before its first statement runs.
+ * Starts a process that may only use `cpus`. The parent takes on the restriction while it forks, because a
+ * process that restricts itself is too late: Node's threads exist before its first statement runs.
  */
 function startOn<T>(addon: Addon, cpus: readonly number[], start: () => T): T {
   const { ids } = availableCpus();

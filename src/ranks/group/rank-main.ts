@@ -1,6 +1,6 @@
 /**
- * What a rank process runs: first it sees to it that it ends with its parent, then it becomes the program that its
- * first argument names. Programs load much before they do anything, and may be stopped meanwhile.
+ * What a rank process runs: first it sees to it that it ends with its parent, then it becomes the program
+ * that its first argument names. Programs load much before they do anything, and may be stopped meanwhile.
  */
 import { loadAddon } from '../../engine/load.js';
 

@@ -3,8 +3,8 @@ export const STALLED_MS = 1000;
 const WATCH_INTERVAL_MS = 250;
 
 /**
- * Calls `look` regularly, but not while silence says nothing: when this process did not run itself (Ctrl-Z), neither did the others,
- * and they get time to beat again.
+ * Calls `look` regularly, but not while silence says nothing: when this process did not run itself (Ctrl-Z),
+ * neither did the others, and they get time to beat again.
  */
 export class SilenceWatch {
   private readonly timer: NodeJS.Timeout;

@@ -18,8 +18,8 @@ import { MessageSocket } from './message-socket.js';
 const RETRY_MS = 25;
 
 /**
- * Makes this process a rank of the job whose first rank is another process on this host; it works until that one tells it to end, or
- * is gone, and then ends the process. Rejects when the first rank does not appear.
+ * Makes this process a rank of the job whose first rank is another process on this host; it works until that
+ * one tells it to end, or is gone, and then ends the process. Rejects when the first rank does not appear.
  */
 export async function joinJob<Job, Result>(
   launched: LaunchedRank,
@@ -59,7 +59,8 @@ class Participant<Job, Result> {
   ) {
     connection.onMessage((order) => this.obey(order));
     connection.onClose(() => this.abandoned());
-    // The first rank decides. Launchers ask all processes to end when one died, and the first rank may know which.
+    // The first rank decides. Launchers ask all processes to end when one died, and the first rank may know
+    // which.
     const { signal } = watchInterruption();
     signal.addEventListener('abort', () => this.reportFailure(signal.reason));
     for (const event of ['uncaughtException', 'unhandledRejection'] as const) {

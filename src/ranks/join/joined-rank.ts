@@ -11,7 +11,10 @@ const LEAVE_MS = 200;
 /** The first rank's end of the connection to a process that a launcher started. */
 export type Guest<Job, Result> = MessageSocket<FromJoined<Result>, ToJoined<Job>>;
 
-/** A rank that a launcher started, seen from the first rank. Its process can't be waited for; its connection ends with it. */
+/**
+ * A rank that a launcher started, seen from the first rank. Its process can't be waited for; its connection
+ * ends with it.
+ */
 export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
   private released = false;
 
@@ -44,7 +47,10 @@ export class JoinedRank<Job, Result> extends RankLink<Job, Result> {
     this.end(0);
   }
 
-  /** With a signal only when it does not end by itself: launchers report signals, next to the first rank's message. */
+  /**
+   * With a signal only when it does not end by itself: launchers report signals, next to the first rank's
+   * message.
+   */
   kill(status: number): void {
     if (!this.running) return;
     if (!this.released) this.end(status);

@@ -23,7 +23,10 @@ export class LaunchError extends DistriError {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The variables by which processes learn from a launcher who they are; of several names the first that is set counts. */
+/**
+ * The variables by which processes learn from a launcher who they are; of several names the first that is set
+ * counts.
+ */
 interface Launcher {
   readonly name: string;
   readonly rank: string;
@@ -88,8 +91,9 @@ const slurm: Launcher = {
 };
 
 /**
- * Reads who this process is, undefined where no launcher started it. SLURM's variables say so only when no other launcher's
- * are set (mpirun uses srun) and for more than one task (a script in an allocation has them, too).
+ * Reads who this process is, undefined where no launcher started it. SLURM's variables say so only when no
+ * other launcher's are set (mpirun uses srun) and for more than one task (a script in an allocation has them,
+ * too).
  */
 export function readLaunchedRank(environment: Environment = process.env): LaunchedRank | undefined {
   const choice = environment.DISTRI_LAUNCHER ?? 'auto';

@@ -15,8 +15,9 @@ const OPENING_MS = 2000;
 const RETRY_MS = 25;
 
 /**
- * Where the processes of a job find their first rank: a socket in a folder that only this user may enter, so that nobody else can
- * take part. The folder's name follows from the job, and it is there only until all have met.
+ * Where the processes of a job find their first rank: a socket in a folder that only this user may enter, so
+ * that nobody else can take part. The folder's name follows from the job, and it is there only until all have
+ * met.
  */
 export class MeetingPlace {
   readonly folder: string;
@@ -28,7 +29,10 @@ export class MeetingPlace {
     this.folder = join(ROOT, `distri-${process.getuid?.()}-${digest}`);
   }
 
-  /** Lets `server` listen here, for the first rank. Where another one does already, a connection to that one is returned instead. */
+  /**
+   * Lets `server` listen here, for the first rank. Where another one does already, a connection to that one
+   * is returned instead.
+   */
   async open(server: Server): Promise<Socket | undefined> {
     for (let made = false; !made; ) {
       const other = await this.findOther();

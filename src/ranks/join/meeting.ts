@@ -15,14 +15,18 @@ import { OwnRank } from './own-rank.js';
 
 /** How much later than the first rank the others may start. */
 export const GATHERING_MS = 30_000;
-/** When all is over: how long the first rank still waits for those on their way, and how long the others may take to notice. */
+/**
+ * When all is over: how long the first rank still waits for those on their way, and how long the others may
+ * take to notice.
+ */
 const LATECOMERS_MS = 5000;
 const FAREWELL_MS = 500;
 
 /**
- * The first rank's side of a job whose processes torchrun, mpirun or srun started: the others come to it, and with them it makes a
- * RankGroup. Shared memory is opened through /proc/<pid>/fd, which the kernel allows the same user: Node can't pass descriptors over a
- * socket, and a native helper for it would be one more thing that can fail.
+ * The first rank's side of a job whose processes torchrun, mpirun or srun started: the others come to it, and
+ * with them it makes a RankGroup. Shared memory is opened through /proc/<pid>/fd, which the kernel allows the
+ * same user: Node can't pass descriptors over a socket, and a native helper for it would be one more thing
+ * that can fail.
  */
 export class Meeting<Job, Result> {
   /** Settles when all have come; rejects when they do not in time. */

@@ -6,7 +6,10 @@ const LENGTH_BYTES = 4;
 /** Orders and reports are small; a longer one is not ours. */
 const MAX_MESSAGE_BYTES = 64 << 20;
 
-/** Messages over a local socket, each with its length before it; any value that Node's IPC channel of children could carry. */
+/**
+ * Messages over a local socket, each with its length before it; any value that Node's IPC channel of children
+ * could carry.
+ */
 export class MessageSocket<Received, Sent> {
   /** What has come and belongs to no whole message yet. */
   private pieces: Buffer[] = [];

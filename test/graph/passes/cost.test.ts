@@ -68,7 +68,8 @@ test('attention multiplies queries by keys and weights by values', () => {
 });
 
 test('activations live from their operation to their last reader', () => {
-  // x (10 floats, the caller's) -> a -> b -> a + b: two at the fullest moment before the sum, three while it is computed.
+  // x (10 floats, the caller's) -> a -> b -> a + b: two at the fullest moment before the sum, three while it
+  // is computed.
   const graph = build([1, 10], (kernels, x) => {
     const a = kernels.sine('a', x);
     const b = kernels.cosine('b', kernels.reshape('same', a, [10]));
@@ -83,7 +84,8 @@ test('SDXL base at 1024 px takes 338 T multiply-accumulates in 50 steps, as Dist
   const [role] = topology.roles as [(typeof topology.roles)[0]];
   const program = RankProgram.build(image, topology, role, parallelOf('patch', { syncMode: 'full_sync' }));
   const { conv, linear, attention } = program.macs;
-  // Keys and values of the text, 77 x 2048 tokens in 2 batches into 60 x 1280 and 10 x 640 features, are computed once and not in each step.
+  // Keys and values of the text, 77 x 2048 tokens in 2 batches into 60 x 1280 and 10 x 640 features, are
+  // computed once and not in each step.
   const text = 2 * 2 * 77 * 2048 * (60 * 1280 + 10 * 640);
   const total = 50 * (conv + linear + attention + text);
   assert.equal((total / 1e12).toFixed(0), '338');

@@ -7,7 +7,10 @@ import { Kernels } from '../../../src/graph/kernels/kernels.js';
 import { compileFlexible } from '../../../src/graph/passes/flexible.js';
 import { float32 } from '../../../src/tensor/tensor.js';
 
-/** Rows `start` to `end` of x `[6, 2]`, plus a table of as many rows, as one row of numbers; `activation` is another operation. */
+/**
+ * Rows `start` to `end` of x `[6, 2]`, plus a table of as many rows, as one row of numbers; `activation` is
+ * another operation.
+ */
 function rowsGraph(start: number, end: number, activation?: 'silu'): Graph {
   const kernels = new Kernels(new Graph());
   const x = kernels.graph.input('x', 'float32', [6, 2], 'step');

@@ -18,7 +18,9 @@ const config = readPixArtTransformer2DConfig({
   num_layers: 8,
 });
 
-/** The graphs of a rank of three stages with 1, 2 and 5 layers: for the whole picture and for four patches. */
+/**
+ * The graphs of a rank of three stages with 1, 2 and 5 layers: for the whole picture and for four patches.
+ */
 function graphsOf(rank: number): Graph[] {
   const topology = planTopology({ worldSize: 3, guided: true, splitBatch: false });
   const plan = StagePlan.make({

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Checkpoint, openCheckpoint } from '../../../src/checkpoint/checkpoint.js';
+import type { Checkpoint } from '../../../src/checkpoint/checkpoint.js';
 import { openDevice } from '../../../src/engine/device.js';
+import { openCheckpoint } from '../../../src/families/open-checkpoint.js';
 import { readAutoencoderKLConfig } from '../../../src/models/autoencoder-kl.js';
 import { LatentDecoder } from '../../../src/pipelines/vae/decoder.js';
 import {

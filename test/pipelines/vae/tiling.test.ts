@@ -12,7 +12,10 @@ import { float32, type Tensor } from '../../../src/tensor/tensor.js';
 import { assertClose, tinySdxl } from '../../support/golden.js';
 import { VaeRanks } from '../../support/vae-ranks.js';
 
-/** A pixel of tile (i, j) as diffusers' blend_v and then blend_h leave it; its neighbours above and to the left are blended already. */
+/**
+ * A pixel of tile (i, j) as diffusers' blend_v and then blend_h leave it; its neighbours above and to the
+ * left are blended already.
+ */
 function blended(
   colour: (i: number, j: number) => number,
   areas: ReturnType<typeof tileAreas>,
@@ -33,7 +36,8 @@ function blended(
 
 describe('tiles', () => {
   it('lie where diffusers puts them', () => {
-    // AutoencoderKL with sample_size 256: tile_latent_min_size 32, overlap_size 24, blend_extent 64, row_limit 192.
+    // AutoencoderKL with sample_size 256: tile_latent_min_size 32, overlap_size 24, blend_extent 64,
+    // row_limit 192.
     assert.deepEqual(decoderTiling(256, 8), { tile: 32, stride: 24, blend: 64, limit: 192 });
     assert.deepEqual(encoderTiling(256, 8), { tile: 256, stride: 192, blend: 8, limit: 24 });
     const areas = tileAreas(60, 33, decoderTiling(256, 8));

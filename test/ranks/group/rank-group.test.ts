@@ -11,8 +11,8 @@ import { childrenOf, isAlive, waitForEnd } from '../fixtures/processes.js';
 type Group = RankGroup<FixtureJob, FixtureResult>;
 
 /**
- * What is noticed by itself ends a group within milliseconds, what is not after a timeout of 20 s: this tells one from
- * the other, also on a machine that is busy.
+ * What is noticed by itself ends a group within milliseconds, what is not after a timeout of 20 s: this tells
+ * one from the other, also on a machine that is busy.
  */
 const SOON_MS = 10_000;
 

@@ -13,7 +13,9 @@ function newJob(worldSize: number): LaunchedRank {
   return { launcher: 'test', rank: 0, worldSize, job: `meeting ${process.pid} ${jobs++}` };
 }
 
-/** Comes to the first rank as another process would; resolves to the exit status that it is sent home with. */
+/**
+ * Comes to the first rank as another process would; resolves to the exit status that it is sent home with.
+ */
 async function come(job: LaunchedRank, rank: number): Promise<{ sentHome: Promise<number> }> {
   const socket = await new MeetingPlace(job).enter();
   assert.ok(socket);
