@@ -1,10 +1,10 @@
-import type { BenchmarkRecord } from '../../src/app/records/benchmark-record.js';
 import { mean } from '../../src/base/numbers.js';
+import type { BenchmarkFigures } from '../../src/jobs/report/benchmark.js';
 
-/** Figures of one run; the times are seconds. */
+/** Figures of one way to share pictures; the times are seconds. */
 export interface SweepRow {
-  readonly ranks: number;
-  readonly name: string;
+  /** Such as "2 ranks, patch, whole batch". */
+  readonly way: string;
   readonly latency: number;
   /** Median of the kind of steps that long pictures mostly have. */
   readonly step: number;
@@ -14,14 +14,13 @@ export interface SweepRow {
   readonly sentBytes: number;
 }
 
-export interface Column {
+interface Column {
   readonly title: string;
   readonly text: (row: SweepRow) => string;
 }
 
 export const columns: readonly Column[] = [
-  { title: 'ranks', text: ({ ranks }) => String(ranks) },
-  { title: 'strategy', text: ({ name }) => name },
+  { title: 'way', text: ({ way }) => way },
   { title: 'latency, s', text: ({ latency }) => latency.toFixed(2) },
   { title: 'step, ms', text: ({ step }) => (1000 * step).toFixed(0) },
   { title: 'peak memory of a rank, MB', text: ({ peakBytes }) => (peakBytes / 1e6).toFixed(0) },
@@ -30,18 +29,16 @@ export const columns: readonly Column[] = [
 
 /** Later steps count: the stale ones, where a strategy has them. */
 export function sweepRow(
-  ranks: number,
-  name: string,
-  record: Pick<BenchmarkRecord, 'latencySeconds' | 'phases' | 'ranks'>,
+  way: string,
+  { latencySeconds, phases, ranks }: Pick<BenchmarkFigures, 'latencySeconds' | 'phases' | 'ranks'>,
 ): SweepRow {
-  const phase = (wanted: string) => record.phases.find((each) => each.phase === wanted)?.median;
+  const phase = (wanted: string) => phases.find((each) => each.phase === wanted)?.median;
   return {
-    ranks,
-    name,
-    latency: record.latencySeconds,
+    way,
+    latency: latencySeconds,
     step: phase('staleStep') ?? phase('synchronousStep') ?? phase('firstStep') ?? Number.NaN,
-    peakBytes: Math.max(...record.ranks.map(({ peakMemoryBytes }) => peakMemoryBytes)),
-    sentBytes: mean(record.ranks.map(({ exchanges }) => exchanges.at(-1)?.bytesFetched ?? 0)),
+    peakBytes: Math.max(...ranks.map(({ peakMemoryBytes }) => peakMemoryBytes)),
+    sentBytes: mean(ranks.map(({ exchanges }) => exchanges.at(-1)?.bytesFetched ?? 0)),
   };
 }
 

@@ -1,100 +1,102 @@
-/**
- * Runs `distri run-pixart --mode benchmark` with everything that N ranks can do, one after another, and writes one table: latency, time of a step,
- * memory and bytes. What the command refuses is listed below the table with its reason.
- *
- *   node dist/bench/dit/sweep.js [--random_weights pixart-mid] [--image_size 256] [--ranks 1,2,4] [--steps 6] [--test_times 3]
- *     [--csv table.csv]
- */
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
-import type { BenchmarkRecord } from '../../src/app/records/benchmark-record.js';
-import { toError } from '../../src/base/errors.js';
+import { measureCalls } from '../../src/app/benchmark.js';
+import { silent } from '../../src/app/observer.js';
+import { Pipeline } from '../../src/app/pipeline.js';
+import { DistriError, toError } from '../../src/base/errors.js';
 import { writeAtomically } from '../../src/base/file-io.js';
-import { watchInterruption } from '../../src/base/interruption.js';
-import { integer } from '../../src/commands/options/parsers.js';
+import { type BenchmarkFigures, benchmarkFigures } from '../../src/jobs/report/benchmark.js';
+import { availableCpus } from '../../src/machine/cpus.js';
+import { synchronousSteps } from '../../src/parallel/registry.js';
+import { choiceText } from '../../src/planning/choices.js';
+import type { PlannedChoice } from '../../src/planning/plan.js';
+import { integer, integers, option, optional, runBench, word } from '../bench.js';
+import { type ChoicePicture, callOf, planChoices, setupOf } from '../choices.js';
 import { markdownLine, markdownTable } from '../markdown.js';
-import { sweepRuns } from './sweep-runs.js';
 import { cells, columns, csvTable, sweepRow } from './sweep-table.js';
 
-const command = fileURLToPath(new URL('../../../bin/distri.js', import.meta.url));
+/** Of the calls, by default of `distri run-… --mode benchmark`. */
+const IGNORED_RATIO = 0.2;
 
-const { values } = parseArgs({
-  options: {
-    random_weights: { type: 'string', default: 'pixart-mid' },
-    image_size: { type: 'string', default: '256' },
-    ranks: { type: 'string', default: '1,2,4' },
-    steps: { type: 'string', default: '6' },
-    test_times: { type: 'string', default: '3' },
-    csv: { type: 'string' },
+const options = {
+  random_weights: option(word('name'), 'architecture', 'pixart-mid'),
+  image_size: option(integer(), 'side of the picture in pixels', 256),
+  ranks: option(integers(), 'numbers of ranks', [1, 2, 4]),
+  steps: option(integer(), 'steps of a call', 6),
+  test_times: option(integer(), 'calls that are measured, after one that is not', 3),
+  csv: optional(word('file'), 'writes the table there as well, for spreadsheets'),
+};
+
+await runBench(
+  {
+    name: 'sweep',
+    text:
+      'Everything that N ranks can do with a model, one way after another: latency of a call from random ' +
+      'embeddings to latents, time of a step, memory and bytes. Prints one table, and below it what is ' +
+      'refused and why.',
+    options,
   },
-});
+  async (given, signal) => {
+    const { random_weights: architecture, image_size: size, ranks, steps, test_times: calls, csv } = given;
+    const picture = { architecture, size, steps, given: {} };
+    const cpus = `on ${availableCpus().count} CPUs`;
+    console.log(`${architecture}, ${size} px, ${steps} steps, calls measured: ${calls}, ${cpus}\n`);
+    const head = columns.map(({ title }) => title);
+    console.log(markdownTable(head, []));
+    const { rows, refused } = await sweep(picture, ranks, calls, signal);
+    if (refused.length > 0) console.log(`\nRefused or failed:\n${refused.join('\n')}`);
+    if (csv !== undefined) {
+      await writeAtomically(csv, (handle) => handle.writeFile(csvTable(head, rows)));
+    }
+    if (rows.length === 0) throw new DistriError('unsupported', 'nothing could be measured');
+  },
+);
 
-/** What one benchmark measured; rejects with the command's own message. */
-async function measure(options: readonly string[], interruption: AbortSignal): Promise<BenchmarkRecord> {
-  const folder = await mkdtemp(join(tmpdir(), 'distri-sweep-'));
-  const json = join(folder, 'run.json');
-  const common = {
-    mode: 'benchmark',
-    random_weights: values.random_weights,
-    image_size: values.image_size,
-    num_inference_steps: values.steps,
-    warmup_times: '1',
-    test_times: values.test_times,
-    output_type: 'latent',
-    json,
-  };
-  const fixed = Object.entries(common).flatMap(([name, value]) => [`--${name}`, value]);
-  try {
-    const given = [command, 'run-pixart', '--quiet', '--no_resolution_binning', ...fixed, ...options];
-    await promisify(execFile)(process.execPath, given, { signal: interruption });
-    return JSON.parse(await readFile(json, 'utf8')) as BenchmarkRecord;
-  } catch (error) {
-    interruption.throwIfAborted();
-    const { stderr, message } = error as Error & { readonly stderr?: string };
-    throw new Error(stderr?.trim().split('\n').at(-1) || message);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+interface Swept {
+  readonly rows: readonly (readonly string[])[];
+  /** Lines with reasons. */
+  readonly refused: readonly string[];
 }
 
-async function sweep(interruption: AbortSignal): Promise<void> {
-  const counts = values.ranks.split(',').map(integer('--ranks', 1));
+async function sweep(
+  picture: ChoicePicture,
+  rankCounts: readonly number[],
+  calls: number,
+  signal: AbortSignal,
+): Promise<Swept> {
   const rows: string[][] = [];
-  const head = columns.map(({ title }) => title);
-  console.log(
-    `${values.random_weights}, ${values.image_size} px, ${values.steps} steps, calls measured: ${values.test_times}, on ${availableParallelism()} CPUs\n`,
-  );
-  console.log(markdownTable(head, []));
   const refused: string[] = [];
-  for (const { ranks, name, options } of counts.flatMap(sweepRuns)) {
-    try {
-      const record = await measure(options, interruption);
-      const row = cells(sweepRow(ranks, name, record));
-      rows.push(row);
-      console.log(markdownLine(row));
-    } catch (error) {
-      interruption.throwIfAborted();
-      refused.push(`- ${ranks} ranks, ${name}: ${toError(error).message}`);
+  for (const ranks of rankCounts) {
+    const plan = await planChoices(picture, { ranks });
+    refused.push(...plan.refused.map((choice) => `- ${choiceText(choice)}: ${choice.reason}`));
+    for (const choice of plan.choices) {
+      const way = choiceText(choice);
+      try {
+        const row = cells(sweepRow(way, await measure(choice, picture, calls, signal)));
+        rows.push(row);
+        console.log(markdownLine(row));
+      } catch (error) {
+        signal.throwIfAborted();
+        refused.push(`- ${way}: ${toError(error).message}`);
+      }
     }
   }
-  if (refused.length > 0) console.log(`\nRefused or failed:\n${refused.join('\n')}`);
-  if (values.csv !== undefined) {
-    const csv = csvTable(head, rows);
-    await writeAtomically(values.csv, (handle) => handle.writeFile(csv));
-  }
-  if (rows.length === 0) throw new Error('nothing could be measured');
+  return { rows, refused };
 }
 
-const interruption = watchInterruption();
-try {
-  await sweep(interruption.signal);
-} catch (error) {
-  console.error(`sweep: ${toError(error).message}`);
-  process.exitCode = 1;
-} finally {
-  interruption.dispose();
+async function measure(
+  choice: PlannedChoice,
+  picture: ChoicePicture,
+  calls: number,
+  signal: AbortSignal,
+): Promise<BenchmarkFigures> {
+  const context = { observer: silent, signal };
+  const pipeline = await Pipeline.open(picture.architecture, setupOf(choice, picture), context);
+  try {
+    const plan = await pipeline.plan(callOf(picture));
+    const times = { warmupTimes: 1, testTimes: calls, timeline: false };
+    const measurements = await measureCalls(pipeline, plan, times, silent);
+    const synchronous = synchronousSteps(plan.parallel, plan.topology, plan.steps);
+    return benchmarkFigures(measurements, synchronous, IGNORED_RATIO);
+  } finally {
+    await pipeline.close();
+  }
 }

@@ -1,23 +1,31 @@
-/**
- * Seconds that the Fréchet distance of two sets of features takes, beside the covariances of which are most of it.
- *
- *   node dist/bench/frechet/main.js [--images 5000] [--dimension 2048]
- */
-import { parseArgs } from 'node:util';
 import { featureDistance } from '../../src/metrics/distances.js';
 import type { FeatureSet } from '../../src/metrics/feature-set.js';
+import { integer, option, runBench } from '../bench.js';
 
-const { values } = parseArgs({
-  options: {
-    images: { type: 'string', default: '5000' },
-    dimension: { type: 'string', default: '2048' },
+const options = {
+  images: option(integer(2), 'images of each set', 5000),
+  dimension: option(integer(), 'features of an image', 2048),
+};
+
+await runBench(
+  {
+    name: 'frechet',
+    text:
+      'Seconds that the Fréchet distance of two sets of features takes, of which the two covariances are ' +
+      'most. Features are made up.',
+    options,
   },
-});
-const count = Number(values.images);
-const dimension = Number(values.dimension);
+  async ({ images, dimension }, signal) => {
+    const [a, b] = [randomFeatures(1, images, dimension), randomFeatures(2, images, dimension)];
+    const start = performance.now();
+    const distance = await featureDistance({ name: 'fid', a, b }, signal);
+    const seconds = (performance.now() - start) / 1000;
+    console.log(`2 x ${images} x ${dimension}: distance ${distance}, ${seconds.toFixed(1)} s`);
+  },
+);
 
 /** Correlated features of which some are always zero, as ReLU networks make them. */
-function randomFeatures(seed: number): FeatureSet {
+function randomFeatures(seed: number, count: number, dimension: number): FeatureSet {
   let state = seed;
   const random = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -33,10 +41,3 @@ function randomFeatures(seed: number): FeatureSet {
   }
   return { values: features, count, dimension };
 }
-
-const [a, b] = [randomFeatures(1), randomFeatures(2)];
-const start = performance.now();
-const { signal } = new AbortController();
-const distance = await featureDistance({ name: 'fid', a, b }, signal);
-const seconds = (performance.now() - start) / 1000;
-process.stdout.write(`2 x ${count} x ${dimension}: distance ${distance}, ${seconds.toFixed(1)} s\n`);

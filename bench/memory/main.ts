@@ -1,24 +1,52 @@
-/**
- * What N ranks hold in memory, with shared and with private weights, side by side: per rank the private memory (RssAnon), the
- * file-backed memory (RssFile) and the proportional share (Pss), after a step of an architecture with random weights.
- *
- *   node dist/bench/memory/main.js [--model sdxl-mid] [--size 256] [--ranks 4]
- */
-
-import { parseArgs } from 'node:util';
 import { sum } from '../../src/base/numbers.js';
+import { table } from '../../src/commands/output/table.js';
+import type { WeightsMode } from '../../src/machine/memory.js';
 import { type MemoryUse, memoryUse } from '../../src/machine/memory-use.js';
+import { integer, option, runBench, word } from '../bench.js';
 import { distriContestant } from '../unet-step/contestants.js';
 import { type BenchModel, guidedShape, makeModel, namedConfig } from '../unet-step/model.js';
 
-const megabyte = 1e6;
+const MEGABYTE = 1e6;
+
+/** What is shown, and how the kernel calls it. */
+const columns = { anonymous: 'RssAnon', file: 'RssFile', shared: 'RssShmem', proportional: 'Pss' } as const;
+
+const options = {
+  random_weights: option(word('name'), 'architecture', 'sdxl-mid'),
+  image_size: option(integer(), 'side of the picture in pixels', 256),
+  ranks: option(integer(), 'ranks, which share the picture as displaced patches', 4),
+};
+
+await runBench(
+  {
+    name: 'memory',
+    text:
+      'What N ranks hold in memory after two steps of an architecture with random weights, with shared and ' +
+      'with private weights side by side: by rank the private memory (RssAnon), that of files (RssFile), ' +
+      'shared memory (RssShmem) and the proportional share of everything (Pss), in MB.',
+    options,
+  },
+  async ({ random_weights: name, image_size: size, ranks }, signal) => {
+    const { model, weightBytes, remove } = await makeModel(await namedConfig(name), guidedShape(size));
+    try {
+      const weights = `weights of ${(weightBytes / MEGABYTE).toFixed(0)} MB in float32`;
+      console.log(`${name}, ${size} px, ${weights}, ${ranks} ranks`);
+      for (const mode of ['shared', 'private'] as const) {
+        print(mode, await measure(model, ranks, mode, signal));
+      }
+    } finally {
+      await remove();
+    }
+  },
+);
 
 async function measure(
   model: BenchModel,
   ranks: number,
-  weights: 'shared' | 'private',
-): Promise<MemoryUse[]> {
-  const contestant = await distriContestant(model, ranks, 1, weights);
+  weights: WeightsMode,
+  signal: AbortSignal,
+): Promise<readonly MemoryUse[]> {
+  const contestant = await distriContestant(model, ranks, 1, weights, { signal });
   try {
     for (let step = 0; step < 2; step++) await contestant.step();
     return await Promise.all(contestant.pids.map(memoryUse));
@@ -27,45 +55,13 @@ async function measure(
   }
 }
 
-function print(weights: string, uses: readonly MemoryUse[]): void {
-  const columns = ['anonymous', 'file', 'shared', 'proportional'] as const;
-  const row = (label: string, values: readonly number[]) =>
-    console.log(
-      label.padEnd(16) + values.map((value) => (value / megabyte).toFixed(1).padStart(14)).join(''),
-    );
-  console.log(
-    `${`${weights}, MB`.padEnd(16)}${['RssAnon', 'RssFile', 'RssShmem', 'Pss'].map((c) => c.padStart(14)).join('')}`,
-  );
-  for (const [rank, use] of uses.entries()) {
-    row(
-      `rank ${rank}`,
-      columns.map((column) => use[column]),
-    );
-  }
-  row(
-    'all ranks',
-    columns.map((column) => sum(uses.map((use) => use[column]))),
-  );
-}
-
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'sdxl-mid' },
-    size: { type: 'string', default: '256' },
-    ranks: { type: 'string', default: '4' },
-  },
-});
-const { model, weightBytes, remove } = await makeModel(
-  await namedConfig(values.model),
-  guidedShape(Number(values.size)),
-);
-try {
-  console.log(
-    `${values.model}, ${values.size} px, weights of ${(weightBytes / megabyte).toFixed(0)} MB in float32, ${values.ranks} ranks`,
-  );
-  for (const weights of ['shared', 'private'] as const) {
-    print(weights, await measure(model, Number(values.ranks), weights));
-  }
-} finally {
-  await remove();
+function print(weights: WeightsMode, uses: readonly MemoryUse[]): void {
+  const kinds = Object.keys(columns) as (keyof typeof columns)[];
+  const row = (label: string, own: readonly MemoryUse[]) => [
+    label,
+    ...kinds.map((kind) => (sum(own.map((use) => use[kind])) / MEGABYTE).toFixed(1)),
+  ];
+  const rows = uses.map((use, rank) => row(`rank ${rank}`, [use]));
+  const titles = [`${weights}, MB`, ...Object.values(columns)];
+  for (const line of table(titles, [...rows, row('all ranks', uses)], [0])) console.log(line);
 }

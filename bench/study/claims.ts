@@ -1,7 +1,8 @@
-import { hasWarmup, type Setting, type StudyMode, studyModes } from './grid.js';
+import { hasWarmUp, type Mode } from '../modes.js';
+import type { Setting } from './grid.js';
 import { type Comparison, compareSettings, type Likeness } from './likeness.js';
 
-/** What the paper found, as a comparison of pairs of settings: the first of each should be closer to one rank's pictures. */
+/** What the paper found, as pairs of settings: the first of each should be closer to one rank's pictures. */
 export interface Claim {
   readonly text: string;
   readonly pairs: readonly (readonly [closer: Setting, than: Setting])[];
@@ -21,15 +22,31 @@ export interface CheckedClaim {
   readonly pairs: readonly CheckedPair[];
 }
 
-export function checkClaims(
-  likeness: Likeness,
-  ranks: readonly number[],
-  warmups: readonly number[],
-): CheckedClaim[] {
-  return paperClaims(ranks, warmups).map(({ text, pairs }) => ({
-    text,
-    pairs: pairs.map(([closer, than]) => checkPair(likeness, closer, than)),
-  }));
+/** What was drawn. */
+export interface StudyAxes {
+  readonly modes: readonly Mode[];
+  /** From few to many. */
+  readonly ranks: readonly number[];
+  readonly warmups: readonly number[];
+}
+
+/** The paper's modes from the closest to the furthest. */
+const paperOrder = [
+  'patch sync_gn',
+  'patch corrected_async_gn',
+  'patch stale_gn',
+  'patch separate_gn',
+  'naive_patch alternate',
+];
+
+/** Those that there are settings for. */
+export function checkClaims(likeness: Likeness, axes: StudyAxes): CheckedClaim[] {
+  return paperClaims(axes)
+    .filter(({ pairs }) => pairs.length > 0)
+    .map(({ text, pairs }) => ({
+      text,
+      pairs: pairs.map(([closer, than]) => checkPair(likeness, closer, than)),
+    }));
 }
 
 function checkPair(likeness: Likeness, closer: Setting, than: Setting): CheckedPair {
@@ -39,22 +56,20 @@ function checkPair(likeness: Likeness, closer: Setting, than: Setting): CheckedP
   return { closer, than, ...comparison, verdict };
 }
 
-function paperClaims(ranks: readonly number[], warmups: readonly number[]): Claim[] {
+function paperClaims({ modes, ranks, warmups }: StudyAxes): Claim[] {
+  const known = paperOrder.flatMap((name) => modes.filter((mode) => mode.name === name));
+  const warmed = modes.filter(hasWarmUp);
   const cells = ranks.flatMap((count) => warmups.map((warmupSteps) => ({ ranks: count, warmupSteps })));
-  const between = (closer: StudyMode, than: StudyMode): Claim['pairs'] =>
-    cells.map((cell) => [
-      { ...cell, mode: closer },
-      { ...cell, mode: than, ...(hasWarmup(than) ? {} : { warmupSteps: undefined }) },
-    ]);
-  const displaced = studyModes.filter(hasWarmup);
+  const settings = (mode: Mode) =>
+    cells.map((cell) => ({ ...cell, mode, ...(hasWarmUp(mode) ? {} : { warmupSteps: undefined }) }));
   return [
-    { text: 'sync_gn is closer than corrected_async_gn', pairs: between('sync_gn', 'corrected_async_gn') },
-    { text: 'corrected_async_gn is closer than stale_gn', pairs: between('corrected_async_gn', 'stale_gn') },
-    { text: 'stale_gn is closer than separate_gn', pairs: between('stale_gn', 'separate_gn') },
-    { text: 'separate_gn is closer than naive_patch', pairs: between('separate_gn', 'naive_patch') },
+    ...successive(known).map(([closer, than]) => ({
+      text: `${closer.name} is closer than ${than.name}`,
+      pairs: zip(settings(closer), settings(than)),
+    })),
     {
       text: 'more warm-up is closer',
-      pairs: displaced.flatMap((mode) =>
+      pairs: warmed.flatMap((mode) =>
         ranks.flatMap((count) =>
           successive(warmups).map(([less, more]): [Setting, Setting] => [
             { mode, ranks: count, warmupSteps: more },
@@ -65,7 +80,7 @@ function paperClaims(ranks: readonly number[], warmups: readonly number[]): Clai
     },
     {
       text: 'fewer ranks are closer',
-      pairs: displaced.flatMap((mode) =>
+      pairs: warmed.flatMap((mode) =>
         warmups.flatMap((warmupSteps) =>
           successive(ranks).map(([fewer, more]): [Setting, Setting] => [
             { mode, ranks: fewer, warmupSteps },
@@ -78,6 +93,10 @@ function paperClaims(ranks: readonly number[], warmups: readonly number[]): Clai
 }
 
 /** [a, b, c] -> [a, b], [b, c]. */
-function successive(values: readonly number[]): [number, number][] {
-  return values.slice(1).map((value, index) => [values[index] as number, value]);
+function successive<T>(values: readonly T[]): [T, T][] {
+  return values.slice(1).map((value, index) => [values[index] as T, value]);
+}
+
+function zip<T>(first: readonly T[], second: readonly T[]): [T, T][] {
+  return first.map((value, index) => [value, second[index] as T]);
 }

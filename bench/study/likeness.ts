@@ -7,6 +7,7 @@ import { featureDistance } from '../../src/metrics/distances.js';
 import { folderFeatures } from '../../src/metrics/folder-features.js';
 import type { FeatureNetwork, LpipsNetwork } from '../../src/metrics/networks/types.js';
 import { psnr } from '../../src/metrics/psnr.js';
+import type { Mode } from '../modes.js';
 import type { DrawnSetting } from './draw.js';
 import { type Setting, settingName } from './grid.js';
 
@@ -36,7 +37,29 @@ export function meanLikeness({ perPicture }: Likeness, setting: Setting): number
   return finite.length === 0 ? undefined : mean(finite);
 }
 
-/** How much closer to one rank's pictures `setting` is than `other`: the mean difference over pictures, and its standard error. */
+/**
+ * Modes from the closest to one rank's pictures to the furthest, on average over their settings; first those
+ * that equal them.
+ */
+export function closestFirst(
+  likeness: Likeness,
+  modes: readonly Mode[],
+  settings: readonly Setting[],
+): readonly Mode[] {
+  const sign = likeness.better === 'higher' ? -1 : 1;
+  const distance = (mode: Mode) => {
+    const own = settings.filter((setting) => setting.mode === mode);
+    const values = own.flatMap((setting) => meanLikeness(likeness, setting) ?? []);
+    return values.length === 0 ? Number.NEGATIVE_INFINITY : sign * mean(values);
+  };
+  const distances = new Map(modes.map((mode) => [mode, distance(mode)]));
+  return modes.toSorted((a, b) => (distances.get(a) as number) - (distances.get(b) as number));
+}
+
+/**
+ * How much closer to one rank's pictures `setting` is than `other`: the mean difference over pictures, and
+ * its standard error.
+ */
 export interface Comparison {
   readonly difference: number;
   readonly error: number;

@@ -1,45 +1,51 @@
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
+import { openModel } from '../../src/app/model.js';
+import { silent } from '../../src/app/observer.js';
+import { pixArt } from '../../src/families/pixart.js';
 import { seededCheckpoint } from '../../test/support/seeded-checkpoint.js';
+import { strategyModes } from '../modes.js';
 import { likenessTable, type Tabled } from './document.js';
-import { StudyDrawing, type StudyPictures, studyPrompts } from './draw.js';
-import { alone, studyGrid, transformerModes } from './grid.js';
-import { type Likeness, measureLatents, measurePsnr } from './likeness.js';
+import { type DrawnSetting, StudyDrawing, type StudyPictures, studyPrompts } from './draw.js';
+import { alone, studyGrid } from './grid.js';
+import { closestFirst, type Likeness, measureLatents, measurePsnr } from './likeness.js';
 import type { StudyNetworks } from './networks.js';
 import type { StudyOptions } from './options.js';
 
-/** Writes docs/quality-pixart.md: each way to share a transformer against one rank. */
+/** Writes quality-pixart.md: each way to share a transformer against one rank. */
 export async function writePixArtStudy(
   options: StudyOptions,
   networks: StudyNetworks,
-  interruption: AbortSignal,
+  signal: AbortSignal,
 ): Promise<string> {
-  const { ranks, warmups, output, steps, images, work, model } = options;
-  const directory = model === undefined ? await seededModel(work) : resolve(model);
+  const { ranks, warmups, output, steps, images, work, model: given } = options;
+  const directory = given ?? (await seededModel(work));
+  const { model } = (await openModel(directory, {}, silent, pixArt)).outline;
+  const unordered = strategyModes(model);
+  const grid = studyGrid(unordered, ranks, warmups);
   const pictures: StudyPictures = {
     ...{ prompts: await studyPrompts(images), steps, scheduler: 'dpm-solver', size: 256, guidanceScale: 4.5 },
-    model: { directory, pipelineClass: 'PixArtAlphaPipeline' },
+    model: directory,
   };
-  const drawing = await StudyDrawing.open(join(work, 'pictures'), pictures, interruption);
-  const settings = [alone, ...studyGrid(ranks, warmups, transformerModes)];
-  const all = await drawing.drawAll(settings).finally(() => drawing.close());
-  const [reference, ...drawn] = all;
-  if (reference === undefined) throw new Error('nothing was drawn');
+  const drawing = await StudyDrawing.open(join(work, 'pictures'), pictures, signal);
+  const drawn = await drawing.drawAll([alone, ...grid]);
+  const [reference, ...others] = drawn as readonly [DrawnSetting, ...DrawnSetting[]];
+  const byLatents = await measureLatents(reference, others);
   const likenesses = [
-    await measureLatents(reference, drawn),
-    await measurePsnr(reference, drawn),
-    ...(await networks.measure(reference, drawn, interruption)),
+    byLatents,
+    await measurePsnr(reference, others),
+    ...(await networks.measure(reference, others, signal)),
   ];
+  const table = { modes: closestFirst(byLatents, unordered, grid), ranks, warmups, drawn };
   const page = join(output, 'quality-pixart.md');
-  const table = { modes: transformerModes, ranks, warmups, drawn: all };
   await mkdir(output, { recursive: true });
-  await writeFile(page, pixArtDocument(table, pictures, model, likenesses, networks.missing));
+  await writeFile(page, pixArtDocument(table, pictures, given, likenesses, networks.missing));
   return page;
 }
 
 /**
- * A small transformer with random weights that predicts velocities: of noise predicted at random the first steps would be divided by the
- * square root of nearly nothing.
+ * A small transformer with random weights that predicts velocities: of noise predicted at random the first
+ * steps would be divided by the square root of nearly nothing.
  */
 async function seededModel(work: string): Promise<string> {
   const folder = join(work, 'tiny-pixart');
@@ -53,6 +59,13 @@ async function seededModel(work: string): Promise<string> {
   return folder;
 }
 
+const untrained = `
+**The network is not trained** (8 layers, seeded random weights, told to predict velocities): a figure says
+how far a mode's computation drifts from that of one rank, not how good pictures look, and a trained network
+may drift more or less. \`npm run study -- --family pixart --model FOLDER\` makes the same page with a trained
+one.
+`;
+
 function pixArtDocument(
   table: Tabled,
   { prompts, steps, scheduler, size, guidanceScale }: StudyPictures,
@@ -61,17 +74,13 @@ function pixArtDocument(
   missing: readonly string[],
 ): string {
   const subject = model === undefined ? 'a tiny PixArt with random weights' : basename(model);
-  const warning =
-    model === undefined
-      ? `
-**The network is not trained** (8 layers, seeded random weights, told to predict velocities): a figure says how far a mode's computation drifts from that of one rank, not how good pictures look, and a
-trained network may drift more or less. \`npm run study -- --family pixart --model FOLDER\` makes the same page with a trained one.
-`
-      : '';
   return `# How close the ways to share a PixArt come to one rank
 
-Made by \`npm run study -- --family pixart\`: ${prompts.length} captions drawn with ${subject} by 1 rank, and again with each way to share it, number of ranks N and warm-up, and compared with
-1 rank. ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i, whole batches; pipefusion has N patches. Of a warm-up n, patch has n + 1 synchronous steps, pipefusion n.
-${warning}${missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
+Made by \`npm run study -- --family pixart\`: ${prompts.length} captions drawn with ${subject} by 1 rank, and
+again with each way to share it, number of ranks N and warm-up, and compared with 1 rank. ${size} px,
+${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i, whole batches; pipefusion has
+N patches. Of a warm-up n, patch has n + 1 synchronous steps, pipefusion n. Modes are in the order of how
+close they come.
+${model === undefined ? untrained : ''}${missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
 ${likenesses.map((likeness) => likenessTable(table, likeness)).join('\n')}`;
 }

@@ -1,11 +1,15 @@
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
-import { hasWarmup, type Setting, studyModes } from './grid.js';
+import { isExactMode, type Mode } from '../modes.js';
+import { plotSvg } from '../svg.js';
+import type { Setting } from './grid.js';
 import { type Likeness, meanLikeness } from './likeness.js';
 
 const WIDTH = 960;
 /** Distinguishable also by people who see few colours, from light to dark (viridis). */
 const SHADES = ['#7ad151', '#22a884', '#2a788e', '#414487', '#440154'];
+
+/** In place of the number of steps. */
+const NO_WARM_UP = 'none';
 
 interface Point {
   readonly mode: string;
@@ -14,68 +18,83 @@ interface Point {
   readonly value: number;
 }
 
-function points(likeness: Likeness, settings: readonly Setting[]): Point[] {
-  return settings.flatMap((setting) => {
-    const value = meanLikeness(likeness, setting);
-    if (value === undefined) return [];
-    const { mode, ranks, warmupSteps } = setting;
-    return { mode, ranks, warmup: warmupSteps === undefined ? 'none' : String(warmupSteps), value };
-  });
+/** What is drawn of a measure. */
+interface Shown {
+  /** Names of modes, in the order of `modes`. */
+  readonly modes: readonly string[];
+  readonly warmups: readonly string[];
+  /** Of modes with a warm-up, and of those without. */
+  readonly warmed: readonly Point[];
+  readonly others: readonly Point[];
+}
+
+/** Exact pictures would leave no room for the others. */
+function inexact(likeness: Likeness, modes: readonly Mode[], settings: readonly Setting[]): Shown {
+  const shown = modes.filter((mode) => !isExactMode(mode));
+  const points = shown.flatMap((mode) =>
+    settings.filter((setting) => setting.mode.name === mode.name).flatMap((own) => pointOf(likeness, own)),
+  );
+  const warmed = points.filter(({ warmup }) => warmup !== NO_WARM_UP);
+  return {
+    modes: shown.map(({ name }) => name),
+    warmups: [...new Set(warmed.map(({ warmup }) => warmup))],
+    warmed,
+    others: points.filter(({ warmup }) => warmup === NO_WARM_UP),
+  };
+}
+
+function pointOf(likeness: Likeness, setting: Setting): Point[] {
+  const value = meanLikeness(likeness, setting);
+  if (value === undefined) return [];
+  const { mode, ranks, warmupSteps } = setting;
+  return [{ mode: mode.name, ranks, warmup: String(warmupSteps ?? NO_WARM_UP), value }];
 }
 
 /** A panel for each number of ranks: modes from left to right, a line for each warm-up. */
-export function plotModes(likeness: Likeness, settings: readonly Setting[]): string {
-  // Exact pictures would leave no room for the others.
-  const shown = points(
-    likeness,
-    settings.filter(({ mode }) => mode !== 'full_sync'),
-  );
-  const displaced = shown.filter(({ warmup }) => warmup !== 'none');
-  const warmups = [...new Set(displaced.map(({ warmup }) => warmup))];
+export function plotModes(likeness: Likeness, modes: readonly Mode[], settings: readonly Setting[]): string {
+  const { warmed, others, warmups, ...shown } = inexact(likeness, modes, settings);
   const colour = colours(warmups);
-  return svg({
-    height: 450,
-    marginBottom: 120,
-    marginLeft: 90,
+  const at = { fx: 'ranks', x: 'mode', y: 'value' } as const;
+  return svg(`${likeness.name} by modes`, {
+    height: 470,
+    marginBottom: 140,
+    marginLeft: 110,
     fx: { label: null, tickFormat: (ranks: number) => `${ranks} ranks`, padding: 0.08 },
-    x: { domain: studyModes.filter((mode) => mode !== 'full_sync'), label: null, tickRotate: -50 },
+    x: { domain: shown.modes, label: null, tickRotate: -50 },
     y: { grid: true, nice: true, label: axisLabel(likeness), labelOffset: 40 },
     marks: [
       Plot.frame({ stroke: '#ddd' }),
-      Plot.line(displaced, { fx: 'ranks', x: 'mode', y: 'value', z: 'warmup', stroke: colour }),
-      Plot.dot(displaced, { fx: 'ranks', x: 'mode', y: 'value', fill: colour, r: 4 }),
-      Plot.dot(
-        shown.filter(({ warmup }) => warmup === 'none'),
-        { fx: 'ranks', x: 'mode', y: 'value', fill: '#888', symbol: 'square', r: 4 },
-      ),
+      Plot.line(warmed, { ...at, z: 'warmup', stroke: colour }),
+      Plot.dot(warmed, { ...at, fill: colour, r: 4 }),
+      Plot.dot(others, { ...at, fill: '#888', symbol: 'square', r: 4 }),
       ...legend(likeness, warmups),
     ],
   });
 }
 
 /** A panel for each mode: ranks from left to right, a line for each warm-up. */
-export function plotRanks(likeness: Likeness, settings: readonly Setting[]): string {
-  const shown = points(
-    likeness,
-    settings.filter(({ mode }) => hasWarmup(mode) || mode === 'naive_patch'),
-  );
-  const displaced = shown.filter(({ warmup }) => warmup !== 'none');
-  const naive = shown.filter(({ warmup }) => warmup === 'none');
-  const warmups = [...new Set(displaced.map(({ warmup }) => warmup))];
+export function plotRanks(likeness: Likeness, modes: readonly Mode[], settings: readonly Setting[]): string {
+  const { warmed, others, warmups, ...shown } = inexact(likeness, modes, settings);
   const colour = colours(warmups);
   const at = { fx: 'mode', x: 'ranks', y: 'value' } as const;
-  return svg({
-    height: 360,
-    fx: { domain: studyModes.filter((mode) => mode !== 'full_sync'), label: null, padding: 0.08 },
+  return svg(`${likeness.name} by ranks`, {
+    height: 370,
+    fx: {
+      domain: shown.modes,
+      label: null,
+      padding: 0.08,
+      // Two lines of the title of a panel.
+      tickFormat: (mode: string) => mode.replace(' ', '\n'),
+    },
     x: { type: 'point', label: 'ranks' },
     y: { grid: true, nice: true, label: axisLabel(likeness), labelOffset: 40 },
     marks: [
       Plot.frame({ stroke: '#ddd' }),
-      Plot.line(displaced, { ...at, z: 'warmup', stroke: colour }),
-      Plot.dot(displaced, { ...at, fill: colour, r: 4 }),
-      Plot.line(naive, { ...at, stroke: '#888' }),
-      Plot.dot(naive, { ...at, fill: '#888', symbol: 'square', r: 4 }),
-      ...legend(likeness, warmups, 'naive_patch'),
+      Plot.line(warmed, { ...at, z: 'warmup', stroke: colour }),
+      Plot.dot(warmed, { ...at, fill: colour, r: 4 }),
+      Plot.line(others, { ...at, stroke: '#888' }),
+      Plot.dot(others, { ...at, fill: '#888', symbol: 'square', r: 4 }),
+      ...legend(likeness, warmups, others[0]?.mode),
     ],
   });
 }
@@ -91,8 +110,8 @@ function colours(warmups: readonly string[]): (point: { readonly warmup: string 
 }
 
 /**
- * Coloured words below each other, in each panel or in the one called `facet`: at the right, where pictures are least close, in the
- * corner that they leave free.
+ * Coloured words below each other, in each panel or in the one called `facet`: at the right, where pictures
+ * are least close, in the corner that they leave free.
  */
 function legend({ better }: Likeness, warmups: readonly string[], facet?: string): Plot.Markish[] {
   const colour = colours(warmups);
@@ -109,17 +128,6 @@ function legend({ better }: Likeness, warmups: readonly string[], facet?: string
   );
 }
 
-function svg(options: Plot.PlotOptions): string {
-  const { document } = parseHTML('<html><body></body></html>');
-  const plot = Plot.plot({
-    document,
-    width: WIDTH,
-    marginLeft: 50,
-    marginRight: 10,
-    marginTop: 60,
-    style: { fontSize: '12px', background: 'white', color: '#222' },
-    ...options,
-  });
-  plot.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
-  return `${plot.outerHTML}\n`;
+function svg(title: string, options: Plot.PlotOptions): string {
+  return plotSvg(title, { width: WIDTH, marginLeft: 50, marginRight: 10, marginTop: 70, ...options });
 }

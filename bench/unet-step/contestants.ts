@@ -1,12 +1,15 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
+import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
+import type { WeightsMode } from '../../src/machine/memory.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import type { BenchModel } from './model.js';
 import type { BenchJob, BenchResult } from './rank.js';
 import type { StandardJob } from './standard.js';
 
-/** Who takes part in a benchmark: one or more processes with the model loaded and a first step behind them. */
+/**
+ * Who takes part in a benchmark: one or more processes with the model loaded and a first step behind them.
+ */
 export interface Contestant {
   readonly name: string;
   /** Milliseconds of one step. */
@@ -15,45 +18,61 @@ export interface Contestant {
   close(): Promise<void>;
 }
 
+/** The model in standard ONNX operators in onnxruntime-node. */
 export async function standardContestant(model: BenchModel, threads: number): Promise<Contestant> {
   const child = fork(new URL('standard.js', import.meta.url));
+  const ended = once(child, 'exit');
   const ask = async (job: StandardJob): Promise<number> => {
     const answer = once(child, 'message') as Promise<[number]>;
     child.send(job);
-    return (await answer)[0];
+    const gone = ended.then(([status]) => {
+      throw new Error(`onnxruntime-node's process ended with status ${status}`);
+    });
+    return (await Promise.race([answer, gone]))[0];
   };
   await ask({ type: 'load', model, threads });
   return {
-    name: `standard operators, onnxruntime-node, ${threads} threads`,
+    name: `standard operators, onnxruntime-node, ${counted(threads, 'thread')}`,
     step: () => ask({ type: 'step' }),
     pids: [child.pid as number],
     close: async () => {
       child.disconnect();
-      await once(child, 'exit');
+      await ended;
     },
   };
+}
+
+export interface DistriOptions {
+  /** Each rank writes ONNX Runtime's profile of its steps to a file that begins so. */
+  readonly profile?: string;
+  /** Ends the ranks. */
+  readonly signal?: AbortSignal;
 }
 
 export async function distriContestant(
   model: BenchModel,
   ranks: number,
   threads: number,
-  weights: 'shared' | 'private',
-  profile?: string,
+  weights: WeightsMode,
+  { profile, signal = new AbortController().signal }: DistriOptions = {},
 ): Promise<Contestant> {
   const group = await RankGroup.launch<BenchJob, BenchResult>({
     worldSize: ranks,
     entry: new URL('rank.js', import.meta.url),
-    cpus:
-      ranks === 1 ? undefined : Array.from({ length: ranks }, (_, rank) => [rank % availableParallelism()]),
+    cpus: shareCpus(availableCpus(), ranks, threads),
     timeout: 600_000,
-    interruption: new AbortController().signal,
+    interruption: signal,
     log: (rank, line) => process.stderr.write(`rank ${rank}: ${line}\n`),
   });
   const run = async (job: BenchJob) => Math.max(...(await group.run(job, () => {})));
-  await run({ type: 'load', model, threads, weights, profile });
+  try {
+    await run({ type: 'load', model, threads, weights, profile });
+  } catch (error) {
+    await group.close();
+    throw error;
+  }
   return {
-    name: `distri, ${ranks} rank${ranks > 1 ? 's' : ''} x ${threads} thread${threads > 1 ? 's' : ''}`,
+    name: `distri, ${counted(ranks, 'rank')} x ${counted(threads, 'thread')}`,
     step: () => run({ type: 'step' }),
     pids: group.pids.map((pid) => pid as number),
     close: async () => {
@@ -61,4 +80,8 @@ export async function distriContestant(
       await group.close();
     },
   };
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`;
 }

@@ -1,68 +1,80 @@
-/**
- * One denoising step of an architecture with random weights, side by side in one run:
- * the model in standard operators in onnxruntime-node, distri on 1 rank x N threads, distri on N ranks x 1 thread
- * (displaced patch, stale steps, no batch split). Prints the fastest of the rounds and ratios.
- *
- *   node dist/bench/unet-step/main.js [--model sdxl-mid] [--size 512] [--rounds 6] [--weights private]
- */
-import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
+import { summarize } from '../../src/base/statistics.js';
+import { table } from '../../src/commands/output/table.js';
+import { availableCpus } from '../../src/machine/cpus.js';
+import { integer, oneOf, option, runBench, word } from '../bench.js';
 import { type Contestant, distriContestant, standardContestant } from './contestants.js';
 import { guidedShape, makeModel, namedConfig } from './model.js';
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+const options = {
+  random_weights: option(word('name'), 'architecture', 'sdxl-mid'),
+  image_size: option(integer(), 'side of the picture in pixels', 512),
+  rounds: option(integer(), 'steps of each contestant', 6),
+  ranks: option(
+    integer(),
+    'ranks of the last contestant, threads of the others',
+    Math.min(2, availableCpus().count),
+  ),
+  weights: option(oneOf(['private', 'shared']), "distri's weights", 'private'),
+};
+
+await runBench(
+  {
+    name: 'unet-step',
+    text:
+      'One denoising step of an architecture with random weights, guidance in one batch: the model in ' +
+      'standard operators in onnxruntime-node, distri on 1 rank with N threads, and on N ranks with a ' +
+      'thread each (displaced patches, stale). Contestants take turns; prints the best and the median of ' +
+      'each, and ratios.',
+    options,
+  },
+  async (given, signal) => {
+    const { random_weights: name, image_size: size, rounds, ranks, weights } = given;
+    const { model, remove } = await makeModel(await namedConfig(name), guidedShape(size));
+    const contestants: Contestant[] = [];
+    try {
+      contestants.push(await standardContestant(model, ranks));
+      contestants.push(await distriContestant(model, 1, ranks, weights, { signal }));
+      contestants.push(await distriContestant(model, ranks, 1, weights, { signal }));
+      const times = await takeTurns(contestants, rounds, signal);
+      console.log(`${name}, ${size} px, batch of two, weights ${weights}, ${rounds} rounds`);
+      report(contestants, times);
+    } finally {
+      for (const contestant of contestants) await contestant.close();
+      await remove();
+    }
+  },
+);
+
+/** Milliseconds, `[contestant][round]`. */
+async function takeTurns(
+  contestants: readonly Contestant[],
+  rounds: number,
+  signal: AbortSignal,
+): Promise<readonly (readonly number[])[]> {
+  const times: number[][] = contestants.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, contestant] of contestants.entries()) {
+      signal.throwIfAborted();
+      times[index]?.push(await contestant.step());
+    }
+  }
+  return times;
 }
 
 function report(contestants: readonly Contestant[], times: readonly (readonly number[])[]): void {
-  console.log('                                                    best ms  median ms');
-  for (const [index, { name }] of contestants.entries()) {
-    const own = times[index] as readonly number[];
-    console.log(
-      `${name.padEnd(50)} ${Math.min(...own)
-        .toFixed(1)
-        .padStart(8)}  ${median(own).toFixed(1).padStart(9)}`,
-    );
-  }
-  const ratio = (a: number, b: number) => {
-    const pairs = (times[a] as number[]).map((time, round) => time / (times[b]?.[round] as number));
-    const best = Math.min(...(times[a] as number[])) / Math.min(...(times[b] as number[]));
-    return `${best.toFixed(3)} (best), ${median(pairs).toFixed(3)} (median of rounds)`;
-  };
-  console.log(`distri 1 rank / standard operators: ${ratio(1, 0)}`);
-  console.log(`distri N ranks / 1 rank:            ${ratio(2, 1)}`);
+  const rows = contestants.map(({ name }, index) => {
+    const { min, median } = summarize(times[index] as readonly number[]);
+    return [name, min.toFixed(1), median.toFixed(1)];
+  });
+  for (const line of table(['', 'best ms', 'median ms'], rows, [0])) console.log(line);
+  const [standard, one, many] = times as [readonly number[], readonly number[], readonly number[]];
+  console.log(`distri 1 rank / standard operators: ${ratioText(one, standard)}`);
+  console.log(`distri N ranks / 1 rank:            ${ratioText(many, one)}`);
 }
 
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'sdxl-mid' },
-    size: { type: 'string', default: '512' },
-    rounds: { type: 'string', default: '6' },
-    ranks: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-    weights: { type: 'string', default: 'private' },
-  },
-});
-const weights = values.weights === 'shared' ? 'shared' : 'private';
-const ranks = Number(values.ranks);
-const { model, remove } = await makeModel(await namedConfig(values.model), guidedShape(Number(values.size)));
-const contestants: Contestant[] = [];
-try {
-  contestants.push(await standardContestant(model, ranks));
-  contestants.push(await distriContestant(model, 1, ranks, weights));
-  contestants.push(await distriContestant(model, ranks, 1, weights));
-  const times: number[][] = contestants.map(() => []);
-  for (let round = 0; round < Number(values.rounds); round++) {
-    for (const [index, contestant] of contestants.entries()) times[index]?.push(await contestant.step());
-  }
-  console.log(
-    `${values.model}, ${values.size} px, batch of two, weights ${weights}, ${values.rounds} rounds`,
-  );
-  report(contestants, times);
-} finally {
-  for (const contestant of contestants) await contestant.close();
-  await remove();
+/** Times of the same rounds, which slow moments of the machine make longer together. */
+function ratioText(times: readonly number[], others: readonly number[]): string {
+  const best = Math.min(...times) / Math.min(...others);
+  const { median } = summarize(times.map((time, round) => time / (others[round] as number)));
+  return `${best.toFixed(3)} (best), ${median.toFixed(3)} (median of rounds)`;
 }

@@ -1,21 +1,58 @@
-/**
- * Where the time of a stale step goes: per operator kind and rank, from ONNX Runtime's own profile.
- *
- *   node dist/bench/unet-step/profile.js [--model sdxl-mid] [--size 512] [--ranks 2] [--threads 1] [--steps 5] [--weights private]
- */
-
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { sum } from '../../src/base/numbers.js';
-import { type ComputeKind, kindOfOperator } from '../../src/graph/passes/cost.js';
-import { unetModel } from '../../src/models/noise-model.js';
-import { readUNet2DConditionConfig } from '../../src/models/unet-2d-condition.js';
+import { table } from '../../src/commands/output/table.js';
+import { openDevice } from '../../src/engine/device.js';
+import type { ComputeKind } from '../../src/graph/operators.js';
+import { kindOfOperator } from '../../src/graph/passes/cost.js';
 import { planTopology, type RankRole } from '../../src/parallel/topology.js';
 import { RankProgram } from '../../src/planning/rank-program.js';
+import { integer, oneOf, option, runBench, word } from '../bench.js';
 import { distriContestant } from './contestants.js';
-import { type BenchModel, benchParallel, guidedShape, makeModel, namedConfig } from './model.js';
+import { type BenchModel, benchParallel, guidedShape, makeModel, namedConfig, openModel } from './model.js';
+
+const options = {
+  random_weights: option(word('name'), 'architecture', 'sdxl-mid'),
+  image_size: option(integer(), 'side of the picture in pixels', 512),
+  ranks: option(integer(), 'ranks, which share the picture as displaced patches', 2),
+  threads: option(integer(), 'threads of each rank', 1),
+  steps: option(integer(), 'steps that are measured', 5),
+  weights: option(oneOf(['private', 'shared']), 'how ranks hold their weights', 'private'),
+};
+
+await runBench(
+  {
+    name: 'profile',
+    text:
+      'Where the time of a stale step goes: milliseconds of each kind of operator on each rank, from ONNX ' +
+      "Runtime's own profile, and how fast those compute that multiply.",
+    options,
+  },
+  async (given, signal) => {
+    const { random_weights: name, image_size: size, ranks: count, threads, steps, weights } = given;
+    const { model, remove } = await makeModel(await namedConfig(name), guidedShape(size));
+    const folder = await mkdtemp(join(tmpdir(), 'distri-profile-'));
+    try {
+      const profile = join(folder, 'step');
+      const ranks = await distriContestant(model, count, threads, weights, { profile, signal });
+      const times: number[] = [];
+      for (let step = 0; step < steps; step++) times.push(await ranks.step());
+      await ranks.close();
+      console.log(
+        `${ranks.name}, ${name}, ${size} px: steps ${times.map((time) => time.toFixed(1)).join(', ')} ms`,
+      );
+      for (const [rank, file] of (await readdir(folder)).toSorted().entries()) {
+        // The step at loading is in the profile as well.
+        const operators = await readProfile(join(folder, file), steps + 1);
+        print(`rank ${rank}`, operators, await plannedMacs(model, count, rank));
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+      await remove();
+    }
+  },
+);
 
 /** An event of ONNX Runtime's profile (Chrome trace format), durations in microseconds. */
 interface ProfileEvent {
@@ -25,90 +62,57 @@ interface ProfileEvent {
   readonly args: { readonly op_name?: string };
 }
 
-interface Row {
+/** Of one step. */
+interface OperatorTime {
   calls: number;
   milliseconds: number;
 }
 
-async function readProfile(file: string, runs: number): Promise<Map<string, Row>> {
+async function readProfile(file: string, runs: number): Promise<ReadonlyMap<string, OperatorTime>> {
   const events = JSON.parse(await readFile(file, 'utf8')) as ProfileEvent[];
-  const rows = new Map<string, Row>();
+  const operators = new Map<string, OperatorTime>();
   for (const { cat, name, dur, args } of events) {
     if (cat !== 'Node' || !name.endsWith('_kernel_time')) continue;
-    const kind = args.op_name ?? '?';
-    const row = rows.get(kind) ?? { calls: 0, milliseconds: 0 };
-    row.calls += 1 / runs;
-    row.milliseconds += dur / 1000 / runs;
-    rows.set(kind, row);
+    const operator = args.op_name ?? '?';
+    const time = operators.get(operator) ?? { calls: 0, milliseconds: 0 };
+    time.calls += 1 / runs;
+    time.milliseconds += dur / 1000 / runs;
+    operators.set(operator, time);
   }
-  return rows;
+  return operators;
 }
 
 /** Multiply-accumulates of a stale step by kind of computation. */
-function plannedMacs({ config, shape }: BenchModel, ranks: number, rank: number) {
+async function plannedMacs(given: BenchModel, ranks: number, rank: number): Promise<RankProgram['macs']> {
+  const { model } = await openModel(given);
+  const { batch, ...size } = given.shape;
   const topology = planTopology({ worldSize: ranks, guided: true, splitBatch: false });
-  const image = { ...shape, model: unetModel(readUNet2DConditionConfig(config)), images: shape.batch / 2 };
+  const image = { device: openDevice(), model, ...size, images: batch / 2 };
   return RankProgram.build(image, topology, topology.roles[rank] as RankRole, benchParallel).macs;
 }
 
 /** Milliseconds of all operators of a kind. */
-function timeOf(rows: ReadonlyMap<string, Row>, kind: ComputeKind): number {
-  const own = [...rows].filter(([operator]) => kindOfOperator(operator) === kind);
+function timeOf(operators: ReadonlyMap<string, OperatorTime>, kind: ComputeKind): number {
+  const own = [...operators].filter(([operator]) => kindOfOperator(operator) === kind);
   return sum(own.map(([, { milliseconds }]) => milliseconds));
 }
 
-function print(title: string, rows: ReadonlyMap<string, Row>, macs: ReturnType<typeof plannedMacs>): void {
-  const total = sum([...rows.values()].map((row) => row.milliseconds));
+function print(
+  title: string,
+  operators: ReadonlyMap<string, OperatorTime>,
+  macs: Readonly<Record<ComputeKind, number>>,
+): void {
+  const total = sum([...operators.values()].map(({ milliseconds }) => milliseconds));
+  const percent = (milliseconds: number) => ((100 * milliseconds) / total).toFixed(1);
+  const rows = [...operators]
+    .toSorted(([, a], [, b]) => b.milliseconds - a.milliseconds)
+    .map(([operator, { calls, milliseconds }]) => {
+      const kind = kindOfOperator(operator);
+      const speed = kind === 'other' ? '' : ((2e-6 * macs[kind]) / timeOf(operators, kind)).toFixed(0);
+      return [operator, calls.toFixed(0), milliseconds.toFixed(2), percent(milliseconds), speed];
+    });
   console.log(`${title}: ${total.toFixed(1)} ms in operators per step`);
-  for (const [kind, { calls, milliseconds }] of [...rows].toSorted(
-    (a, b) => b[1].milliseconds - a[1].milliseconds,
-  )) {
-    const share = ((100 * milliseconds) / total).toFixed(1);
-    const computed = kindOfOperator(kind);
-    const speed =
-      computed === 'other' ? '' : `${((2e-6 * macs[computed]) / timeOf(rows, computed)).toFixed(0)} GFLOP/s`;
-    console.log(
-      `  ${kind.padEnd(24)} ${calls.toFixed(0).padStart(5)} calls ${milliseconds.toFixed(2).padStart(9)} ms ${share.padStart(5)} %  ${speed}`.trimEnd(),
-    );
-  }
-  const rest = timeOf(rows, 'other');
-  console.log(`  neither convolution, matrix product nor attention: ${((100 * rest) / total).toFixed(1)} %`);
-}
-
-const { values } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'sdxl-mid' },
-    size: { type: 'string', default: '512' },
-    ranks: { type: 'string', default: '2' },
-    threads: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '5' },
-    weights: { type: 'string', default: 'private' },
-  },
-});
-const weights = values.weights === 'shared' ? 'shared' : 'private';
-const steps = Number(values.steps);
-const { model, remove } = await makeModel(await namedConfig(values.model), guidedShape(Number(values.size)));
-const folder = await mkdtemp(join(tmpdir(), 'distri-profile-'));
-try {
-  const ranks = await distriContestant(
-    model,
-    Number(values.ranks),
-    Number(values.threads),
-    weights,
-    join(folder, 'step'),
-  );
-  const times = [];
-  for (let step = 0; step < steps; step++) times.push(await ranks.step());
-  await ranks.close();
-  console.log(
-    `${ranks.name}, ${values.model}, ${values.size} px: steps ${times.map((t) => t.toFixed(1)).join(', ')} ms`,
-  );
-  // The step at loading is in the profile as well.
-  for (const [rank, file] of (await readdir(folder)).toSorted().entries()) {
-    const rows = await readProfile(join(folder, file), steps + 1);
-    print(`rank ${rank}`, rows, plannedMacs(model, Number(values.ranks), rank));
-  }
-} finally {
-  await rm(folder, { recursive: true });
-  await remove();
+  for (const line of table(['', 'calls', 'ms', '%', 'GFLOP/s'], rows, [0])) console.log(`  ${line}`);
+  const rest = percent(timeOf(operators, 'other'));
+  console.log(`  neither convolution, matrix product nor attention: ${rest} %`);
 }

@@ -1,11 +1,12 @@
-/** The program of a distri rank in the benchmark: loads the UNet once, then runs steps on demand. */
-import { loadWeights } from '../../src/checkpoint/weights.js';
-import { loadAddon } from '../../src/engine/load.js';
+/** The program of a distri rank that is measured: loads the noise model once, then runs steps on demand. */
+import { openDevice } from '../../src/engine/device.js';
+import { strategies } from '../../src/parallel/registry.js';
 import { planTopology } from '../../src/parallel/topology.js';
-import { Denoiser, unetInputs } from '../../src/pipelines/denoise/step-denoiser.js';
+import { StepDenoiser } from '../../src/pipelines/denoise/step-denoiser.js';
+import type { RankContext } from '../../src/ranks/rank-context.js';
 import { serveJobs } from '../../src/ranks/serve.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
-import { type BenchModel, benchParallel, randomInputs } from './model.js';
+import { type BenchModel, benchParallel, openModel, randomInputs } from './model.js';
 
 export type BenchJob =
   | {
@@ -22,8 +23,31 @@ export type BenchJob =
 /** Milliseconds of the step. */
 export type BenchResult = number;
 
-let denoiser: Denoiser;
+let denoiser: StepDenoiser;
 let sample: Tensor<'float32'>;
+
+async function load(job: Extract<BenchJob, { type: 'load' }>, ranks: RankContext): Promise<void> {
+  const { threads, weights, profile } = job;
+  const { batch, textTokens, ...latent } = job.model.shape;
+  const { source, model } = await openModel(job.model);
+  const device = openDevice();
+  denoiser = await StepDenoiser.load(strategies.patch, {
+    device,
+    model,
+    weights: await source.weights(model.component, { types: device.weightTypes }),
+    scheduler: await source.config('scheduler'),
+    load: { threads, weights, profile: profile && `${profile}-rank${ranks.rank}` },
+    ranks,
+    topology: planTopology({ worldSize: ranks.worldSize, guided: true, splitBatch: false }),
+    parallel: benchParallel,
+    latent,
+    textTokens,
+    images: batch / 2,
+  });
+  const inputs = randomInputs(model, job.model.shape);
+  await denoiser.begin(inputs);
+  sample = inputs[model.inputs.sample] as Tensor<'float32'>;
+}
 
 serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
   if (job.type === 'release') {
@@ -31,17 +55,7 @@ serveJobs<BenchJob, BenchResult>(async (job, ranks) => {
     return 0;
   }
   const started = performance.now();
-  if (job.type === 'load') {
-    const { model, threads, weights } = job;
-    const profile = job.profile && `${job.profile}-rank${ranks.rank}`;
-    const topology = planTopology({ worldSize: ranks.worldSize, guided: true, splitBatch: false });
-    const source = { config: async () => model.config, weights: () => loadWeights(model.directory, 'unet') };
-    const options = { directory: model.directory, variant: undefined, threads, weights, profile };
-    denoiser = await Denoiser.load(loadAddon(), source, options, ranks, topology, benchParallel, model.shape);
-    const inputs = randomInputs(model);
-    await denoiser.begin(unetInputs(inputs));
-    sample = inputs.sample;
-  }
+  if (job.type === 'load') await load(job, ranks);
   await denoiser.predictNoise(sample, 500);
   return performance.now() - started;
 });

@@ -1,15 +1,11 @@
-import { int, type Value } from '../../src/graph/graph.js';
-import {
-  type Activation,
-  type AttentionShape,
-  Kernels,
-  type NormSpec,
-} from '../../src/graph/kernels/kernels.js';
-import { float32 } from '../../src/tensor/tensor.js';
+import { type Activation, type AttentionShape, Kernels } from '../../src/graph/kernels/kernels.js';
+import type { NormSpec } from '../../src/graph/kernels/norm.js';
+import { float, int, type Value } from '../../src/graph/value.js';
+import { elementCount, float32, type Shape } from '../../src/tensor/tensor.js';
 
 /**
- * The same model in standard ONNX operators only, the way torch's exporter writes it: what any ONNX Runtime can run, and
- * what distri's own operators are measured against.
+ * The same model in standard ONNX operators only, the way torch's exporter writes it: what any ONNX Runtime
+ * can run, and what distri's own operators are measured against.
  */
 export class StandardKernels extends Kernels {
   override groupNorm(name: string, x: Value, weight: Value, bias: Value, spec: NormSpec): Value {
@@ -24,7 +20,7 @@ export class StandardKernels extends Kernels {
         op: 'InstanceNormalization',
         name: `${name}/normed`,
         inputs: [grouped, ones, zeros],
-        attributes: { epsilon: { type: 'float', value: epsilon } },
+        attributes: { epsilon: float(epsilon) },
       },
       grouped.shape,
     );
@@ -47,7 +43,7 @@ export class StandardKernels extends Kernels {
         this.reshape(`${name}/${part}/heads`, x, [batch, x.shape[1] as number, heads, width]),
         order,
       );
-    const product = (part: string, a: Value, b: Value, result: readonly number[]) =>
+    const product = (part: string, a: Value, b: Value, result: Shape) =>
       this.graph.node({ op: 'MatMul', name: `${name}/${part}`, inputs: [a, b] }, result);
     const scores = product('scores', split('query', query, [0, 2, 1, 3]), split('key', key, [0, 2, 3, 1]), [
       batch,
@@ -73,7 +69,7 @@ export class StandardKernels extends Kernels {
   override linear(name: string, x: Value, weight: Value, bias: Value | undefined): Value {
     const outer = x.shape.slice(0, -1);
     const [out, inner] = weight.shape as [number, number];
-    const tokens = outer.reduce((product, size) => product * size, 1);
+    const tokens = elementCount(outer);
     const rows = this.reshape(`${name}/rows`, x, [tokens, inner]);
     const inputs = bias ? [rows, weight, bias] : [rows, weight];
     const result = this.graph.node(

@@ -1,26 +1,27 @@
-/** The benchmark's other side: the same model in standard operators in onnxruntime-node, in a process of its own. */
+/**
+ * The benchmark's other side: the same model in standard operators in onnxruntime-node, in a process of its
+ * own.
+ */
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import type { TensorEntry } from '../../src/checkpoint/formats/safetensors.js';
-import { loadWeights, type WeightSource } from '../../src/checkpoint/weights.js';
-import { type CompiledGraph, Graph } from '../../src/graph/graph.js';
-import {
-  readUNet2DConditionConfig,
-  UNet2DConditionModel,
-  unetNames,
-} from '../../src/models/unet-2d-condition.js';
-import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
-import { float32, type Tensor } from '../../src/tensor/tensor.js';
-import { type BenchModel, randomInputs } from './model.js';
+import type { WeightSource } from '../../src/checkpoint/weights.js';
+import { Graph, type GraphPart } from '../../src/graph/graph.js';
+import { serializePart } from '../../src/graph/onnx/serialize.js';
+import { SingleDevice } from '../../src/parallel/layers/single-device.js';
+import type { Tensor } from '../../src/tensor/tensor.js';
+import { type BenchModel, openModel, randomInputs } from './model.js';
 import { StandardKernels } from './standard-kernels.js';
 
 export type StandardJob =
   | { readonly type: 'load'; readonly model: BenchModel; readonly threads: number }
   | { readonly type: 'step' };
 
+type Feeds = Readonly<Record<string, OrtTensor>>;
+
 let session: InferenceSession;
-let feeds: Record<string, OrtTensor> = {};
+let feeds: Feeds = {};
 
 /** onnxruntime-node looks for external data beside the model file. */
 class BesideModel implements WeightSource {
@@ -31,8 +32,7 @@ class BesideModel implements WeightSource {
   }
 
   get(name: string, shape: readonly number[]): TensorEntry {
-    const entry = this.#source.get(name, shape);
-    return { ...entry, file: basename(entry.file) };
+    return besideModel(this.#source.get(name, shape));
   }
 
   has(name: string): boolean {
@@ -43,42 +43,46 @@ class BesideModel implements WeightSource {
     return this.#source.names();
   }
 
+  get entries(): readonly TensorEntry[] {
+    return [...this.#source.entries].map(besideModel);
+  }
+
   get bytes(): number {
     return this.#source.bytes;
   }
 }
 
-async function load({ config, directory, shape }: BenchModel, threads: number): Promise<void> {
-  const kernels = new StandardKernels(new Graph());
-  const layers = new SingleDevice(kernels, new BesideModel(await loadWeights(directory, 'unet')));
-  new UNet2DConditionModel(readUNet2DConditionConfig(config), layers, kernels).build(shape);
-  const program = kernels.graph.compile();
-  const inputs = randomInputs({ config, directory, shape });
-  feeds = toOrt({
-    [unetNames.sample]: inputs.sample,
-    [unetNames.timestep]: float32([1], Float32Array.of(500)),
-    [unetNames.encoderHiddenStates]: inputs.encoderHiddenStates,
-    [unetNames.textEmbeds]: inputs.textEmbeds,
-    [unetNames.timeIds]: inputs.timeIds,
-  });
-  if (program.image) {
-    const image = await open(program.image, join(directory, 'unet', 'image.onnx'), threads);
-    feeds = { ...feeds, ...(await image.run(pick(feeds, program.image))) };
-  }
-  session = await open(program.step, join(directory, 'unet', 'step.onnx'), threads);
-  feeds = pick(feeds, program.step);
+function besideModel(entry: TensorEntry): TensorEntry {
+  return { ...entry, file: basename(entry.file) };
 }
 
-async function open(graph: CompiledGraph, file: string, threads: number): Promise<InferenceSession> {
-  await writeFile(file, graph.model);
+async function load(given: BenchModel, threads: number): Promise<void> {
+  const { source, model } = await openModel(given);
+  const kernels = new StandardKernels(new Graph());
+  const weights = new BesideModel(await source.weights(model.component));
+  model.build(new SingleDevice(kernels, weights), given.shape);
+  const { image, step } = kernels.graph.program();
+  const folder = join(given.directory, model.component);
+  feeds = toOrt(randomInputs(model, given.shape));
+  if (image) {
+    const once = await open(image, folder, threads);
+    feeds = { ...feeds, ...((await once.run(pick(feeds, image))) as Feeds) };
+  }
+  session = await open(step, folder, threads);
+  feeds = pick(feeds, step);
+}
+
+async function open(part: GraphPart, folder: string, threads: number): Promise<InferenceSession> {
+  const file = join(folder, `${part.name}.onnx`);
+  await writeFile(file, serializePart(part));
   return InferenceSession.create(file, { intraOpNumThreads: threads, graphOptimizationLevel: 'all' });
 }
 
-function pick(values: Record<string, OrtTensor>, { inputs }: CompiledGraph): Record<string, OrtTensor> {
+function pick(values: Feeds, { inputs }: GraphPart): Feeds {
   return Object.fromEntries(inputs.map(({ name }) => [name, values[name] as OrtTensor]));
 }
 
-function toOrt(tensors: Record<string, Tensor<'float32'>>): Record<string, OrtTensor> {
+function toOrt(tensors: Readonly<Record<string, Tensor<'float32'>>>): Feeds {
   return Object.fromEntries(
     Object.entries(tensors).map(([name, { data, shape }]) => [name, new OrtTensor('float32', data, shape)]),
   );

@@ -1,32 +1,30 @@
-/**
- * What a VAE of SDXL's architecture (random weights) takes on N ranks: seconds, and how far each rank's private memory rises above what it was when
- * the VAE was loaded (see PeakMeter). What a rank publishes for others is added. `x N` is a rank's peak times N against 1 rank.
- *
- *   node dist/bench/vae/main.js [--half encode] [--size 512] [--ranks 1,2,4] [--vae parallel|tiled] [--tile 512] [--weights shared]
- */
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { embeddedModel } from '../../src/base/package.js';
 import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
+import { table } from '../../src/commands/output/table.js';
+import { defaultDevice, openDevice } from '../../src/engine/device.js';
 import { Graph } from '../../src/graph/graph.js';
-import { Kernels } from '../../src/graph/kernels/kernels.js';
+import { type NamedJob, rankEntry, runJob } from '../../src/jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
-import { availableCpus } from '../../src/machine/cpus.js';
+import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
+import type { WeightsMode } from '../../src/machine/memory.js';
 import {
   AutoencoderKLDecoder,
   AutoencoderKLEncoder,
   readAutoencoderKLConfig,
 } from '../../src/models/autoencoder-kl.js';
-import { SingleDevice } from '../../src/parallel/strategies/single-device.js';
+import { SingleDevice } from '../../src/parallel/layers/single-device.js';
 import { planVae } from '../../src/pipelines/vae/plan.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { uint8 } from '../../src/tensor/tensor.js';
+import { integer, integers, oneOf, option, runBench } from '../bench.js';
 
-const sdxlVae = {
+/** Of the checkpoints of SDXL and of Stable Diffusion alike. */
+const vaeConfig = {
   block_out_channels: [128, 256, 512, 512],
   down_block_types: Array(4).fill('DownEncoderBlock2D'),
   latent_channels: 4,
@@ -35,22 +33,47 @@ const sdxlVae = {
   scaling_factor: 0.13025,
   up_block_types: Array(4).fill('UpDecoderBlock2D'),
 };
-const megabyte = 1e6;
+const config = readAutoencoderKLConfig(vaeConfig);
+const device = openDevice();
+const MEGABYTE = 1e6;
 
-const { values } = parseArgs({
-  options: {
-    half: { type: 'string', default: 'decode' },
-    size: { type: 'string', default: '512' },
-    ranks: { type: 'string', default: '1,2,4' },
-    vae: { type: 'string', default: 'parallel' },
-    tile: { type: 'string', default: '512' },
-    weights: { type: 'string', default: 'shared' },
+const options = {
+  half: option(oneOf(['decode', 'encode']), 'what the VAE does', 'decode'),
+  image_size: option(integer(), 'side of the picture in pixels', 512),
+  ranks: option(integers(), 'numbers of ranks', [1, 2, 4]),
+  vae: option(oneOf(['parallel', 'tiled']), 'whole pictures in bands of rows, or tiles', 'parallel'),
+  tile_size: option(integer(), 'side of a tile in pixels', 512),
+  weights: option(oneOf(['shared', 'private']), 'how ranks hold their weights', 'shared'),
+};
+
+await runBench(
+  {
+    name: 'vae',
+    text:
+      'What the VAE of public checkpoints (random weights) takes on N ranks: seconds, how far the private ' +
+      'memory of the rank with most rises above what it was when the VAE was loaded, and what a rank ' +
+      'publishes for others. `x N` is that memory times N, against 1 rank.',
+    options,
   },
-});
-const size = Number(values.size);
-const half = values.half === 'encode' ? 'encode' : 'decode';
-const weights = values.weights === 'private' ? 'private' : 'shared';
-const config = readAutoencoderKLConfig(sdxlVae);
+  async ({ half, image_size: size, ranks, vae, tile_size: tile, weights }, signal) => {
+    const folder = await mkdtemp(join(tmpdir(), 'distri-bench-'));
+    try {
+      const task = await makeTask(folder, half, size);
+      const tilePixels = vae === 'tiled' ? tile : undefined;
+      const job = { directory: await makeCheckpoint(folder), task, tilePixels, weights };
+      const work = { device, half, config, size: { rows: size, columns: size }, worldSize: 1 } as const;
+      const { bytes } = planVae(tilePixels === undefined ? 'rank0' : 'tiled', work, tile);
+      const how = tilePixels === undefined ? 'whole' : `tiles of ${tilePixels} px`;
+      const estimate = `activations of 1 rank by the graph: ${megabytes(bytes)} MB`;
+      console.log(`${half} ${size} x ${size} px, ${how}, ${weights} weights; ${estimate}`);
+      const measured: Measured[] = [];
+      for (const count of ranks) measured.push(await measure(job, count, signal));
+      for (const line of rowsOf(measured)) console.log(line);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+);
 
 /** A checkpoint whose VAE has random weights; the rest is that of the embedded model. */
 async function makeCheckpoint(folder: string): Promise<string> {
@@ -60,91 +83,90 @@ async function makeCheckpoint(folder: string): Promise<string> {
     await symlink(join(embeddedModel, part), join(directory, part));
   }
   await symlink(join(embeddedModel, 'model_index.json'), join(directory, 'model_index.json'));
-  await writeFile(join(directory, 'vae', 'config.json'), JSON.stringify(sdxlVae));
+  await writeFile(join(directory, 'vae', 'config.json'), JSON.stringify(vaeConfig));
   const plan = new WeightPlan();
-  const layers = () => {
-    const kernels = new Kernels(new Graph());
-    return [new SingleDevice(kernels, plan), kernels] as const;
-  };
-  new AutoencoderKLDecoder(config, ...layers()).build({ batch: 1, rows: 8, columns: 8 });
-  new AutoencoderKLEncoder(config, ...layers()).build({ batch: 1, height: 64, width: 64 });
+  const layers = () => new SingleDevice(device.kernels(new Graph(device.elementType)), plan);
+  new AutoencoderKLDecoder(config, layers()).build({ batch: 1, rows: 8, columns: 8 });
+  new AutoencoderKLEncoder(config, layers()).build({ batch: 1, height: 64, width: 64 });
   await writeRandomWeights(join(directory, 'vae', 'diffusion_pytorch_model.safetensors'), plan.entries);
   return directory;
 }
 
-async function makeTask(folder: string): Promise<VaeJob['task']> {
+async function makeTask(folder: string, half: 'decode' | 'encode', size: number): Promise<VaeJob['task']> {
   const input = join(folder, 'input.safetensors');
   const generator = new TorchGenerator(0n);
   if (half === 'decode') {
     await writeSafetensors(input, { latents: generator.randn([1, 4, size / 8, size / 8]) });
     return { kind: 'decode', input, tensor: 'latents', images: [], decoded: undefined };
   }
-  const noise = generator.rand([1, size, size, 3]).data;
+  const noise = generator.rand([1, size, size, 3]);
   const pixels = uint8(
-    [1, size, size, 3],
-    Uint8Array.from(noise, (value) => 255 * value),
+    noise.shape,
+    Uint8Array.from(noise.data, (value) => 255 * value),
   );
   await writeSafetensors(input, { pixels });
   return { kind: 'encode', input, latents: join(folder, 'latents.safetensors'), sample: undefined };
 }
 
-interface Measurement {
+interface Measured {
+  readonly ranks: number;
   readonly seconds: number;
-  /** Per rank. */
-  readonly peaks: readonly number[];
-  readonly published: readonly number[];
+  /** Bytes of the rank with most. */
+  readonly peak: number;
+  readonly published: number;
 }
 
-async function measure(directory: string, task: VaeJob['task'], ranks: number): Promise<Measurement> {
-  const group = await RankGroup.launch<VaeJob, VaeReport>({
+interface MeasuredJob {
+  readonly directory: string;
+  readonly task: VaeJob['task'];
+  /** Undefined for whole pictures. */
+  readonly tilePixels: number | undefined;
+  readonly weights: WeightsMode;
+}
+
+async function measure(
+  { directory, task, tilePixels, weights }: MeasuredJob,
+  ranks: number,
+  signal: AbortSignal,
+): Promise<Measured> {
+  const cpus = availableCpus();
+  const threads = Math.max(1, Math.floor(cpus.count / ranks));
+  const group = await RankGroup.launch<NamedJob, unknown>({
     worldSize: ranks,
-    entry: new URL('../../src/jobs/vae-rank.js', import.meta.url),
-    cpus: undefined,
+    entry: rankEntry,
+    cpus: shareCpus(cpus, ranks, threads),
     timeout: 600_000,
-    interruption: new AbortController().signal,
+    interruption: signal,
     log: (_rank, line) => console.error(line),
   });
   try {
-    const threads = Math.max(1, Math.floor(availableCpus().count / ranks));
-    const tilePixels = values.vae === 'tiled' ? Number(values.tile) : undefined;
     const vae = { parallel: ranks > 1, tilePixels };
-    const job = { load: { directory, variant: undefined, weights, threads, vae }, task } as const;
-    const reports = await group.run(job, () => {});
-    const seconds = (reports[0]?.timings.phases[half] as number) / 1000;
-    const published = reports.map((report) => report.published);
-    return { seconds, peaks: reports.map(({ peak }) => peak), published };
+    const load = { directory, variant: undefined, device: defaultDevice, weights, threads, vae };
+    const reports = await runJob(group, 'vae', { load, task });
+    const [{ timings }] = reports as readonly [VaeReport];
+    return {
+      ranks,
+      seconds: (timings.phases[task.kind] as number) / 1000,
+      peak: Math.max(...reports.map((report) => report.peak)),
+      published: Math.max(...reports.map((report) => report.published)),
+    };
   } finally {
     await group.close();
   }
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'distri-bench-'));
-try {
-  const directory = await makeCheckpoint(folder);
-  const task = await makeTask(folder);
-  const work = { half, config, size: { rows: size, columns: size }, worldSize: 1 } as const;
-  const mode = values.vae === 'tiled' ? 'tiled' : 'rank0';
-  const estimate = planVae(mode, work, Number(values.tile)).bytes / megabyte;
-  console.log(
-    `${half} ${size} x ${size} px, ${mode === 'tiled' ? `tiles of ${values.tile} px` : 'whole'}, ${weights} weights; ` +
-      `activations of 1 rank by the graph: ${estimate.toFixed(0)} MB`,
-  );
-  console.log('ranks   seconds   peak of a rank, MB   published, MB   x N');
-  let single: number | undefined;
-  for (const ranks of values.ranks.split(',').map(Number)) {
-    const { seconds, peaks, published } = await measure(directory, task, ranks);
-    const most = Math.max(...peaks);
-    if (ranks === 1) single = most;
-    const share = single === undefined ? '' : ((most * ranks) / single).toFixed(3);
-    const columns = [
-      String(ranks).padStart(5),
-      seconds.toFixed(2).padStart(10),
-      (most / megabyte).toFixed(0).padStart(21),
-      (Math.max(...published) / megabyte).toFixed(1).padStart(16),
-      share.padStart(6),
-    ];
-    console.log(columns.join(''));
-  }
-} finally {
-  await rm(folder, { recursive: true });
+function rowsOf(measured: readonly Measured[]): string[] {
+  const single = measured.find(({ ranks }) => ranks === 1);
+  const rows = measured.map(({ ranks, seconds, peak, published }) => [
+    String(ranks),
+    seconds.toFixed(2),
+    megabytes(peak),
+    (published / MEGABYTE).toFixed(1),
+    single === undefined ? '' : ((peak * ranks) / single.peak).toFixed(3),
+  ]);
+  return table(['ranks', 'seconds', 'peak of a rank, MB', 'published, MB', 'x N'], rows);
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / MEGABYTE).toFixed(0);
 }

@@ -22,8 +22,9 @@ async function drawn(setting: Setting, red: number): Promise<DrawnSetting> {
 
 it('measures what it has the weights for, and says what it has none for', async () => {
   const one = await drawn(alone, 10);
-  const same: Setting = { mode: 'tensor', ranks: 2, warmupSteps: undefined };
-  const other: Setting = { mode: 'naive_patch', ranks: 2, warmupSteps: undefined };
+  const [same, other] = (['tensor', 'naive_patch'] as const).map(
+    (name): Setting => ({ mode: { name, parallelism: name, options: {} }, ranks: 2, warmupSteps: undefined }),
+  ) as [Setting, Setting];
   const settings = [{ ...one, setting: same }, await drawn(other, 200)];
   const weights = join(folder, 'alexnet.safetensors');
   const given = { lpips: [await writeGenerated(weights, alexNetShapes)], fid: undefined };

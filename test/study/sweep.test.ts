@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { sweepRuns } from '../../bench/dit/sweep-runs.js';
 import { cells, csvTable, sweepRow } from '../../bench/dit/sweep-table.js';
 
 const rank = { rank: 0, privateMemoryBytes: 1, peakMemoryBytes: 5e6 };
@@ -8,29 +7,8 @@ const exchange = { kind: 'synchronous', bytesPublished: 9e6, bytesFetched: 4e6, 
 const figures = { count: 1, min: 0, median: 0.25, p90: 1, max: 1, mean: 1 };
 
 describe('the sweep', () => {
-  it('shares whole batches in every way, and halves where there are two ranks or more for each', () => {
-    assert.deepEqual(
-      sweepRuns(2).map(({ name }) => name),
-      [
-        'patch',
-        'naive patches',
-        'Ulysses 2 x ring 1',
-        'Ulysses 1 x ring 2',
-        'tensor',
-        'PipeFusion, 2 patches',
-        'split batch',
-      ],
-    );
-    const four = sweepRuns(4);
-    assert.equal(four.length, 7 + 6);
-    for (const { name, options } of four) {
-      assert.equal(options.includes('--no_split_batch'), !name.startsWith('split batch'));
-    }
-    assert.ok(sweepRuns(3).every(({ options }) => options.includes('--no_split_batch')));
-  });
-
   it('has the memory of the rank with most, and what stale steps take and send where there are any', () => {
-    const row = sweepRow(2, 'patch', {
+    const row = sweepRow('2 ranks, patch, whole batch', {
       latencySeconds: 1.5,
       phases: [
         { phase: 'synchronousStep', ...figures, median: 0.5 },
@@ -46,7 +24,7 @@ describe('the sweep', () => {
         },
       ],
     });
-    assert.deepEqual(cells(row), ['2', 'patch', '1.50', '250', '7', '1.50']);
+    assert.deepEqual(cells(row), ['2 ranks, patch, whole batch', '1.50', '250', '7', '1.50']);
   });
 
   it('quotes cells with commas in CSV', () => {
