@@ -448,3 +448,26 @@ transportTest('slots refuse data of another size, and ticks that were', async (t
   assert.throws(() => first.publish(0, 2, new Float32Array(2)), /comes after tick 2/);
   ranks.close();
 });
+
+transportTest('what is to be measured is checked by name', async (transport) => {
+  const ranks = await connectRanks(transport, 1, [[8]]);
+  const [only] = ranks.communicators as [Communicator];
+  const measure = (changes: object) =>
+    addon.measureExchange(only, { pattern: 'all_gather', slot: 0, iterations: 3, ...changes });
+  for (const [changes, message] of [
+    [
+      { pattern: 'ring' },
+      /^TypeError: Expected barrier or round_trip or all_gather for pattern but received ring$/,
+    ],
+    [{ slot: -1 }, /^RangeError: .* for slot/],
+    [{ slot: 'x' }, /^TypeError: .* for slot/],
+    [{ iterations: -1 }, /^RangeError: .* for iterations/],
+    [{ iterations: 1e12 }, /^RangeError: .* for iterations/],
+    [{ iterations: undefined }, /^TypeError: .* for iterations/],
+    [{ slot: 1 }, /there is no slot 1/],
+  ] as const) {
+    await assert.rejects(measure(changes), message);
+  }
+  assert.equal((await measure({})).length, 3);
+  ranks.close();
+});
