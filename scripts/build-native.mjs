@@ -18,9 +18,11 @@ if (headers === undefined) process.exit(0);
 
 // A newer compiler's new warning must not stop an installation.
 const strict = `-DDISTRI_STRICT=${root.includes('/node_modules/') ? 'OFF' : 'ON'}`;
+// For those who work on strategies: ranks then end as soon as one reads what is not for it, or for too long.
+const checks = `-DDISTRI_CHECK_READS=${process.env.DISTRI_CHECK_READS ? 'ON' : 'OFF'}`;
 requireTools();
 removeForeignCache();
-run(['-S', source, '-B', build, '-DCMAKE_BUILD_TYPE=Release', ...headers, strict], 'configure');
+run(['-S', source, '-B', build, '-DCMAKE_BUILD_TYPE=Release', ...headers, strict, checks], 'configure');
 run(['--build', build, '--parallel', String(availableParallelism())], 'compile');
 
 function findHeaders() {

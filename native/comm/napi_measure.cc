@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "comm/measure.h"
 #include "comm/napi_communicator.h"
+#include "napi/arguments.h"
+#include "napi/errors.h"
 #include "napi/promise_worker.h"
 
 namespace distri {
@@ -14,26 +15,41 @@ namespace {
 
 using Times = std::vector<double>;
 
-Times Measure(Communicator& communicator, const std::string& pattern, int slot, int iterations) {
-  if (pattern == "barrier") return MeasureBarriers(communicator, iterations);
-  if (pattern == "round_trip") return MeasureRoundTrips(communicator, slot, iterations);
-  return MeasureAllGathers(communicator, slot, iterations);
+// In the order of the names that JavaScript knows them by.
+enum class Pattern { kBarrier, kRoundTrip, kAllGather };
+
+// Hours of the quickest.
+constexpr int64_t kMaxIterations = 1'000'000'000;
+
+Times Measure(Communicator& communicator, Pattern pattern, int slot, int iterations) {
+  switch (pattern) {
+    case Pattern::kBarrier:
+      return MeasureBarriers(communicator, iterations);
+    case Pattern::kRoundTrip:
+      return MeasureRoundTrips(communicator, slot, iterations);
+    case Pattern::kAllGather:
+      return MeasureAllGathers(communicator, slot, iterations);
+  }
+  return {};
 }
 
 Napi::Value MeasureExchange(const Napi::CallbackInfo& info) {
-  const std::shared_ptr<Communicator> communicator = UnwrapCommunicator(info[0]);
-  const auto options = info[1].As<Napi::Object>();
-  const std::string pattern = options.Get("pattern").As<Napi::String>().Utf8Value();
-  const int slot = options.Get("slot").As<Napi::Number>().Int32Value();
-  const int iterations = options.Get("iterations").As<Napi::Number>().Int32Value();
-  const auto times = std::make_shared<Times>();
-  return PromiseWorker::Start(
-      info.Env(), {info[0]}, [=] { *times = Measure(*communicator, pattern, slot, iterations); },
-      [=](Napi::Env env) {
-        Napi::Float64Array result = Napi::Float64Array::New(env, times->size());
-        std::copy(times->begin(), times->end(), result.Data());
-        return result;
-      });
+  return Rejecting(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Communicator> communicator = UnwrapCommunicator(info[0]);
+    const Napi::Object options = ReadObject(info[1], "options");
+    const auto pattern = static_cast<Pattern>(
+        ReadChoice(options.Get("pattern"), "pattern", {"barrier", "round_trip", "all_gather"}));
+    const int slot = ReadInt(options.Get("slot"), "slot", 0, kMaxInt);
+    const int iterations = ReadInt(options.Get("iterations"), "iterations", 0, kMaxIterations);
+    const auto times = std::make_shared<Times>();
+    return PromiseWorker::Start(
+        info.Env(), {info[0]}, [=] { *times = Measure(*communicator, pattern, slot, iterations); },
+        [=](Napi::Env env) {
+          Napi::Float64Array result = Napi::Float64Array::New(env, times->size());
+          std::copy(times->begin(), times->end(), result.Data());
+          return result;
+        });
+  });
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ CommunicatorOptions ReadCommunicatorOptions(const Napi::Object& options) {
   read.slots = ReadArray(
       options.Get("slots"), "slots", kAnyLength,
       [&](const Napi::Value& slot, const std::string& name) { return ReadSlot(slot, name, ranks); });
+  read.headroom = static_cast<uint64_t>(ReadInteger(options.Get("headroom"), "headroom", 0, kMaxSafeInteger));
   read.timeout = ReadTimeout(options.Get("timeout"));
   read.generation =
       static_cast<uint64_t>(ReadInteger(options.Get("generation"), "generation", 1, kMaxSafeInteger));

@@ -27,6 +27,9 @@ struct CommunicatorOptions {
   int channel = 0;
   std::vector<int> segment_fds;
   std::vector<SlotSpec> slots;
+  // Bytes of memory that the ranks of this host can be given now: what the machine has and control groups
+  // allow.
+  uint64_t headroom = 0;
   // A wait fails when the peer shows no life for so long. One for a peer that is alive may take far longer,
   // but not for ever.
   std::chrono::nanoseconds timeout{};

@@ -14,6 +14,9 @@ namespace distri {
 // Keeps objects from being collected for as long as the result lives.
 Napi::ObjectReference Keep(Napi::Env env, const std::vector<Napi::Value>& objects);
 
+// Work that waits for other ranks keeps its thread, of which libuv has few for all that a process does, files
+// too: a rank's own work is never more than one wait and one run per channel, and rank processes have threads
+// for all of them (rank-process.ts).
 class PromiseWorker : public Napi::AsyncWorker {
  public:
   using Work = std::function<void()>;

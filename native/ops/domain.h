@@ -1,40 +1,38 @@
-// The operators of domain `distri` for one session; must outlive it.
+// A domain of operators for one session; must outlive it.
 #pragma once
 
-#include "ops/all_reduce_sum.h"
-#include "ops/attention.h"
-#include "ops/cached_attention.h"
-#include "ops/gather_bands.h"
-#include "ops/group_norm.h"
-#include "ops/halo_exchange.h"
-#include "ops/halo_strips.h"
-#include "ops/linear.h"
-#include "ops/patch_group_norm.h"
-#include "ops/replace_rows.h"
-#include "ops/sequence_attention.h"
+#include <memory>
+#include <vector>
+
+#include "ops/custom_op.h"
+#include "ops/session_context.h"
+#include "ort/handles.h"
 
 namespace distri::ops {
 
+// Kernel classes, see custom_op.h.
+template <class... Kernels>
+struct KernelList {};
+
 class Domain {
  public:
-  explicit Domain(SessionContext& session);
+  template <class... Kernels>
+  Domain(KernelList<Kernels...>, SessionContext& session)
+      : domain_(ort::Make<ort::CustomOpDomainHandle>(ort::api().CreateCustomOpDomain, "distri")) {
+    (Add<Kernels>(session), ...);
+  }
 
   OrtCustomOpDomain* get() const { return domain_.get(); }
 
  private:
-  CustomOp<AllReduceSum> all_reduce_sum_;
-  CustomOp<Attention> attention_;
-  CustomOp<CachedAttention> cached_attention_;
-  CustomOp<GatherBands> gather_bands_;
-  CustomOp<GroupNorm> group_norm_;
-  CustomOp<HaloExchange> halo_exchange_;
-  CustomOp<HaloStrips> halo_strips_;
-  CustomOp<Linear> linear_;
-  CustomOp<PatchAttention> patch_attention_;
-  CustomOp<PatchGroupNorm> patch_group_norm_;
-  CustomOp<PatchGroupNormHalo> patch_group_norm_halo_;
-  CustomOp<ReplaceRows> replace_rows_;
-  CustomOp<SequenceAttention> sequence_attention_;
+  template <class Kernel>
+  void Add(SessionContext& session) {
+    const auto op = std::make_shared<CustomOp<Kernel>>(session);
+    ort::Check(ort::api().CustomOpDomain_Add(domain_.get(), op.get()));
+    operators_.push_back(op);
+  }
+
+  std::vector<std::shared_ptr<OrtCustomOp>> operators_;
   ort::CustomOpDomainHandle domain_;
 };
 

@@ -84,7 +84,7 @@ void GatherBands::CopyPart(const KernelContext& context, const Part& part, const
   // Rows of the whole width follow each other in the output as well.
   const bool whole_rows = part.column_count == width;
   const int64_t runs = whole_rows ? 1 : part.row_count;
-  const int64_t length = part.row_count * part.column_count / runs;
+  const int64_t length = whole_rows ? part.row_count * width : part.column_count;
   std::vector<Copy> copies;
   for (int64_t plane = 0; plane < part.batch_count * channels; ++plane) {
     const int64_t first = (part.batch_start * channels + plane) * y_shape[2] + part.row_start;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "comm/napi_communicator.h"
+#include "napi/arguments.h"
 #include "napi/errors.h"
 #include "napi/promise_worker.h"
 #include "ort/napi_tensors.h"
@@ -19,24 +20,21 @@ void CheckThis(const Napi::CallbackInfo& info) {
   throw Napi::TypeError::New(info.Env(), "not a Session");
 }
 
+constexpr int64_t kMaxThreads = 1024;
+
 ort::SessionConfig ReadConfig(const Napi::Object& options, std::vector<Napi::Value>& kept) {
   ort::SessionConfig config;
-  config.threads = options.Get("threads").As<Napi::Number>().Int32Value();
-  if (config.threads < 1) throw NativeError("ORT", "a session needs at least one thread");
-  const std::string weights = options.Get("weights").As<Napi::String>().Utf8Value();
-  if (weights != "shared" && weights != "private") {
-    throw NativeError("ORT", "weights are shared or private, not " + weights);
-  }
-  config.share_weights = weights == "shared";
+  config.threads = ReadInt(options.Get("threads"), "threads", 1, kMaxThreads);
+  config.share_weights = ReadChoice(options.Get("weights"), "weights", {"shared", "private"}) == 0;
   const Napi::Value memory = options.Get("memory");
-  if (!memory.IsUndefined()) config.keep_memory = memory.As<Napi::String>().Utf8Value() == "kept";
+  if (!memory.IsUndefined()) config.keep_memory = ReadChoice(memory, "memory", {"kept", "freed"}) == 0;
   const Napi::Value rank = options.Get("rank");
-  if (!rank.IsUndefined()) config.rank = rank.As<Napi::Number>().Int32Value();
+  if (!rank.IsUndefined()) config.rank = ReadInt(rank, "rank", 0, kMaxInt);
   const Napi::Value profile = options.Get("profile");
-  if (!profile.IsUndefined()) config.profile = profile.As<Napi::String>().Utf8Value();
+  if (!profile.IsUndefined()) config.profile = ReadString(profile, "profile");
   const Napi::Value initializers = options.Get("initializers");
-  if (initializers.IsObject()) {
-    BoundInitializers bound = BindInitializers(initializers.As<Napi::Object>());
+  if (!initializers.IsUndefined()) {
+    BoundInitializers bound = BindInitializers(ReadObject(initializers, "initializers"));
     config.initializers = std::move(bound.views);
     kept = std::move(bound.arrays);
   }
@@ -49,15 +47,22 @@ ort::SessionConfig ReadConfig(const Napi::Object& options, std::vector<Napi::Val
 }
 
 std::optional<Step> ReadStep(const Napi::Value& value) {
-  if (!value.IsObject()) return std::nullopt;
-  const auto object = value.As<Napi::Object>();
-  const auto number = [&](const char* key) { return object.Get(key).As<Napi::Number>().Int64Value(); };
+  if (value.IsUndefined()) return std::nullopt;
+  const Napi::Object object = ReadObject(value, "step");
+  const auto number = [&](const char* key) { return ReadInteger(object.Get(key), key, 0, kMaxSafeInteger); };
   Step step;
   step.call = number("call");
   step.tick = number("tick");
   step.read_tick = number("readTick");
-  step.publish = object.Get("publish").As<Napi::Boolean>().Value();
+  step.publish = ReadBoolean(object.Get("publish"), "publish");
   return step;
+}
+
+Napi::Uint8Array ReadModel(const Napi::Value& value) {
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+    ThrowTypeError("a Uint8Array", "model", value);
+  }
+  return value.As<Napi::Uint8Array>();
 }
 
 Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) {
@@ -69,9 +74,9 @@ Napi::Value Names(Napi::Env env, const std::vector<ort::Signature>& signatures) 
 Napi::Value Create(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Napi::FunctionReference>& constructor) {
   const Napi::Env env = info.Env();
-  const auto model = info[0].As<Napi::Uint8Array>();
+  const Napi::Uint8Array model = ReadModel(info[0]);
   std::vector<Napi::Value> kept;
-  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(info[1].As<Napi::Object>(), kept));
+  const auto config = std::make_shared<ort::SessionConfig>(ReadConfig(ReadObject(info[1], "options"), kept));
   const auto parts = std::make_shared<NapiSession::Parts>();
   parts->initializers = Keep(env, kept);
   const uint8_t* data = model.Data();
@@ -127,8 +132,8 @@ Napi::Value NapiSession::Run(const Napi::CallbackInfo& info) {
     CheckIdle();
     const std::optional<Step> step = ReadStep(info[2]);
     if (session.exchanges() && !step) throw NativeError("ORT", "a graph that exchanges needs a step");
-    BoundTensors inputs = BindTensors(info[0].As<Napi::Object>(), session.inputs(), "input");
-    BoundTensors outputs = BindTensors(info[1].As<Napi::Object>(), session.outputs(), "output");
+    BoundTensors inputs = BindTensors(ReadObject(info[0], "inputs"), session.inputs(), "input");
+    BoundTensors outputs = BindTensors(ReadObject(info[1], "outputs"), session.outputs(), "output");
     std::vector<Napi::Value> kept = inputs.arrays;
     kept.insert(kept.end(), outputs.arrays.begin(), outputs.arrays.end());
     kept.push_back(info.This());

@@ -1,5 +1,7 @@
 #include "ort/session.h"
 
+#include "ops/list.h"
+
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -116,7 +118,7 @@ std::vector<OrtValue*> Pointers(const std::vector<ValueHandle>& values) {
 }  // namespace
 
 Session::Session(const void* model, size_t bytes, const SessionConfig& config)
-    : domain_(context_), profiles_(!config.profile.empty()) {
+    : domain_(ops::Operators{}, context_), profiles_(!config.profile.empty()) {
   context_.communicator = config.communicator;
   context_.rank = config.rank;
   context_.threads = config.threads;

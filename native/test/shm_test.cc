@@ -8,6 +8,7 @@
 
 #include "comm/shm/control_block.h"
 #include "comm/shm/peer_waiter.h"
+#include "comm/shm/shared_file.h"
 #include "comm/shm/transport.h"
 #include "test/comm_tests.h"
 #include "test/world.h"
@@ -77,12 +78,43 @@ void WrongSegmentsAreRefused() {
 }
 
 void ImpossibleSizesAreErrors() {
-  const World run(shm::kTransport, 1);
-  for (const size_t bytes : {size_t{1} << 53, size_t{1} << 62, ~size_t{0}}) {
-    ExpectError(CommErrorCode::kProtocol, "rank 0", [&] {
-      run.Connected(run.Options(0, {{bytes}, {bytes}}));
-    });
+  const World run(shm::kTransport, 4);
+  for (const uint64_t bytes : {uint64_t{1} << 51, uint64_t{1} << 62, ~uint64_t{0}}) {
+    ExpectError(CommErrorCode::kProtocol, "larger than any memory",
+                [&] { run.Make(run.Options(0, run.OneSlot(bytes))); });
   }
+  ExpectError(CommErrorCode::kProtocol, "what 4 ranks exchange needs 4294967298 MiB",
+              [&] { run.Make(run.Options(0, run.OneSlot(uint64_t{1} << 49))); });
+}
+
+void MoreThanThereIsIsRefusedBeforeItIsAllocated() {
+  const World run(shm::kTransport, 2);
+  CommunicatorOptions options = run.Options(0, {{4 << 20, 8 << 20}});
+  // Each is kept twice.
+  constexpr uint64_t kSlots = 2 * (12 << 20);
+  options.headroom = kSlots;
+  ExpectError(CommErrorCode::kProtocol, "what 2 ranks exchange needs 25 MiB of memory, 24 MiB are available",
+              [&] { run.Make(options); });
+  Check(shm::SharedFile(run.segment_fd(0), "test").allocated() == 0, "nothing is allocated");
+  constexpr uint64_t kHeaders = 2 << 20;
+  options.headroom = kSlots + kHeaders;
+  run.Make(options);
+}
+
+void WhatAPeerHasAllocatedAlreadyCountsOnce() {
+  const World run(shm::kTransport, 2);
+  constexpr uint64_t kAll = 2 * (16 << 20) + (2 << 20);
+  InThreads(2, [&](int rank) {
+    CommunicatorOptions options = run.Options(rank, run.OneSlot(8 << 20));
+    options.headroom = kAll;
+    if (rank == 1) {
+      const shm::SharedFile peer(run.segment_fd(0), "test");
+      while (peer.allocated() < 16 << 20) std::this_thread::yield();
+      // What is left then.
+      options.headroom = kAll - peer.allocated();
+    }
+    run.Connected(options)->barrier();
+  });
 }
 
 // Two ranks that wait for each other would be alive for ever.
@@ -107,9 +139,14 @@ void TheLimitForRanksThatAreAliveIsLong() {
 }  // namespace
 
 std::vector<Test> SharedMemoryTests() {
-  return {DISTRI_TEST(AControlBlockIsNoLargerThanNeeded), DISTRI_TEST(DescriptorsAreChecked),
-          DISTRI_TEST(ForeignMemoryIsLeftAlone),          DISTRI_TEST(WrongSegmentsAreRefused),
-          DISTRI_TEST(ImpossibleSizesAreErrors),          DISTRI_TEST(LifeAloneIsNotWaitedForWithoutEnd),
+  return {DISTRI_TEST(AControlBlockIsNoLargerThanNeeded),
+          DISTRI_TEST(DescriptorsAreChecked),
+          DISTRI_TEST(ForeignMemoryIsLeftAlone),
+          DISTRI_TEST(WrongSegmentsAreRefused),
+          DISTRI_TEST(ImpossibleSizesAreErrors),
+          DISTRI_TEST(MoreThanThereIsIsRefusedBeforeItIsAllocated),
+          DISTRI_TEST(WhatAPeerHasAllocatedAlreadyCountsOnce),
+          DISTRI_TEST(LifeAloneIsNotWaitedForWithoutEnd),
           DISTRI_TEST(TheLimitForRanksThatAreAliveIsLong)};
 }
 

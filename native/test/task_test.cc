@@ -2,8 +2,7 @@
 #include <atomic>
 #include <new>
 
-#include "ops/custom_op.h"
-#include "ops/session_context.h"
+#include "ops/domain.h"
 #include "ort/handles.h"
 #include "test/onnx_model.h"
 #include "test/ops_tests.h"
@@ -36,10 +35,8 @@ class Throwing {
 // A session of one Throwing.
 class ThrowingSession {
  public:
-  explicit ThrowingSession(int threads) : op_(context_) {
+  explicit ThrowingSession(int threads) : domain_(ops::KernelList<Throwing>{}, context_) {
     using ort::api;
-    domain_ = ort::Make<ort::CustomOpDomainHandle>(api().CreateCustomOpDomain, "distri");
-    ort::Check(api().CustomOpDomain_Add(domain_.get(), &op_));
     const auto options = ort::Make<ort::SessionOptionsHandle>(api().CreateSessionOptions);
     ort::Check(api().SetIntraOpNumThreads(options.get(), threads));
     ort::Check(api().AddCustomOpDomain(options.get(), domain_.get()));
@@ -68,8 +65,7 @@ class ThrowingSession {
   }
 
   ops::SessionContext context_;
-  ops::CustomOp<Throwing> op_;
-  ort::CustomOpDomainHandle domain_;
+  ops::Domain domain_;
   ort::SessionHandle session_;
 };
 

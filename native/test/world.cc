@@ -7,6 +7,12 @@
 #include <cstdio>
 
 namespace distri::test {
+namespace {
+
+// More than any test needs, and less than any machine has.
+constexpr uint64_t kHeadroom = uint64_t{256} << 20;
+
+}  // namespace
 
 File::File() : fd_(memfd_create("comm_test", MFD_CLOEXEC)) { Check(fd_ >= 0, "memfd_create"); }
 File::~File() { close(fd_); }
@@ -44,6 +50,7 @@ CommunicatorOptions World::Options(int rank, const SlotBytes& slot_bytes, int64_
   options.channel = channel;
   for (int each = 0; each < size(); ++each) options.segment_fds.push_back(segment_fd(each, channel));
   options.slots = ReadByAll(slot_bytes);
+  options.headroom = kHeadroom;
   options.timeout = std::chrono::milliseconds(timeout_ms);
   options.generation = generation;
   return options;

@@ -30,7 +30,7 @@ export function planWeights(weightBytes: number, available = availableMemory()):
   return { mode: fits ? 'private' : 'shared', reason };
 }
 
-/** Bytes that can be allocated without swapping: what the machine has and what control groups allow. */
+/** Whole bytes that can be allocated without swapping: what the machine has and what control groups allow. */
 export function availableMemory(root = '/'): number {
   const meminfo = readText(join(root, 'proc/meminfo'));
   const kilobytes = /^MemAvailable:\s+(\d+) kB/m.exec(meminfo ?? '')?.[1];

@@ -1,6 +1,7 @@
 import { toError } from '../base/errors.js';
 import type { Communicator, Liveness, SlotSpec } from '../engine/addon.js';
 import { loadAddon } from '../engine/load.js';
+import { availableMemory } from '../machine/memory.js';
 import { type Channel, channels } from './channels.js';
 import { FIRST_DESCRIPTOR, type FromRank, reportError, type ToRank } from './messages.js';
 import type { ProgressListener } from './progress.js';
@@ -82,6 +83,7 @@ export class Rank<Job, Result> implements RankContext {
       channel: channels.indexOf(channel),
       segmentFds: segmentsOf(memory, this.worldSize, channel),
       slots,
+      headroom: availableMemory(),
       timeout,
       generation,
     });

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Communicator, CommunicatorOptions } from '../../src/engine/addon.js';
+import { availableMemory } from '../../src/machine/memory.js';
 import { readByAll } from '../../src/ranks/channels.js';
 import {
   addon,
@@ -134,6 +144,8 @@ transportTest('options of a communicator are checked by name', (transport) => {
     [{ slots: [{ bytes: [8, -8], readers }] }, /^RangeError: .* for slots\[0\]\.bytes\[1\]/],
     [{ slots: [{ bytes }] }, /^TypeError: .* for slots\[0\]\.readers/],
     [{ slots: [{ bytes, readers: [[1], [2]] }] }, /^RangeError: .* for slots\[0\]\.readers\[1\]\[0\]/],
+    [{ headroom: -1 }, /^RangeError: .* for headroom/],
+    [{ headroom: undefined }, /^TypeError: .* for headroom/],
     [{ timeout: Number.POSITIVE_INFINITY }, /^RangeError: .* for timeout/],
     [{ timeout: 0 }, /^RangeError: .* for timeout/],
     [{ generation: 0 }, /^RangeError: .* for generation/],
@@ -142,6 +154,34 @@ transportTest('options of a communicator are checked by name', (transport) => {
     assert.throws(() => new addon.Communicator(twoRanks(transport, changes)), message);
   }
   assert.throws(() => Reflect.construct(addon.Communicator, []), TypeError);
+});
+
+test('memory that a control group does not have is refused, not allocated', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'distri-group-'));
+  const files = {
+    'proc/meminfo': 'MemAvailable:    8000000 kB\n',
+    'proc/self/cgroup': '0::/ranks\n',
+    'sys/fs/cgroup/ranks/memory.max': '50000000\n',
+    'sys/fs/cgroup/ranks/memory.current': '30000000\n',
+  };
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, name)), { recursive: true });
+    writeFileSync(join(root, name), text);
+  }
+  const headroom = availableMemory(root);
+  rmSync(root, { recursive: true });
+  assert.equal(headroom, 20_000_000);
+  const fits = twoRanks('shm', { headroom, slots: readByAll([[4_000_000, 4_000_000]]) });
+  for (const communicator of await connectAll(fits)) communicator.close();
+  const options = twoRanks('shm', { headroom, slots: readByAll([[6_000_000, 6_000_000]]) });
+  assert.throws(() => new addon.Communicator(options), {
+    code: 'COMM_PROTOCOL',
+    message: /^what 2 ranks exchange needs 23 MiB of memory, 19 MiB are available$/,
+  });
+  assert.deepEqual(
+    options.segmentFds.map((descriptor) => fstatSync(descriptor).blocks),
+    [0, 0],
+  );
 });
 
 test('a descriptor that is not open is refused', () => {
@@ -406,5 +446,28 @@ transportTest('slots refuse data of another size, and ticks that were', async (t
   assert.throws(() => first.publish(1, 0, new Float32Array(2)), /there is no slot 1/);
   first.publish(0, 2, new Float32Array(2));
   assert.throws(() => first.publish(0, 2, new Float32Array(2)), /comes after tick 2/);
+  ranks.close();
+});
+
+transportTest('what is to be measured is checked by name', async (transport) => {
+  const ranks = await connectRanks(transport, 1, [[8]]);
+  const [only] = ranks.communicators as [Communicator];
+  const measure = (changes: object) =>
+    addon.measureExchange(only, { pattern: 'all_gather', slot: 0, iterations: 3, ...changes });
+  for (const [changes, message] of [
+    [
+      { pattern: 'ring' },
+      /^TypeError: Expected barrier or round_trip or all_gather for pattern but received ring$/,
+    ],
+    [{ slot: -1 }, /^RangeError: .* for slot/],
+    [{ slot: 'x' }, /^TypeError: .* for slot/],
+    [{ iterations: -1 }, /^RangeError: .* for iterations/],
+    [{ iterations: 1e12 }, /^RangeError: .* for iterations/],
+    [{ iterations: undefined }, /^TypeError: .* for iterations/],
+    [{ slot: 1 }, /there is no slot 1/],
+  ] as const) {
+    await assert.rejects(measure(changes), message);
+  }
+  assert.equal((await measure({})).length, 3);
   ranks.close();
 });

@@ -324,6 +324,42 @@ transportTest('the output is assembled from bands of rows and parts of the batch
   layer.close();
 });
 
+transportTest('a part of the output without rows is no part of it', async (transport) => {
+  const columns = [2, 1, 1];
+  const rows = [5, 5, 0];
+  const layer = await LayerRanks.create(transport, {
+    op: 'GatherBands',
+    attributes: () => ({
+      slot: int(0),
+      ranks: ints([0, 1, 2]),
+      batch_start: ints([0, 0, 0]),
+      batch_count: ints([1, 1, 1]),
+      row_start: ints([0, 0, 0]),
+      row_count: ints(rows),
+      column_start: ints([0, 2, 0]),
+      column_count: ints(columns),
+      batch: int(1),
+      rows: int(5),
+      columns: int(3),
+    }),
+    inputs: (rank) => ({ x: [1, 2, rows[rank] as number, columns[rank] as number] }),
+    outputs: () => ({ y: [1, 2, 5, 3] }),
+    bytes: columns.map((count, rank) => 4 * 2 * (rows[rank] as number) * count),
+  });
+  const x = ramp([1, 2, 5, 3]);
+  const left = float32(
+    [1, 2, 5, 2],
+    x.data.filter((_, i) => i % 3 < 2),
+  );
+  const right = float32(
+    [1, 2, 5, 1],
+    x.data.filter((_, i) => i % 3 === 2),
+  );
+  const inputs = [{ x: left }, { x: right }, { x: float32([1, 2, 0, 1]) }];
+  for (const { y } of await layer.runAll(inputs, synchronous(0))) assert.deepEqual(y, x);
+  layer.close();
+});
+
 const groups = 2;
 const epsilon = 1e-3;
 const channels = 4;

@@ -146,6 +146,46 @@ test('what does not fit the graph is refused by name', async () => {
   await assert.rejects(session.run({ x }, { y }), { code: 'ORT', message: 'the session is released' });
 });
 
+test('options that make no sense are refused by name', async () => {
+  const model = shiftingConvolution();
+  const wrong: readonly [Readonly<Record<string, unknown>>, RegExp][] = [
+    [{ threads: 0 }, /^Expected an integer from 1 to 1024 for threads but received 0$/],
+    [{ threads: 2.5 }, /for threads/],
+    [{ threads: 1e10 }, /for threads/],
+    [{ threads: undefined }, /for threads but received nothing$/],
+    [{ weights: 'both' }, /^Expected shared or private for weights but received both$/],
+    [{ memory: 'some' }, /^Expected kept or freed for memory/],
+    [{ rank: -1 }, /for rank/],
+    [{ profile: 7 }, /^Expected a string for profile/],
+    [{ initializers: 7 }, /^Expected an object for initializers/],
+    [{ communicator: null }, /^Expected a Communicator/],
+  ];
+  for (const [options, message] of wrong) {
+    const refused = create(model, options);
+    await assert.rejects(refused, (error) => error instanceof TypeError || error instanceof RangeError);
+    await assert.rejects(refused, { message });
+  }
+  await assert.rejects(create(new Float32Array(3) as never), /^TypeError: Expected a Uint8Array for model/);
+  await assert.rejects(create('model' as never), /^TypeError: Expected a Uint8Array for model/);
+});
+
+test('a step that makes no sense is refused by name', async () => {
+  const session = await create(shiftingConvolution());
+  const x = float32([1, 1, 3, 3]);
+  const step = { call: 0, tick: 0, readTick: 0, publish: true };
+  for (const [changes, message] of [
+    [{ tick: -1 }, /for tick/],
+    [{ readTick: 0.5 }, /for readTick/],
+    [{ call: '1' }, /for call/],
+    [{ publish: 1 }, /^Expected true or false for publish/],
+  ] as const) {
+    const run = session.run({ x }, { y: x }, { ...step, ...changes } as never);
+    await assert.rejects(run, { message });
+  }
+  await assert.rejects(session.run({ x }, { y: x }, 3 as never), /^TypeError: Expected an object for step/);
+  session.release();
+});
+
 test('a model that is none is refused', async () => {
   await assert.rejects(create(Uint8Array.of(1, 2, 3)), { code: 'ORT' });
 });

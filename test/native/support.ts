@@ -98,7 +98,8 @@ export function communicatorOptions(
 ): CommunicatorOptions {
   const segments = segmentFds[channel] as readonly number[];
   const slots = readByAll(slotBytes);
-  return { ...run, rank: 0, channel, segmentFds: segments, slots, timeout: 5000, generation: 1 };
+  const headroom = 2 ** 28;
+  return { ...run, rank: 0, channel, segmentFds: segments, slots, headroom, timeout: 5000, generation: 1 };
 }
 
 /** Communicators of all ranks that differ in nothing else; connected. */

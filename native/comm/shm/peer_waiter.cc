@@ -20,9 +20,10 @@ void PeerWaiter::Deadline::Spend(std::chrono::nanoseconds time) {
 
 void PeerWaiter::Deadline::ThrowIfOver() const {
   if (left() > std::chrono::nanoseconds::zero()) return;
-  char seconds[32];
-  std::snprintf(seconds, sizeof seconds, "%.1f", std::chrono::duration<double>(waited_).count());
   const bool alive = silent_ < patience_.silence;
+  const std::chrono::duration<double> limit(alive ? patience_.deadlock : patience_.silence);
+  char seconds[32];
+  std::snprintf(seconds, sizeof seconds, "%.1f", limit.count());
   throw CommError(CommErrorCode::kTimeout, "waited " + std::string(seconds) + " s for rank " +
                                                std::to_string(peer_) +
                                                (alive ? ", which is alive but did not come" : ""));

@@ -9,8 +9,8 @@ namespace {
 
 constexpr uint64_t kMagic = 0x6469737473656731;  // "distseg1"
 constexpr size_t kLine = 64;
-// Files are as long as an off_t can say; sums of two such numbers don't overflow.
-constexpr uint64_t kMaxBytes = uint64_t{1} << 62;
+// More than any memory; sums over all ranks and parities don't overflow.
+constexpr uint64_t kMaxBytes = uint64_t{1} << 50;
 
 [[noreturn]] void Refuse(const std::string& message) { throw CommError(CommErrorCode::kProtocol, message); }
 

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <limits>
 #include <utility>
 
 #include "comm/communicator.h"
@@ -18,16 +16,6 @@ namespace {
 
 // A signal undoes the call that it interrupts; pieces ensure that repeating it gets somewhere.
 constexpr size_t kPieceBytes = size_t{64} << 20;
-
-// Bytes that the machine can give without swapping; unlimited where it doesn't tell.
-size_t AvailableMemory() {
-  std::ifstream lines("/proc/meminfo");
-  std::string key;
-  for (size_t kibibytes = 0; lines >> key >> kibibytes; lines.ignore(80, '\n')) {
-    if (key == "MemAvailable:") return kibibytes << 10;
-  }
-  return std::numeric_limits<size_t>::max();
-}
 
 int AllocatePiece(int descriptor, size_t offset, size_t bytes) {
   int result = 0;
@@ -56,10 +44,18 @@ SharedFile::~SharedFile() {
 SharedFile::SharedFile(SharedFile&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)), name_(std::move(other.name_)) {}
 
-size_t SharedFile::size() const {
+struct stat SharedFile::Status() const {
   struct stat status {};
   if (fstat(descriptor_, &status) != 0) ThrowErrno("cannot look at");
-  return static_cast<size_t>(status.st_size);
+  return status;
+}
+
+size_t SharedFile::size() const { return static_cast<size_t>(Status().st_size); }
+
+uint64_t SharedFile::allocated() const {
+  // Whatever the blocks of the file system are.
+  constexpr uint64_t kBlock = 512;
+  return static_cast<uint64_t>(Status().st_blocks) * kBlock;
 }
 
 void SharedFile::Clear() const {
@@ -68,19 +64,10 @@ void SharedFile::Clear() const {
 
 void SharedFile::Allocate(size_t bytes) const {
   for (size_t offset = 0; offset < bytes; offset += kPieceBytes) {
-    CheckAvailable(bytes - offset);
     if (AllocatePiece(descriptor_, offset, std::min(kPieceBytes, bytes - offset)) != 0) {
       ThrowErrno("cannot allocate");
     }
   }
-}
-
-void SharedFile::CheckAvailable(size_t bytes) const {
-  const size_t available = AvailableMemory();
-  if (bytes <= available) return;
-  throw CommError(CommErrorCode::kProtocol, name_ + " needs " + std::to_string(bytes >> 20) +
-                                                " MiB more memory, " + std::to_string(available >> 20) +
-                                                " MiB are available");
 }
 
 void SharedFile::ThrowErrno(const std::string& action) const {

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace distri::shm {
@@ -19,19 +22,22 @@ class SharedFile {
   int descriptor() const { return descriptor_; }
   const std::string& name() const { return name_; }
   size_t size() const;
+  // Bytes of memory behind it.
+  uint64_t allocated() const;
 
   // Gives all memory back.
   void Clear() const;
   // Makes the file at least `bytes` long, with memory behind every page: where a sparse file would kill the
-  // process with SIGBUS at its first touch, a lack of memory is an error here. The kernel itself would rather
-  // kill a process than refuse, so what is available is looked at before every piece. New bytes are zero.
+  // process with SIGBUS at its first touch, a lack of memory is an error here. But where a control group's
+  // limit is met, and on most machines, the kernel rather kills a process than refuses: who allocates much
+  // looks before whether there is so much. New bytes are zero.
   void Allocate(size_t bytes) const;
 
   // Throws an error about this file that ends in the text of errno.
   [[noreturn]] void ThrowErrno(const std::string& action) const;
 
  private:
-  void CheckAvailable(size_t bytes) const;
+  struct stat Status() const;
 
   int descriptor_;
   std::string name_;

@@ -41,6 +41,21 @@ std::vector<SharedFile> OpenSegments(const std::vector<int>& descriptors) {
   return files;
 }
 
+// All ranks look at the same before they allocate. What a rank is given meanwhile is missing in the headroom
+// of those that look later, and in what they add up as well.
+void CheckHeadroom(const CommunicatorOptions& options, const std::vector<SharedFile>& files) {
+  uint64_t needed = 0;
+  uint64_t there = 0;
+  for (size_t rank = 0; rank < files.size(); ++rank) {
+    needed += SegmentLayout(options.slots, static_cast<int>(rank)).bytes();
+    there += files[rank].allocated();
+  }
+  if (needed <= there || needed - there <= options.headroom) return;
+  Refuse("what " + std::to_string(files.size()) + " ranks exchange needs " +
+         std::to_string((needed - there) >> 20) + " MiB of memory, " +
+         std::to_string(options.headroom >> 20) + " MiB are available");
+}
+
 // Ranks that share CPUs must not spin: they would take time from the rank that they wait for.
 int ChooseSpins(const Channel& channel) {
   cpu_set_t all;
@@ -59,7 +74,9 @@ ShmCommunicator::ShmCommunicator(const CommunicatorOptions& options)
       channel_(control_, options.channel),
       waiter_(channel_, Patience::For(options.timeout)),
       files_(OpenSegments(options.segment_fds)),
-      broadcaster_(channel_, waiter_, segments_, options.rank) {}
+      broadcaster_(channel_, waiter_, segments_, options.rank) {
+  CheckHeadroom(options, files_);
+}
 
 void ShmCommunicator::connect() {
   control_.ThrowIfAborted();

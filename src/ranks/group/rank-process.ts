@@ -3,11 +3,16 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { channels } from '../channels.js';
 import type { FromRank, ToRank } from '../messages.js';
 import type { RunMemory } from '../run-memory.js';
 import { type RankEvents, RankLink } from './rank-link.js';
 
 const rankMain = new URL('./rank-main.js', import.meta.url);
+/** Threads of Node's that a rank keeps while it waits: one for a communicator and one for a graph, in each channel. */
+const WAITING_THREADS = 2 * channels.length;
+/** Threads that files and pictures are read and written on. */
+const WORKING_THREADS = 4;
 /** The first line of an error that nobody caught, as Node prints it. */
 const errorLine = /^\w*Error\b.*:/;
 /** How long the last words of a process that ended may take to arrive. */
@@ -33,6 +38,7 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
     super(options.rank, events);
     this.child = fork(rankMain, [options.entry.href, String(process.pid)], {
       serialization: 'advanced',
+      env: { ...process.env, UV_THREADPOOL_SIZE: String(threadPoolSize()) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc', ...options.memory],
     });
     this.child.once('exit', () => this.leave());
@@ -110,4 +116,9 @@ export class RankProcess<Job, Result> extends RankLink<Job, Result> {
     if (signal !== null) return `was ended by ${signal} ${when}${lastLine}`;
     return `exited with status ${status} ${when}${lastLine}`;
   }
+}
+
+/** Enough that what ranks wait for is never behind what waits, whatever the user's own choice. */
+function threadPoolSize(): number {
+  return Math.max(WAITING_THREADS + WORKING_THREADS, Number(process.env.UV_THREADPOOL_SIZE) || 0);
 }

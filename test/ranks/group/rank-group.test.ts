@@ -100,6 +100,18 @@ test('one channel is connected again and again while another stays', async () =>
   await group.close();
 });
 
+test('ranks wait in several channels at once, whatever the size of the thread pool', async () => {
+  const before = process.env.UV_THREADPOOL_SIZE;
+  process.env.UV_THREADPOOL_SIZE = '1';
+  const group = await launch(2);
+  if (before === undefined) delete process.env.UV_THREADPOOL_SIZE;
+  else process.env.UV_THREADPOOL_SIZE = before;
+  const running = group.run({ stepTime: 1, steps: 1, cross: true }, () => {});
+  const results = await Promise.race([running, delay(SOON_MS, 'they wait for each other')]);
+  await group.close();
+  assert.equal(results.length, 2, String(results));
+});
+
 test('each rank may use its share of the CPUs only, the parent keeps all', async () => {
   const cpus = availableCpus();
   const shares = shareCpus({ ids: cpus.ids, count: cpus.ids.length }, cpus.ids.length, 1);
