@@ -1,4 +1,4 @@
-// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address, thread).
+// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address, undefined, thread).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,8 +6,10 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const SANITIZERS = ['address', 'thread'];
+const SANITIZERS = ['address', 'undefined', 'thread'];
 const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test'];
+/** Those that compute, with the loops of every instruction set that this processor has. */
+const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test'];
 /** Sanitized programs run several times slower; one that hangs is killed. */
 const TEST_LIMIT_MS = 60_000;
 
@@ -38,23 +40,38 @@ function test(sanitizer) {
   const targets = TESTS.flatMap((name) => ['--target', name]);
   cmake(['--build', build, '--parallel', String(availableParallelism()), ...targets]);
   for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
+  // Threads meet in the same places whatever they compute with.
+  if (sanitizer === 'thread') return;
+  for (const level of lowerLevels()) {
+    for (const name of COMPUTING_TESTS) run(join(build, name), `${label}: ${name} (${level})`, level);
+  }
 }
 
-function run(program, label) {
+/** Instruction sets below the best that this processor has, by the names of native/ops/levels.cc. */
+function lowerLevels() {
+  const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '));
+  if (flags.has('avx512vl')) return ['v3', 'narrow'];
+  return flags.has('avx2') ? ['narrow'] : [];
+}
+
+function run(program, label, level) {
   const env = {
     ...process.env,
+    ...(level === undefined ? {} : { DISTRI_SIMD: level }),
     DISTRI_ORT_LIBRARY: ortLibrary,
+    UBSAN_OPTIONS: 'print_stacktrace=1',
     ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
     // ONNX Runtime comes without instrumentation.
     TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1',
   };
+  const started = performance.now();
   const { status, signal, stdout, stderr, error } = spawnSync(program, {
     encoding: 'utf8',
     env,
     timeout: TEST_LIMIT_MS,
   });
   if (status === 0) {
-    console.log(`${label} passed`);
+    console.log(`${label} passed in ${((performance.now() - started) / 1000).toFixed(1)} s`);
     return;
   }
   process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);

@@ -1,6 +1,7 @@
 #include "ops/cached_attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -8,6 +9,17 @@
 #include "ops/copy.h"
 
 namespace distri::ops {
+namespace {
+
+// Places come as floats, as all that operators are given.
+int64_t AsIndex(float number) {
+  constexpr float kMostExact = 16777216.0f;
+  if (number >= 0 && number <= kMostExact && std::trunc(number) == number)
+    return static_cast<int64_t>(number);
+  throw std::invalid_argument(std::to_string(number) + " is no place in an image");
+}
+
+}  // namespace
 
 void CachedAttention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
 
@@ -47,10 +59,10 @@ CachedAttention::Call CachedAttention::ReadCall(const Input& input) const {
     throw std::invalid_argument("expected a slot and two numbers for each of " +
                                 std::to_string(peers_.size()) + " ranks, not " + ToString(input.shape));
   }
-  Call call{slot_ + static_cast<int64_t>(input.data[0]), {}};
+  Call call{slot_ + AsIndex(input.data[0]), {}};
   for (size_t peer = 0; peer < peers_.size(); ++peer) {
     const float* part = input.data + 1 + 2 * peer;
-    call.parts.push_back({static_cast<int64_t>(part[0]), static_cast<int64_t>(part[1])});
+    call.parts.push_back({AsIndex(part[0]), AsIndex(part[1])});
   }
   return call;
 }

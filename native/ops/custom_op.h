@@ -131,11 +131,14 @@ class CustomOp : public OrtCustomOp {
   }
 
   void SetShapes() {
-    InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* raw) {
-      return AsStatus([&] {
+    // A status would be neither shown nor freed here: what does not fit is an error when the operator is run.
+    InferOutputShapeFn = [](const OrtCustomOp*, OrtShapeInferContext* raw) -> OrtStatus* {
+      try {
         ShapeInference context(raw);
         Kernel::InferShapes(context);
-      });
+      } catch (...) {
+      }
+      return nullptr;
     };
     GetMayInplace = [](int** input, int** output) -> size_t {
       static int first = 0;

@@ -1,22 +1,43 @@
 // Loops compiled for several instruction sets, one of which is chosen when they are first used: a build runs
-// on every machine. For loops on vectors of a given width; those that the compiler vectorises have
-// DISTRI_CLONES.
+// on every machine.
 #pragma once
 
-// Defines, with LOOPS(Name, TARGET, W, V), a structure per instruction set that has loops with V vectors of W
-// floats and a constant kLoops of type Loops, and ChosenLoops().
-#if defined(__x86_64__) && defined(DISTRI_CLONES)
+namespace distri::ops {
 
-#define DISTRI_LEVELS(LOOPS)                                                                 \
-  LOOPS(Narrow, , 4, 2)                                                                      \
-  LOOPS(V3, __attribute__((target("arch=x86-64-v3"))), 8, 2)                                 \
-  LOOPS(V4, __attribute__((target("arch=x86-64-v4"))), 16, 4)                                \
-  const Loops& ChosenLoops() {                                                               \
-    static const Loops& loops =                                                              \
-        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") ? V4::kLoops \
-        : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")       ? V3::kLoops \
-                                                                                : Narrow::kLoops;  \
-    return loops;                                                                            \
+// Instruction sets, by the names of x86-64's levels; other processors have the first alone.
+enum class Level { kNarrow, kV3, kV4 };
+
+// The best that this processor has. DISTRI_SIMD (narrow, v3 or v4) names one that is to be used at most.
+Level ChosenLevel();
+
+// One of three versions.
+template <class Loops>
+const Loops& Choose(const Loops& narrow, const Loops& v3, const Loops& v4) {
+  switch (ChosenLevel()) {
+    case Level::kV4:
+      return v4;
+    case Level::kV3:
+      return v3;
+    case Level::kNarrow:
+      break;
+  }
+  return narrow;
+}
+
+}  // namespace distri::ops
+
+// Defines, with LOOPS(Name, TARGET, W, V), a structure per instruction set that has loops with V vectors of W
+// floats and a constant kLoops of type Loops, and ChosenLoops(). Loops that the compiler vectorises by itself
+// take TARGET alone.
+#if defined(__x86_64__) && defined(DISTRI_HAS_LEVELS)
+
+#define DISTRI_LEVELS(LOOPS)                                                    \
+  LOOPS(Narrow, , 4, 2)                                                         \
+  LOOPS(V3, __attribute__((target("arch=x86-64-v3"))), 8, 2)                    \
+  LOOPS(V4, __attribute__((target("arch=x86-64-v4"))), 16, 4)                   \
+  const Loops& ChosenLoops() {                                                  \
+    static const Loops& loops = Choose(Narrow::kLoops, V3::kLoops, V4::kLoops); \
+    return loops;                                                               \
   }
 
 #else

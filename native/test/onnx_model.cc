@@ -85,7 +85,14 @@ Message TensorProto(const Value& value) {
   Message message;
   for (const int64_t size : value.shape) message.Int(1, size);
   message.Int(2, kFloat).Text(8, value.name);
-  message.Bytes(9, value.floats.data(), value.floats.size() * sizeof(float));
+  if (value.external) {
+    const auto entry = [](const std::string& key, const std::string& text) {
+      return Message().Text(1, key).Text(2, text);
+    };
+    message.Nested(13, entry("location", "nowhere")).Int(14, 1);
+  } else {
+    message.Bytes(9, value.floats.data(), value.floats.size() * sizeof(float));
+  }
   return message;
 }
 

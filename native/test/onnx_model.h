@@ -18,6 +18,8 @@ struct Value {
   std::string name;
   Shape shape;
   std::vector<float> floats = {};
+  // Said to be in a file that is not there: the session is given it.
+  bool external = false;
 };
 
 struct Node {

@@ -7,6 +7,12 @@
 
 namespace distri::test {
 
+std::vector<Test> AttentionTests();
+std::vector<Test> GatherTests();
+std::vector<Test> HaloTests();
+std::vector<Test> LinearTests();
+std::vector<Test> NormTests();
+std::vector<Test> SessionTests();
 std::vector<Test> TaskTests();
 
 }  // namespace distri::test

@@ -4,6 +4,7 @@
 
 #include "ops/domain.h"
 #include "ort/handles.h"
+#include "test/library.h"
 #include "test/onnx_model.h"
 #include "test/ops_tests.h"
 
@@ -38,7 +39,7 @@ class ThrowingSession {
   explicit ThrowingSession(int threads) : domain_(ops::KernelList<Throwing>{}, context_) {
     using ort::api;
     const auto options = ort::Make<ort::SessionOptionsHandle>(api().CreateSessionOptions);
-    ort::Check(api().SetIntraOpNumThreads(options.get(), threads));
+    ort::Check(api().SetIntraOpNumThreads(options.get(), AtMostThreads(threads)));
     ort::Check(api().AddCustomOpDomain(options.get(), domain_.get()));
     const std::string model =
         Serialize({{{"Throwing", "distri", {"x"}, {"y"}, {}}}, {{"x", {kTasks}}}, {{"y", {kTasks}}}});
