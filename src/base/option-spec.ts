@@ -34,6 +34,14 @@ export function camelCase(name: string): string {
   return name.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/**
+ * What is on unless said otherwise is turned off on the command line: `use_resolution_binning` by
+ * `--no_resolution_binning`.
+ */
+export function flagName({ name, takes, default: initial }: OptionSpec): string {
+  return takes.type === 'flag' && initial === true ? `no_${name.replace(/^use_/, '')}` : name;
+}
+
 /** Refuses values that an option does not take; `undefined` is an option that was not given. */
 export function checkOption({ name, takes }: OptionSpec, value: unknown): void {
   if (value === undefined) return;
@@ -94,12 +102,20 @@ export function gatherOptions(
   }));
 }
 
-/** The texts of all, each after its owner's name. */
+/** The texts of all, each after its owner's name, and with its default where they do not agree on one. */
 function joinSpecs(specs: readonly OptionSpec[], owners: readonly string[]): OptionSpec {
   const [first] = specs as [OptionSpec];
-  const parts = specs.map((spec, index) => `${owners[index]}: ${spec.text}${defaultText(spec)}`);
-  const { default: _, defaultText: __, ...rest } = first;
-  return { ...rest, text: parts.join('; ') };
+  const agreed = specs.every((spec) => defaultText(spec) === defaultText(first));
+  const ending = (spec: OptionSpec) => (agreed ? '' : defaultText(spec));
+  const text = specs.map((spec, index) => `${owners[index]}: ${spec.text}${ending(spec)}`).join('; ');
+  const { default: initial, defaultText: told, ...rest } = first;
+  if (!agreed) return { ...rest, text };
+  return {
+    ...rest,
+    text,
+    ...(initial !== undefined && { default: initial }),
+    ...(told !== undefined && { defaultText: told }),
+  };
 }
 
 /** Such as " (default: 4)", empty where there is none. */
@@ -110,5 +126,5 @@ export function defaultText({ default: value, defaultText: text }: OptionSpec): 
 
 /** Refuses an option that others own: `kind` is what owners are, `actual` who is there instead. */
 export function ownedByOthers({ spec, owners }: OwnedOption, kind: string, actual: string): DistriError {
-  return new DistriError('usage', `--${spec.name} needs ${kind} ${owners.join(' or ')}, not ${actual}`);
+  return new DistriError('usage', `--${flagName(spec)} needs ${kind} ${owners.join(' or ')}, not ${actual}`);
 }

@@ -103,18 +103,15 @@ export interface CommunicatorOptions extends RunOptions {
   /** Equal on all ranks. */
   readonly slots: readonly SlotSpec[];
   /**
-<<<<<<< HEAD
-   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive
-   * ranks wait ten times as long, and at least ten minutes.
-=======
-   * Bytes of memory that all ranks of this host together can be given now. What does not fit is refused: the kernel
-   * would rather kill a process.
+   * <<<<<<< HEAD Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer
+   * that is alive ranks wait ten times as long, and at least ten minutes. ======= Bytes of memory that all
+   * ranks of this host together can be given now. What does not fit is refused: the kernel would rather kill
+   * a process.
    */
   readonly headroom: number;
   /**
-   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive ranks wait
-   * ten times as long, and at least ten minutes.
->>>>>>> refs/heads/native
+   * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive
+   * ranks wait ten times as long, and at least ten minutes. >>>>>>> refs/heads/native
    */
   readonly timeout: number;
   /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */

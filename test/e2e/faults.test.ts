@@ -103,7 +103,7 @@ async function failing(args: readonly string[], folder: string, limits?: string)
 
 const refused: readonly [args: string[], message: RegExp, status: number][] = [
   [['--image_size', '500'], /^distri: Expected a positive multiple of 8 \(496 and 504 are near\)/, 2],
-  [['-n', '100'], /^distri: 50 bands of rows are too many .* at most 8 ranks per image/, 2],
+  [['-n', '100'], /^distri: 50 bands of rows are too many .* at most 8 ranks for each image/, 2],
   [['--output_path', '/proc/nowhere/x.png'], /^distri: \/proc\/nowhere: /, 8],
   [['--output_path', '/dev/full'], /^distri: Expected a path that ends in \.png/, 2],
   [['--model', 'no/such/folder'], /^distri: no\/such\/folder: /, 3],

@@ -86,27 +86,30 @@ test('a run that is killed at any moment leaves whole pictures, and the same com
     }
   }));
 
-for (const [name, model, folderName] of [
-  ['Stable Diffusion 1.5', tinySd15, 'pndm-2/gpus2-tensor'],
-  ['PixArt-alpha', tinyPixArt, 'dpm-solver-2/gpus2-tensor'],
+const drawnBy = (model: string) => {
+  const picture = ['--image_size', '64', '--num_inference_steps', '2', '--limit', '2', '--threads', '1'];
+  const ranks = ['-n', '2', '--no_split_batch', '--parallelism', 'tensor'];
+  return ['--model', model, '--dataset', 'shapes-val', ...picture, ...ranks];
+};
+
+for (const [name, args, folderName] of [
+  ['Stable Diffusion 1.5', drawnBy(tinySd15), 'pndm-2/gpus2-tensor'],
+  ['PixArt-alpha', [...drawnBy(tinyPixArt), '--no_resolution_binning'], 'dpm-solver-2/gpus2-tensor'],
 ] as const) {
   test(`captions are drawn with ${name} as well, by its own defaults`, () =>
     inNewFolder(async (folder) => {
-      const size = ['--image_size', '64', '--num_inference_steps', '2', '--threads', '1'];
-      const ranks = ['-n', '2', '--no_split_batch', '--parallelism', 'tensor', '--limit', '2'];
-      const args = ['--model', model, '--dataset', 'shapes-val', ...size, ...ranks];
-      const binning = model === tinyPixArt ? ['--no_resolution_binning'] : [];
-      const { stdout } = await draw(folder, ...args, ...binning);
+      const { stdout } = await draw(folder, ...args);
       assert.equal(stdout, `${join(folder, 'results', 'coco', folderName)}\n`);
       assert.deepEqual([...(await pictures(stdout.trimEnd())).keys()], names(0, 2));
-      const { status, stderr } = await generate(
-        folder,
-        ...args,
-        ...(binning.length ? [] : ['--no_resolution_binning']),
-      );
-      assert.equal(status, 2, stderr);
     }));
 }
+
+test("an option of another family than the model's is refused", () =>
+  inNewFolder(async (folder) => {
+    const { status, stderr } = await generate(folder, ...drawnBy(tinySd15), '--no_resolution_binning');
+    assert.equal(status, 2);
+    assert.match(stderr, /^distri: --no_resolution_binning needs a model of PixArt-alpha, not Stable Diff/m);
+  }));
 
 test('parts that run at the same time fill one folder', () =>
   inNewFolder(async (folder) => {

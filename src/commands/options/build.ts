@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { defaultText, type OptionSpec, type OptionType } from '../../base/option-spec.js';
+import { defaultText, flagName, type OptionSpec, type OptionType } from '../../base/option-spec.js';
 import { integer, number, oneOf, repeated } from './parsers.js';
 
 export type ParserOf<T> = (option: string) => (text: string) => T;
@@ -68,14 +68,6 @@ export function optionOf(spec: OptionSpec): Option {
     case 'choice':
       return option.argParser(oneOf(nameOf(option), takes.values));
   }
-}
-
-/**
- * What is on unless said otherwise is turned off on the command line: `use_resolution_binning` by
- * `--no_resolution_binning`.
- */
-export function flagName({ name, takes, default: initial }: OptionSpec): string {
-  return takes.type === 'flag' && initial === true ? `no_${name.replace(/^use_/, '')}` : name;
 }
 
 function nameOf(option: Option): string {

@@ -1,12 +1,12 @@
 import type { Command, Option } from 'commander';
 import { DistriError, expected } from '../../base/errors.js';
-import { gatherOptions, ownedByOthers } from '../../base/option-spec.js';
+import { flagName, gatherOptions, ownedByOthers } from '../../base/option-spec.js';
 import type { PictureSize } from '../../base/sizes.js';
 import type { Family } from '../../families/family.js';
 import { families } from '../../families/registry.js';
 import { type SchedulerName, schedulerNames } from '../../schedulers/registry.js';
 import { type RngName, rngNames } from '../../tensor/random.js';
-import { atLeast, choice, flagName, list, optionOf, type ParserOf, value, withDefault } from './build.js';
+import { atLeast, choice, list, optionOf, type ParserOf, value, withDefault } from './build.js';
 import { number, oneOf, seed, side, text } from './parsers.js';
 import { givenValues } from './specs.js';
 

@@ -1,5 +1,4 @@
-import { camelCase, type OptionSpec } from '../../base/option-spec.js';
-import { flagName } from './build.js';
+import { camelCase, flagName, type OptionSpec } from '../../base/option-spec.js';
 
 /**
  * What a command's options say for these specs, by their names in camel case; what was not given is left out.
