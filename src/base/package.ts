@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The package's folder; this file runs as dist/src/commands/package.js. */
+/** The package's folder; this file runs as dist/src/base/package.js. */
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** The model that comes with the package. */
