@@ -7,8 +7,9 @@ import { after, before, test } from 'node:test';
 import { embeddedModel } from '../../src/base/package.js';
 import { packageRoot } from '../e2e/cli.js';
 
-// What docs/architecture.md says of where new things go is tried: in a copy of the compiled program they get their
-// files and their rows and nothing else, and the copy has to have them in its options, texts, plans and pictures.
+// What docs/architecture.md says of where new things go is tried: in a copy of the compiled program they get
+// their files and their rows and nothing else, and the copy has to have them in its options, texts, plans and
+// pictures.
 
 let copy: string;
 
@@ -40,6 +41,7 @@ async function add(
   await writeFile(module(registry), `${imported}\n${rows.replace(start, `${start}\n${row}`)}`);
 }
 
+/** What the copy prints. */
 function distri(...args: string[]): string {
   const given = [join(copy, 'bin', 'distri.js'), ...args];
   const { status, stdout, stderr } = spawnSync(process.execPath, given, { cwd: copy, encoding: 'utf8' });
@@ -144,6 +146,19 @@ test('a family is its file and a row', async () => {
   const same = ['-n', '1', '--prompt', 'a red heart'];
   const guided = await draw('run-sdxl', ...same, '--guidance_scale', '3');
   assert.deepEqual(await draw('run-shapes', ...same, '--model', 'model', '--outline_width', '3'), guided);
+});
+
+test('a device is a row', async () => {
+  const drawn = await draw('run-sdxl', '-n', '2');
+  const text = await readFile(module('engine/device.js'), 'utf8');
+  const twin = `const devices = [cpu, { ...cpu, name: 'twin', load: (...given) => {
+    writeFileSync('twin.txt', 'loaded');
+    return cpu.load(...given);
+  } }];`;
+  const replaced = text.replace('const devices = [cpu];', twin).replace("device: 'cpu'", "device: 'twin'");
+  await writeFile(module('engine/device.js'), `import { writeFileSync } from 'node:fs';\n${replaced}`);
+  assert.deepEqual(await draw('run-sdxl', '-n', '2'), drawn);
+  assert.equal(await readFile(join(copy, 'twin.txt'), 'utf8'), 'loaded');
 });
 
 test('an architecture to measure is a file in configs/', async () => {
