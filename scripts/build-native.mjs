@@ -1,13 +1,9 @@
 // Builds the native addon into build/native. Run by `npm install` and `npm run build`; quick when nothing changed.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compile, configure, root } from './cmake.mjs';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const source = join(root, 'native');
 const build = join(root, 'build', 'native');
 const install =
   'apt-get install cmake g++ make (Debian, Ubuntu) or dnf install cmake gcc-c++ make (Fedora, RHEL)';
@@ -21,9 +17,8 @@ const strict = `-DDISTRI_STRICT=${root.includes('/node_modules/') ? 'OFF' : 'ON'
 // For those who work on strategies: ranks then end as soon as one reads what is not for it, or for too long.
 const checks = `-DDISTRI_CHECK_READS=${process.env.DISTRI_CHECK_READS ? 'ON' : 'OFF'}`;
 requireTools();
-removeForeignCache();
-run(['-S', source, '-B', build, '-DCMAKE_BUILD_TYPE=Release', ...headers, strict, checks], 'configure');
-run(['--build', build, '--parallel', String(availableParallelism())], 'compile');
+configure(build, ['-DCMAKE_BUILD_TYPE=Release', ...headers, strict, checks], failed);
+compile(build, [], failed);
 
 function findHeaders() {
   const require = createRequire(import.meta.url);
@@ -50,19 +45,8 @@ function exists(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
 }
 
-/** CMake refuses a cache that was made for another folder, as after moving the checkout. */
-function removeForeignCache() {
-  const cache = join(build, 'CMakeCache.txt');
-  if (!existsSync(cache)) return;
-  if (readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`)) return;
-  rmSync(build, { recursive: true });
-}
-
-function run(args, what) {
-  const { status, stdout, stderr } = spawnSync('cmake', args, { encoding: 'utf8', maxBuffer: 1 << 28 });
-  if (status === 0) return;
-  process.stderr.write(stdout + stderr);
-  fail(`cmake could not ${what} it, see above. It needs a C++17 compiler and make: ${install}.`);
+function failed(message) {
+  fail(`${message}. It needs a C++17 compiler and make: ${install}.`);
 }
 
 function fail(message) {

@@ -1,10 +1,11 @@
-// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address, undefined, thread).
+// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address,
+// undefined, thread).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { compile, configure, root } from './cmake.mjs';
 
 const SANITIZERS = ['address', 'undefined', 'thread'];
 const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test'];
@@ -13,8 +14,6 @@ const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test'];
 /** Sanitized programs run several times slower; one that hangs is killed. */
 const TEST_LIMIT_MS = 60_000;
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const source = join(root, 'native');
 const ortLibrary = process.env.DISTRI_ORT_LIBRARY || findOrtLibrary();
 const wanted = process.argv.slice(2);
 
@@ -31,14 +30,13 @@ function test(sanitizer) {
     return;
   }
   const build = join(root, 'build', sanitizer === undefined ? 'native-test' : `native-${sanitizer}`);
-  removeForeignCache(build);
   // Sanitized code without optimisation takes minutes.
   const type = sanitizer === undefined ? 'Release' : 'RelWithDebInfo';
   const checks = `-DDISTRI_CHECK_READS=${sanitizer === undefined ? 'OFF' : 'ON'}`;
   const options = [`-DCMAKE_BUILD_TYPE=${type}`, `-DDISTRI_SANITIZE=${sanitizer ?? ''}`, checks];
-  cmake(['-S', source, '-B', build, ...options]);
-  const targets = TESTS.flatMap((name) => ['--target', name]);
-  cmake(['--build', build, '--parallel', String(availableParallelism()), ...targets]);
+  const failed = (message) => fail(`the C++ tests were not built: ${message}`);
+  configure(build, options, failed);
+  compile(build, TESTS, failed);
   for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
   // Threads meet in the same places whatever they compute with.
   if (sanitizer === 'thread') return;
@@ -100,24 +98,6 @@ function links(sanitizer) {
   } finally {
     rmSync(folder, { recursive: true });
   }
-}
-
-/** CMake refuses a cache that was made for another folder, as after moving the checkout. */
-function removeForeignCache(build) {
-  const cache = join(build, 'CMakeCache.txt');
-  if (!existsSync(cache)) return;
-  if (readFileSync(cache, 'utf8').includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${source}\n`)) return;
-  rmSync(build, { recursive: true });
-}
-
-function cmake(args) {
-  const { status, stdout, stderr, error } = spawnSync('cmake', args, {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-  if (status === 0) return;
-  process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
-  fail(`the C++ tests were not built: ${error?.message ?? 'see above'}`);
 }
 
 function fail(message) {
