@@ -83,7 +83,7 @@ describe('a checkpoint', () => {
     await withIndex({ _class_name: 'FluxPipeline' });
     await refused(
       copy,
-      /pipeline class "FluxPipeline" is not supported; supported: PixArtAlphaPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline/,
+      /pipeline class "FluxPipeline" is not supported; supported: StableDiffusionXLPipeline, StableDiffusionPipeline, PixArtAlphaPipeline/,
     );
     await withIndex({ _class_name: undefined });
     await refused(copy, /pipeline class undefined is not supported/);
