@@ -1,4 +1,4 @@
-// Linear layers of tokens, with the weights where they lie; see ops/README.md.
+// Linear layers of tokens, with the weights where they lie; see docs/operators.md.
 #pragma once
 
 #include <optional>

@@ -11,7 +11,7 @@
 namespace distri::ops {
 
 // Group normalisation of a band of rows with statistics of all bands: DistriFusion (CVPR 2024) section 4, and
-// distrifuser, modules/pp/groupnorm.py, without its factor n / (n - 1). See ops/README.md for the formulas.
+// distrifuser, modules/pp/groupnorm.py, without its factor n / (n - 1); see docs/operators.md.
 class PatchGroupNorm {
  public:
   static constexpr OpTraits kTraits{"PatchGroupNorm", 3, 1, true};

@@ -13,7 +13,7 @@ export interface HaloSpec {
   readonly fresh: boolean;
 }
 
-/** Whose statistics a norm of a band is computed with, see native/ops/README.md. */
+/** Whose statistics a norm of a band is computed with, see docs/operators.md. */
 export const patchStatistics = { fresh: 0, stale: 1, corrected: 2, separate: 3 } as const;
 
 export interface PatchNormSpec extends NormSpec {
