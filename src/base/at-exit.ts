@@ -2,8 +2,8 @@ const actions = new Set<() => void>();
 let listening = false;
 
 /**
- * Has `action` called when the process ends, whether it is done or an error ends it; not when a signal kills it.
- * What is returned takes that back. All share one listener: Node warns of many.
+ * Has `action` called when the process ends, whether it is done or an error ends it; not when a signal kills
+ * it. What is returned takes that back. All share one listener: Node warns of many.
  */
 export function atExit(action: () => void): () => void {
   if (!listening) {

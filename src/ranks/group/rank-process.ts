@@ -9,7 +9,10 @@ import type { RunMemory } from '../run-memory.js';
 import { type RankEvents, RankLink } from './rank-link.js';
 
 const rankMain = new URL('./rank-main.js', import.meta.url);
-/** Threads of Node's that a rank keeps while it waits: one for a communicator and one for a graph, in each channel. */
+/**
+ * Threads of Node's that a rank keeps while it waits: one for a communicator and one for a graph, in each
+ * channel.
+ */
 const WAITING_THREADS = 2 * channels.length;
 /** Threads that files and pictures are read and written on. */
 const WORKING_THREADS = 4;
