@@ -41,8 +41,16 @@ export interface PipelineCall extends DrawCall {
 export interface Picture {
   /** Rows of pixels, three bytes each: red, green, blue. */
   readonly data: Uint8Array;
-  readonly info: { readonly width: number; readonly height: number; readonly channels: 3 };
-  /** What was drawn. */
+  /** What sharp calls `raw`: how `data` is laid out. */
+  readonly info: {
+    /** Pixels in a row. */
+    readonly width: number;
+    /** Rows. */
+    readonly height: number;
+    /** No alpha: models draw opaque pictures. */
+    readonly channels: 3;
+  };
+  /** That of the batch which this picture is of. */
   readonly prompt: string;
 }
 
@@ -56,7 +64,7 @@ export interface PipelineOutput {
   readonly trace: Readonly<Record<string, Tensor>> | undefined;
   /** What was done, as it was planned. */
   readonly plan: DrawPlan;
-  /** How it went on each rank; milliseconds. */
+  /** How it went on each rank of the group that drew, by rank; milliseconds. */
   readonly reports: readonly DrawReport[];
 }
 
@@ -79,11 +87,14 @@ export interface DistriPipeline extends AsyncDisposable {
   dispose(): Promise<void>;
 }
 
+/** Opens pipelines, as diffusers' `DiffusionPipeline` does. */
 export const DistriPipeline = {
   /**
    * Opens a model: a folder in diffusers' layout, an id of the Hugging Face hub (downloaded where it is
    * missing), or with `randomWeights` the name of an architecture. By default the small model that comes with
-   * the package.
+   * the package. Ranks are started by the first call. Rejects with a `DistriError`: `usage` for a setup that
+   * can't be, `checkpoint` and `network` for a model that can't be had or is of no kind that is known,
+   * `native` where the addon or ONNX Runtime can't be loaded.
    */
   async fromPretrained(
     model: string = embeddedModel,

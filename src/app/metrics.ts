@@ -30,7 +30,10 @@ export interface MetricsOptions {
   readonly numWorkers?: number | undefined;
   /** Do as the reference's script does, also where that is hardly what anybody wants. */
   readonly strictReference?: boolean | undefined;
-  /** Files of AlexNet and of LPIPS' heads; by default looked for, or downloaded. */
+  /**
+   * Files of AlexNet and of LPIPS' heads; by default AlexNet's where torch keeps it, or downloaded, and the
+   * heads of this package.
+   */
   readonly lpipsWeights?: readonly string[] | undefined;
   /** File of Inception; by default looked for, or downloaded. */
   readonly fidWeights?: string | undefined;
@@ -38,6 +41,7 @@ export interface MetricsOptions {
   readonly offline?: boolean | undefined;
   /** Of the networks; by default one for each CPU. */
   readonly threads?: number | undefined;
+  /** Told of problems and of progress; by default nobody is. */
   readonly observer?: Observer | undefined;
   /** Told the reference's lines that are no figures; by default the observer is. */
   readonly report?: ((line: string) => void) | undefined;

@@ -1,7 +1,11 @@
 /** Shows how far something is. */
 export interface Progress {
-  /** `label` says what is being done; `outlook` how fast, and how long it will still take. */
+  /**
+   * `done` counts what the total that the progress was made with counts; `label` says what is being done,
+   * `outlook` how fast, and how long it will still take.
+   */
   update(done: number, label: string, outlook?: string): void;
+  /** It is over, done or not: nothing is shown any more. */
   stop(): void;
 }
 
@@ -11,7 +15,7 @@ export interface Observer {
   note(line: string): void;
   /** Something for those who want to know more. */
   detail(line: string): void;
-  /** `unit` is what is counted. */
+  /** Something that takes a while begins; `unit` is what is counted up to `total`, such as steps or MB. */
   progress(total: number, unit: string): Progress;
 }
 

@@ -70,19 +70,31 @@ export interface DrawCall extends FamilyCallOptions {
   readonly prompt?: string | readonly string[] | undefined;
   /** One for all prompts, or one for each. */
   readonly negativePrompt?: string | readonly string[] | undefined;
-  /** In pixels; by default those of the picture to begin with, or the model's own. */
+  /**
+   * In pixels, a multiple of what the model's family asks for (8 for SD and SDXL); by default the width, that
+   * of the picture to begin with, or the model's own.
+   */
   readonly height?: number | undefined;
+  /**
+   * In pixels, as the height; by default the height, that of the picture to begin with, or the model's own.
+   */
   readonly width?: number | undefined;
+  /** From 1. By default 50, with PixArt 20. */
   readonly numInferenceSteps?: number | undefined;
-  /** Off at 1 or less. */
+  /** Off at 1 or less. By default 5 with SDXL, 7.5 with SD, 4.5 with PixArt. */
   readonly guidanceScale?: number | undefined;
+  /**
+   * Made with the checkpoint's scheduler_config.json, as diffusers' `from_config` does. By default ddim with
+   * SDXL, dpm-solver with PixArt, and the checkpoint's own with SD.
+   */
   readonly scheduler?: SchedulerName | undefined;
-  /** 0 to 1: noise of schedulers that add as much as they are asked for. */
+  /** 0 (the default) to 1: noise of schedulers that add as much as they are asked for, as ddim does. */
   readonly eta?: number | undefined;
   /** As torch.manual_seed takes it; by default 1234. */
   readonly seed?: bigint | number | undefined;
   /** torch's generator on a CPU (the default), or on a CUDA device. */
   readonly rng?: RngName | undefined;
+  /** Pictures of each prompt, all in one batch; by default 1. */
   readonly numImagesPerPrompt?: number | undefined;
   /**
    * Image to image: the picture to begin with, as the path of a file or as what such a file holds (PNG, JPEG,
@@ -93,6 +105,6 @@ export interface DrawCall extends FamilyCallOptions {
   readonly strength?: number | undefined;
   /** `pil` (the default): pictures; `latent`: latents alone. */
   readonly outputType?: OutputType | undefined;
-  /** Keep every step's tensors. */
+  /** Keep every step's tensors, which the output then has as `trace`; by default false. */
   readonly trace?: boolean | undefined;
 }

@@ -38,12 +38,17 @@ import { denoiserBytes } from './weights.js';
 export interface DrawPlan {
   /** The model's name. */
   readonly model: string;
+  /** The call, with defaults for what it does not say. */
   readonly request: GenerationRequest;
+  /** How large latents and pictures are on the way. */
   readonly geometry: Geometry;
   /** How often the model is asked: some schedulers ask more than once in a step. */
   readonly steps: number;
+  /** The strategy and what it is told. */
   readonly parallel: ParallelOptions;
+  /** Which rank has which part of the guidance's batch, and which band. */
   readonly topology: Topology;
+  /** From where and how each rank loads the model. */
   readonly load: LoadOptions;
   /** By rank: "whole batch, latent rows 1 to 16 of 32". */
   readonly shares: readonly string[];

@@ -12,8 +12,9 @@ export interface PlanRunOptions extends ModelOptions, PlanOptions {
    * before. By default true.
    */
   readonly measure?: boolean | undefined;
-  /** Measure again. */
+  /** Measure again, whatever is known of the machine; by default false. */
   readonly remeasure?: boolean | undefined;
+  /** Told of downloads and measurements; by default nobody is. */
   readonly observer?: Observer | undefined;
   /** Ends the planning, which then rejects. */
   readonly signal?: AbortSignal | undefined;

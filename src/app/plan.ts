@@ -26,10 +26,13 @@ import { defaultRanks } from './setup.js';
 
 /** Which ways to share a picture are compared. */
 export interface PlanOptions {
-  /** In pixels; by default the model's own. */
+  /** In pixels; by default the width, or the model's own. */
   readonly height?: number | undefined;
+  /** In pixels; by default the height. */
   readonly width?: number | undefined;
+  /** By default the family's, as in `DrawCall`. */
   readonly numInferenceSteps?: number | undefined;
+  /** At 1 or less there is no batch to split; by default the family's, as in `DrawCall`. */
   readonly guidanceScale?: number | undefined;
   /**
    * 1, powers of two up to this number of ranks, and this number are compared. By default 2, or 1 on one CPU.
@@ -37,21 +40,29 @@ export interface PlanOptions {
   readonly ranks?: number | undefined;
   /** Of each rank; by default the CPUs divided among the ranks. */
   readonly threads?: number | undefined;
+  /** One copy of the weights for all ranks or one for each; by default (`auto`) as memory allows. */
   readonly weights?: WeightsMode | 'auto' | undefined;
-  /** Only this strategy. */
+  /** Only this strategy; by default all that can share the model. */
   readonly parallelism?: StrategyName | undefined;
-  /** Whether ways that split the batch of the guidance are compared. */
+  /** Whether ways that split the batch of the guidance are compared; by default true. */
   readonly splitBatch?: boolean | undefined;
+  /** What strategies are told; the rest is as they have it. With `parallelism` only its own are taken. */
   readonly strategyOptions?: Partial<StrategyOptions> | undefined;
+  /** Who runs the VAE; by default auto. */
   readonly vae?: VaeMode | undefined;
 }
 
 /** What a plan is for. */
 export interface PlanPicture {
+  /** Its name, as messages have it. */
   readonly model: string;
+  /** In pixels. */
   readonly height: number;
+  /** In pixels. */
   readonly width: number;
+  /** Whether each step predicts two images, with the prompt and without. */
   readonly guided: boolean;
+  /** Denoising steps of a picture. */
   readonly steps: number;
   /** What strategies were told. */
   readonly options: Partial<StrategyOptions>;
@@ -62,11 +73,21 @@ export interface PlanPicture {
  * multiply-accumulates.
  */
 export interface PlanReport {
+  /** What is drawn, which all choices have in common. */
   readonly picture: PlanPicture;
+  /** Ways that there are, fewest ranks first. */
   readonly choices: readonly PlannedChoice[];
+  /** Ways that can't be had, each with the reason. */
   readonly refused: Plan['refused'];
-  /** Index in `choices` and why; undefined where nothing was measured. */
-  readonly recommended: { readonly index: number; readonly reason: string } | undefined;
+  /** The way that takes least time; undefined where nothing was measured. */
+  readonly recommended:
+    | {
+        /** In `choices`. */
+        readonly index: number;
+        /** In a sentence for people. */
+        readonly reason: string;
+      }
+    | undefined;
   /** The choice that is described in full: the recommended one, or else the last that is wanted. */
   readonly shown: number | undefined;
   /** How the ranks of that choice decode the picture; undefined without a VAE. */

@@ -2,6 +2,7 @@ import { DistriError } from './errors.js';
 import { readWhole } from './file-io.js';
 import { quote } from './quote.js';
 
+/** A parsed JSON object, of which nothing is known yet. */
 export type JsonObject = Record<string, unknown>;
 
 /** Configuration files are kilobytes; tokenizer vocabularies and weight indexes are a few megabytes. */

@@ -9,6 +9,7 @@ export type OptionType =
   | { readonly type: 'number'; readonly least: number; readonly most: number }
   | { readonly type: 'choice'; readonly values: readonly string[] };
 
+/** What an option of a strategy or a family may be: see `OptionType`. */
 export type OptionValue = boolean | number | string | readonly number[];
 
 /**

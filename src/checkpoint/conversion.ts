@@ -21,6 +21,7 @@ import {
   type TensorEntry,
 } from './formats/safetensors.js';
 
+/** What becomes of weights that are of another type than wanted. */
 export interface ConversionOptions {
   /** Types of floats that are kept as they are; by default float32 alone. All others become float32. */
   readonly types?: readonly StoredType[] | undefined;

@@ -14,7 +14,9 @@ export interface WeightSource {
    * linear layer may be stored as a 1x1 convolution.
    */
   get(name: string, shape: Shape): TensorEntry;
+  /** Whether there is a tensor of this name, of whatever shape. */
   has(name: string): boolean;
+  /** Of all tensors, in no order that means anything. */
   names(): Iterable<string>;
   /** All tensors. */
   readonly entries: Iterable<TensorEntry>;
@@ -22,6 +24,7 @@ export interface WeightSource {
   readonly bytes: number;
 }
 
+/** Which weights are opened, and in which types they are wanted. */
 export interface WeightOptions extends ConversionOptions {
   /**
    * `fp16` of `diffusion_pytorch_model.fp16.safetensors`; '' demands files without one, undefined leaves the

@@ -103,15 +103,13 @@ export interface CommunicatorOptions extends RunOptions {
   /** Equal on all ranks. */
   readonly slots: readonly SlotSpec[];
   /**
-   * <<<<<<< HEAD Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer
-   * that is alive ranks wait ten times as long, and at least ten minutes. ======= Bytes of memory that all
-   * ranks of this host together can be given now. What does not fit is refused: the kernel would rather kill
-   * a process.
+   * Bytes of memory that all ranks of this host together can be given now. What does not fit is refused: the
+   * kernel would rather kill a process.
    */
   readonly headroom: number;
   /**
    * Milliseconds without a sign of life of a peer after which a wait for it fails. For a peer that is alive
-   * ranks wait ten times as long, and at least ten minutes. >>>>>>> refs/heads/native
+   * ranks wait ten times as long, and at least ten minutes.
    */
   readonly timeout: number;
   /** 1 for the first communicator of this channel, then 2, … : equal on all ranks. */
@@ -120,7 +118,9 @@ export interface CommunicatorOptions extends RunOptions {
 
 /** What one rank has exchanged since it was created. */
 export interface CommunicatorStatistics {
+  /** Left for others to read, whoever reads it. */
   readonly bytesPublished: number;
+  /** Read from others. */
   readonly bytesFetched: number;
   /** Milliseconds spent waiting for peers. */
   readonly waited: number;

@@ -40,13 +40,16 @@ const cpu: Device = {
 
 /** Names of `--dtype`, as torch's users write them, and the element types that they mean. */
 const dtypes = { fp32: 'float32' } as const satisfies Readonly<Record<string, ElementType>>;
+/** Of `--dtype`: what weights and activations are computed in. @useDeclaredType */
 export type DtypeName = keyof typeof dtypes;
 
 const devices: readonly Device[] = [cpu];
 
 /** Which device a run asks for; it travels to the ranks. */
 export interface DeviceChoice {
+  /** Name of a device that this build knows: cpu. */
   readonly device: string;
+  /** Of weights and activations. */
   readonly dtype: DtypeName;
 }
 

@@ -3,6 +3,7 @@ import { type Attribute, type Domain, intAttribute, type NodeSpec, type Operatio
 
 /** The kinds of computation that multiply matrices, and everything else. */
 export const computeKinds = ['conv', 'linear', 'attention', 'other'] as const;
+/** One of the computations that multiply-accumulates are counted of; `other` has none. @useDeclaredType */
 export type ComputeKind = (typeof computeKinds)[number];
 
 /** What is known of an operator: from here cost, memory, exchange and docs/operators.md are read. */

@@ -42,12 +42,13 @@ export interface DrawReport {
   readonly latency: number;
   /** From the begin of the job to this report: the models and files as well. */
   readonly endToEnd: number;
+  /** Where the time went. */
   readonly timings: Timings;
   /** What each denoising step exchanged; empty on a rank without peers. */
   readonly exchanges: readonly CommunicatorStatistics[];
-  /** Where the job asks for it. */
+  /** What the rank did when, for `--timeline` of the command line; a library's calls have none. */
   readonly timeline?: readonly TimelineSpan[];
-  /** On the first rank, where the job asks for buffers. */
+  /** What the first rank drew, for who asks for it in memory; `PipelineOutput` has it in its own members. */
   readonly generation?: Generation;
 }
 

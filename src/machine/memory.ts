@@ -3,6 +3,7 @@ import { freemem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { bytesText } from '../base/numbers.js';
 
+/** One copy of the weights for all ranks, in the page cache, or a repacked one for each. */
 export type WeightsMode = 'shared' | 'private';
 
 /** How the ranks hold their weights, and why, for people. */

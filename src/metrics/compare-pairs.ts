@@ -12,10 +12,13 @@ const GROUND_TRUTH_SIDE = 1024;
 
 /** Figures of a pair, and why some are missing. */
 export interface PairResult {
+  /** Of the files, one in each folder. */
   readonly names: Pair;
   /** In dB; Infinity for identical images. */
   readonly psnr?: number;
+  /** 0 for identical images. */
   readonly lpips?: number;
+  /** Why a figure is missing. */
   readonly problem?: DistriError;
 }
 

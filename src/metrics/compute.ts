@@ -12,6 +12,7 @@ import type { FeatureNetwork, LpipsNetwork } from './networks/types.js';
 import { type Pairing, pairByName, pairByPosition } from './pairing.js';
 
 export const metricNames = ['psnr', 'lpips', 'fid', 'kid'] as const;
+/** Of `--metrics`: two of pairs of images, two of whole folders. @useDeclaredType */
 export type MetricName = (typeof metricNames)[number];
 
 /**
@@ -48,21 +49,30 @@ export interface MetricsObserver {
 }
 
 /** The mean of a figure over pairs. */
-interface Mean {
+export interface Mean {
+  /** In the figure's own unit. */
   readonly value: number;
+  /** How many pairs have the figure, and so are in the mean. */
   readonly pairs: number;
 }
 
+/** How two folders of images compare. A figure that was not asked for, or could not be had, is absent. */
 export interface Metrics {
+  /** Which images were compared; absent where no metric of pairs was asked for. */
   readonly pairing?: Pairing;
+  /** Each pair by itself, in the order of `pairing`. */
   readonly pairs: readonly PairResult[];
   /** Pairs of identical images, which are not part of `psnr` unless strict. */
   readonly identical: number;
+  /** Peak signal to noise ratio in dB, over pixels from 0 to 1; higher is closer. */
   readonly psnr?: Mean;
+  /** With AlexNet, over pixels from -1 to 1: 0 for identical images; lower is closer. */
   readonly lpips?: Mean;
   /** How many images of each folder the distances are of. */
   readonly images?: readonly [number, number];
+  /** Fréchet distance of Inception's features, as clean-fid computes it; lower is closer. */
   readonly fid?: number;
+  /** Kernel distance of the same features, over all images; lower is closer, and it may be below 0. */
   readonly kid?: number;
   /** Why figures are missing, or what is missing from them. */
   readonly problems: readonly DistriError[];

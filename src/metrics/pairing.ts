@@ -4,10 +4,13 @@ import { DistriError } from '../base/errors.js';
 /** Names of two files that are compared, one in each folder. */
 export type Pair = readonly [string, string];
 
+/** Which files of two folders are compared with each other. */
 export interface Pairing {
+  /** Sorted by the names in the first folder. */
   readonly pairs: readonly Pair[];
   /** Files of each folder that have no partner in the other. */
   readonly alone: readonly [readonly string[], readonly string[]];
+  /** Position only where no names match, or as the reference's script does it. */
   readonly by: 'name' | 'position';
 }
 

@@ -23,6 +23,7 @@ export const strategies = {
   pipefusion,
 } as const;
 
+/** Of `--parallelism`; see docs/parallelism.md. @useDeclaredType */
 export type StrategyName = keyof typeof strategies;
 
 /** Where nobody says which. */
@@ -34,11 +35,19 @@ export const fallbackStrategy = 'tensor' satisfies StrategyName;
 export const strategyNames = Object.keys(strategies) as readonly StrategyName[];
 
 /** What every strategy may be told; each looks at its own. */
-export type StrategyOptions = DisplacedOptions & NaiveOptions & SequenceOptions & PipeFusionOptions;
+export interface StrategyOptions extends DisplacedOptions, NaiveOptions, SequenceOptions, PipeFusionOptions {
+  /**
+   * Steps in which nothing is stale: one more than this with patch (by default 4), as in distrifuser, so many
+   * with pipefusion (by default 1), as in xDiT.
+   */
+  readonly warmupSteps: number;
+}
 
 /** How the ranks share a picture; see docs/modes.md. */
 export interface ParallelOptions extends StrategyOptions {
+  /** Which of the strategies looks at its options. */
   readonly parallelism: StrategyName;
+  /** Whether one half of the ranks predicts without the prompt, and the other with it. */
   readonly splitBatch: boolean;
 }
 

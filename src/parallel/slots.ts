@@ -12,6 +12,7 @@ export const exchangeKinds = {
   latents: 'latents for the first stage',
   output: 'parts of the prediction',
 } as const;
+/** Which kind of layer needs what is exchanged. @useDeclaredType */
 export type ExchangeKind = keyof typeof exchangeKinds;
 
 /**

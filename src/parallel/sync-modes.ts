@@ -23,6 +23,7 @@ export const syncModes = {
   no_sync: { statistics: 'separate', reads: 'last_synchronous', after: 'nothing exchanged' },
 } as const satisfies Readonly<Record<string, SyncModeRow>>;
 
+/** Of `--sync_mode`; see docs/modes.md. @useDeclaredType */
 export type SyncMode = keyof typeof syncModes;
 
 export const syncModeNames = Object.keys(syncModes) as readonly SyncMode[];

@@ -5,7 +5,9 @@ export type GuidancePart = 'both' | 'unconditional' | 'conditional';
 
 /** What one rank does. */
 export interface RankRole {
+  /** From 0, within its group. */
   readonly rank: number;
+  /** What it predicts of the guidance's batch. */
   readonly guidance: GuidancePart;
   /** Index of its band of rows, 0 = top. */
   readonly patch: number;
@@ -15,11 +17,15 @@ export interface RankRole {
 
 /** Who does what. */
 export interface Topology {
+  /** Ranks of a group, all of which work on the same pictures. */
   readonly worldSize: number;
+  /** Whether each step predicts two images, with the prompt and without. */
   readonly guided: boolean;
+  /** Whether these are predicted by different ranks. */
   readonly splitBatch: boolean;
   /** Bands per image. */
   readonly patches: number;
+  /** By rank. */
   readonly roles: readonly RankRole[];
 }
 

@@ -1,5 +1,6 @@
 import type { DeviceChoice } from '../engine/device.js';
 import type { ExecutableOptions } from '../engine/executable.js';
+import type { WeightsMode } from '../machine/memory.js';
 
 /** How the ranks share the VAE's work; see docs/vae.md. */
 export interface VaeSpread {
@@ -18,13 +19,17 @@ export interface LoadOptions {
   readonly family: string;
   /** Folder in diffusers' layout. */
   readonly directory: string;
+  /** Of the weight files, such as fp16; undefined for the only one there is. */
   readonly variant: string | undefined;
   /** The folder holds a noise model with random weights and nothing else. */
   readonly synthetic: boolean;
+  /** What ranks compute on, and in which type. */
   readonly device: DeviceChoice;
-  readonly weights: 'shared' | 'private';
+  /** One copy in the page cache for all ranks, or a repacked one, which is faster, for each. */
+  readonly weights: WeightsMode;
   /** Threads of each rank. */
   readonly threads: number;
+  /** Who runs the VAE, on how much at a time. */
   readonly vae: VaeSpread;
   /**
    * Writes ONNX Runtime's profile of the noise model's steps to files that begin so, when the pipeline is

@@ -13,24 +13,36 @@ export interface InitImage {
 }
 
 export const outputTypes = ['pil', 'latent'] as const;
+/** As diffusers' `output_type`: pictures, or the latents that the VAE would decode. @useDeclaredType */
 export type OutputType = (typeof outputTypes)[number];
 
 /** What to draw. Names and meanings are those of `__call__` of diffusers' pipelines. */
 export interface GenerationRequest {
+  /** One batch. */
   readonly prompt: readonly string[];
   /** Empty, one for all prompts, or one for each. */
   readonly negativePrompt: readonly string[];
+  /** In pixels, as asked for. */
   readonly height: number;
+  /** In pixels, as asked for. */
   readonly width: number;
+  /** As asked for: image to image takes the share `strength` of them. */
   readonly numInferenceSteps: number;
+  /** Above 1 each step predicts two images, with the prompt and without. */
   readonly guidanceScale: number;
-  /** Noise of schedulers that add as much as they are asked for. */
+  /** 0 to 1: noise of schedulers that add as much as they are asked for. */
   readonly eta: number;
+  /** The batch has so many pictures of the first prompt, then of the second, … */
   readonly numImagesPerPrompt: number;
+  /** With the configuration of the checkpoint's, whichever class that is of. */
   readonly scheduler: SchedulerName;
+  /** Of the one generator of the batch. */
   readonly seed: bigint;
+  /** Which of torch's generators makes the noise. */
   readonly rng: RngName;
+  /** Undefined for text to image. */
   readonly initImage?: InitImage | undefined;
+  /** Random weights have no VAE, so with them it is always `latent`. */
   readonly outputType: OutputType;
   /** Keep every step's tensors (see Generation.trace). */
   readonly trace: boolean;
@@ -47,7 +59,7 @@ export function imageCount(request: Pick<GenerationRequest, 'prompt' | 'numImage
 export interface Generation {
   /** `[images, channels, rows, columns]`, before the division by the VAE's scaling factor. */
   readonly latents: Tensor<'float32'>;
-  /** `[images, height, width, 3]`. */
+  /** `[images, height, width, 3]`; absent for `outputType: 'latent'`. */
   readonly images?: Tensor<'uint8'>;
   /** Named as in diffusers: init_noise, noise_pred_000, latents_000, … prompt_embeds, decoded. */
   readonly trace?: Readonly<Record<string, Tensor>>;

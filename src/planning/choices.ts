@@ -15,8 +15,11 @@ import { type PlannedImage, sharedModel } from './rank-work.js';
 
 /** One way to draw a picture. */
 export interface Choice {
+  /** All of them, whichever part of the batch they have. */
   readonly ranks: number;
+  /** How ranks that share an image do so. */
   readonly parallelism: StrategyName;
+  /** Whether one half of the ranks predicts without the prompt, and the other with it. */
   readonly splitBatch: boolean;
   /** What tells this way of the strategy from its others: degrees, stages. */
   readonly settings: Partial<StrategyOptions>;
@@ -26,7 +29,12 @@ export interface Choice {
 export type JudgedChoice = Choice &
   (
     | { readonly legal: true; readonly topology: Topology; readonly options: ParallelOptions }
-    | { readonly legal: false; readonly reason: string }
+    | {
+        /** It can't be had. */
+        readonly legal: false;
+        /** In a sentence for people. */
+        readonly reason: string;
+      }
   );
 
 export type LegalChoice = Extract<JudgedChoice, { legal: true }>;

@@ -16,7 +16,7 @@ import {
 } from './choices.js';
 import { Predictor } from './predict.js';
 import type { Prediction } from './prediction.js';
-import type { MachineProfile, MeasureProfile } from './profile.js';
+import type { Measured, MeasureProfile } from './profile.js';
 import { RankProgram } from './rank-program.js';
 import type { PlannedImage, PlannedStep } from './rank-work.js';
 import { predictStages } from './stage-prediction.js';
@@ -24,45 +24,62 @@ import { StageWork } from './stage-work.js';
 
 /** What is exchanged in a step for one kind of layer; means where steps alternate. */
 export interface ExchangeTotal {
+  /** Of layer. */
   readonly kind: ExchangeKind;
   /** Exchanges of a step. */
   readonly count: number;
+  /** Bytes of a step that the rank leaves for others. */
   readonly published: number;
+  /** Bytes of a step that the rank reads from others. */
   readonly fetched: number;
 }
 
 /** What one rank does, sends and holds; bytes. */
 export interface RankPlan {
+  /** From 0. */
   readonly rank: number;
+  /** What it predicts of the guidance's batch. */
   readonly guidance: GuidancePart;
   /** Such as "latent rows 1 to 16 of 32". */
   readonly share: string;
   /** Multiply-accumulates of a step. */
   readonly macs: Readonly<Record<ComputeKind, number>>;
+  /** What it holds while it denoises. */
   readonly memory: MemoryPlan;
+  /** What it exchanges in a step of the warm-up. */
   readonly synchronous: readonly ExchangeTotal[];
+  /** What it exchanges in a step after that. */
   readonly steady: readonly ExchangeTotal[];
 }
 
+/** Bytes that a rank holds to denoise: without text encoders, VAE and what the engine needs for itself. */
 export interface MemoryPlan {
   /** Weights in the page cache, one copy for all ranks. */
   readonly sharedWeights: number;
+  /** Weights of which the rank has a copy of its own, or a part that no file has in one piece. */
   readonly privateWeights: number;
+  /** Results from their operation to their last reader, at the worst moment of a step. */
   readonly activations: number;
   /** Keys and values of the whole picture, which pipefusion keeps from step to step. */
   readonly kept: number;
+  /** Shared memory that it publishes in: every slot twice. */
   readonly exchange: number;
 }
 
+/** A way that there is, with what each rank does and how long a step takes. */
 export type PlannedChoice = Choice & {
+  /** Of each rank. */
   readonly threads: number;
+  /** How ranks hold their weights. */
   readonly weights: WeightsMode;
   /** Steps of the warm-up, in which nothing is stale. */
   readonly synchronousSteps: number;
+  /** By rank. */
   readonly ranksPlan: readonly RankPlan[];
+  /** Undefined where nothing was measured. */
   readonly prediction: Prediction | undefined;
-  /** When what the prediction rests on was measured. */
-  readonly measured: MachineProfile['measured'] | undefined;
+  /** When what the prediction rests on was measured, and at which load. */
+  readonly measured: Measured | undefined;
   /** Whether it draws the picture of one rank, but for rounding. */
   readonly exact: boolean;
   /** Whether it draws pictures that are wanted. */

@@ -19,14 +19,18 @@ export interface ProbeTime {
   readonly seconds: number;
 }
 
+/** When a machine was measured, and how busy it was then. */
+export interface Measured {
+  /** In ISO 8601. */
+  readonly time: string;
+  /** The load average of the minute before: how many processes ran or wanted to. */
+  readonly load: number;
+}
+
 /** What was measured of this machine under one setting. */
 export interface MachineProfile {
   readonly setting: ProfileSetting;
-  /**
-   * When, in ISO 8601, and how many processes ran or wanted to just before (the load average of the last
-   * minute).
-   */
-  readonly measured: { readonly time: string; readonly load: number };
+  readonly measured: Measured;
   /** On the slowest rank, from small to large within each kind. */
   readonly probes: readonly ProbeTime[];
   /** All-gathers between the ranks; none for one rank. */

@@ -8,8 +8,9 @@ import { planVae, type VaeMode, type VaeWork } from '../pipelines/vae/plan.js';
 
 /** How the ranks share the decoding of a picture. */
 export interface PlannedVae {
+  /** As asked for: `auto` is not replaced by what it means. */
   readonly mode: VaeMode;
-  /** Side of tiles; undefined for whole pictures. */
+  /** Side of tiles in pixels; undefined for whole pictures. */
   readonly tilePixels: number | undefined;
   /** Those that have a part in it. */
   readonly ranks: readonly VaeRank[];
@@ -17,10 +18,13 @@ export interface PlannedVae {
 
 /** Bytes of one rank. */
 export interface VaeRank {
+  /** From 0. */
   readonly rank: number;
   /** Such as "latent rows 1 to 16 of 32". */
   readonly share: string;
+  /** At the worst moment of the decoding. */
   readonly activations: number;
+  /** Shared memory that it publishes in: every slot twice. */
   readonly exchange: number;
 }
 

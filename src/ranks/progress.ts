@@ -9,6 +9,10 @@ export const phases = {
   decode: { label: 'decoding', when: 'while decoding' },
 } as const;
 
+/**
+ * A part of a rank's job: loading, encoding the picture to begin with and the prompt, denoising, decoding.
+ * @useDeclaredType
+ */
 export type Phase = keyof typeof phases;
 
 /** How a rank reports where it is. */

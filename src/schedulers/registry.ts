@@ -46,6 +46,10 @@ const rows = {
   },
 } satisfies Readonly<Record<string, SchedulerRow>>;
 
+/**
+ * Of `--scheduler`: diffusers' DDIM, EulerDiscrete, DPMSolverMultistep and PNDM schedulers.
+ * @useDeclaredType
+ */
 export type SchedulerName = keyof typeof rows;
 
 /** By the names of `--scheduler`. */

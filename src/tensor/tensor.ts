@@ -1,18 +1,26 @@
 /** Element types that distri computes with. Weights on disk have more: see checkpoint/safetensors.ts. */
 export interface TensorData {
+  /** All that is computed. */
   float32: Float32Array;
+  /** Token ids. */
   int64: BigInt64Array;
+  /** Pixels. */
   uint8: Uint8Array;
 }
 
+/** Names of element types, as numpy has them. */
 export type DType = keyof TensorData;
 
+/** Lengths of the dimensions, the outermost first; empty for a scalar. */
 export type Shape = readonly number[];
 
 /** A dense row-major array. `data.length` is the product of `shape`. */
 export interface Tensor<T extends DType = DType> {
+  /** Says which typed array `data` is. */
   readonly dtype: T;
+  /** The last dimension's elements are next to each other. */
   readonly shape: Shape;
+  /** All elements; not to be written to. */
   readonly data: TensorData[T];
 }
 

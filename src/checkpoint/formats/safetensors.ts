@@ -29,17 +29,22 @@ const itemSizes = {
   C64: 8,
 } as const;
 
+/** Element types as the format names them. @useDeclaredType */
 export type StoredType = keyof typeof itemSizes;
 
 /** Where a tensor lies: `length` bytes at `offset` of `file`. */
 export interface TensorEntry {
+  /** As diffusers and transformers call it. */
   readonly name: string;
+  /** Of the elements. */
   readonly dtype: StoredType;
+  /** As the reader asked for it, where the file has dimensions of 1 on top. */
   readonly shape: Shape;
   /** The file itself, not a link to it: ONNX Runtime refuses links that lead out of its folder. */
   readonly file: string;
-  /** From the start of the file. */
+  /** In bytes, from the start of the file. */
   readonly offset: number;
+  /** In bytes. */
   readonly length: number;
 }
 

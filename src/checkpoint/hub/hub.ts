@@ -11,9 +11,11 @@ import { isModel } from './file-selection.js';
 import { type Listing, Repository } from './repository.js';
 import { type OnProgress, SnapshotDownload } from './snapshot.js';
 
+/** Which files of a model are taken, and how the hub is asked for them. */
 export interface HubOptions {
+  /** Of the weight files, such as fp16; by default the only one there is, or that without a variant. */
   readonly variant?: string | undefined;
-  /** A branch, a tag or a commit. */
+  /** A branch, a tag or a commit; by default main. */
   readonly revision?: string | undefined;
   /** The hub's cache; by default the one that all Hugging Face libraries share. */
   readonly cacheDir?: string | undefined;

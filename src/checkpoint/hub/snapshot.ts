@@ -12,6 +12,7 @@ import { downloadBlob } from './download.js';
 import { isModel, smallFiles, weightFile } from './file-selection.js';
 import type { Listing, RemoteFile, Repository } from './repository.js';
 
+/** Told how much of all that is missing has been downloaded. */
 export type OnProgress = (bytesDone: number, bytesTotal: number) => void;
 
 /**

@@ -6,6 +6,7 @@ import { PassingListener } from './passing-listener.js';
 export interface Timings {
   /** When each phase began, since the rank began its job. */
   readonly starts: Readonly<Partial<Record<Phase, number>>>;
+  /** How long each phase took. */
   readonly phases: Readonly<Partial<Record<Phase, number>>>;
   /** One per denoising step. */
   readonly steps: readonly number[];

@@ -5,14 +5,20 @@ import { PassingListener } from './passing-listener.js';
 
 /** Rows of a rank in the picture. */
 const timelineRows = ['phase', 'step', 'work'] as const;
+/** What a span is: a phase of a call, a denoising step, or work within a step. @useDeclaredType */
 export type TimelineRow = (typeof timelineRows)[number];
 
 /** Something that a rank did. Times are microseconds of a clock that all processes of a host share. */
 export interface TimelineSpan {
+  /** In which of a rank's rows it is shown. */
   readonly row: TimelineRow;
+  /** Such as "denoise" or "step 3". */
   readonly name: string;
+  /** In microseconds since the host has booted. */
   readonly start: number;
+  /** In microseconds. */
   readonly duration: number;
+  /** Of a step: its number from 0, the bytes that it sent and read, and the milliseconds that it waited. */
   readonly details: Readonly<Record<string, number>>;
 }
 

@@ -16,10 +16,11 @@ import { type SyncMode, syncModeNames, syncModes } from '../sync-modes.js';
 /** Sum, sum of squares and count of a group, as doubles. */
 const bytesPerStatistic = 3 * 8;
 
+/** Options of `patch`. */
 export interface DisplacedOptions {
-  /** What ranks exchange after the warm-up. */
+  /** What ranks exchange after the warm-up; by default corrected_async_gn. */
   readonly syncMode: SyncMode;
-  /** As in distrifuser, one more step than this is synchronous. */
+  /** As in distrifuser, one more step than this is synchronous; by default 4. */
   readonly warmupSteps: number;
 }
 

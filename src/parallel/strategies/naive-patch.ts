@@ -19,14 +19,22 @@ import {
 import type { RankRole } from '../topology.js';
 
 const splitSchemes = ['row', 'col', 'alternate'] as const;
+/**
+ * Of `--split_scheme`: into bands of rows, of columns, or of rows and columns from step to step in turns.
+ * @useDeclaredType
+ */
 export type SplitScheme = (typeof splitSchemes)[number];
 
 const positions = ['part', 'whole'] as const;
 
+/** Options of `naive_patch`. */
 export interface NaiveOptions {
-  /** How the picture is cut. */
+  /** How the picture is cut; by default alternate. */
   readonly splitScheme: SplitScheme;
-  /** Which positions the tokens of a transformer have: by default those of a picture of the part's size. */
+  /**
+   * Which positions the tokens of a transformer have: `part` (the default), those of a picture of the part's
+   * size; `whole`, those of the whole picture.
+   */
   readonly naivePositions?: (typeof positions)[number] | undefined;
 }
 

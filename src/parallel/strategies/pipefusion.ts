@@ -10,8 +10,9 @@ import { describeRange, divisors, plainRow, type StageStrategy } from '../strate
 import type { RankRole, Topology } from '../topology.js';
 import { type PatchRows, type StageOptions, type StagePart, StagePlan } from './stage-plan.js';
 
+/** Options of `pipefusion`. */
 export interface PipeFusionOptions extends StageOptions {
-  /** As in xDiT, exactly so many steps are synchronous. */
+  /** As in xDiT, exactly so many steps are synchronous; by default 1. */
   readonly warmupSteps: number;
 }
 

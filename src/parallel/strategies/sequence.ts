@@ -16,6 +16,7 @@ import type { RankRole } from '../topology.js';
 /**
  * The product is the number of ranks of an image; what is left out follows, and by default is `ringDegree` 1.
  */
+/** Options of `sequence`. The product of both degrees is the number of ranks that share an image. */
 export interface SequenceOptions {
   /** Ranks that exchange tokens for heads around attention. */
   readonly ulyssesDegree?: number | undefined;

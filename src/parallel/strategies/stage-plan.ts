@@ -17,6 +17,7 @@ export interface StagePart extends PatchRows {
   readonly lanes: readonly PatchRows[];
 }
 
+/** How a model and its pictures are divided for stages. */
 export interface StageOptions {
   /** Bands that go through the stages one after another; by default as many as stages. */
   readonly numPipelinePatch?: number | undefined;

@@ -9,6 +9,11 @@ import { decoderHalf } from './decoder.js';
 import { encoderHalf } from './encoder.js';
 
 export const vaeModes = ['auto', 'parallel', 'rank0', 'tiled'] as const;
+/**
+ * Of `--vae`: `parallel`, a band of rows for each rank; `rank0`, all on the first; `tiled`, in squares as
+ * diffusers' `enable_tiling`; `auto`, tiles where the rest does not fit into memory, else bands.
+ * @useDeclaredType
+ */
 export type VaeMode = (typeof vaeModes)[number];
 
 /** What half a VAE will do to one picture, decided for all ranks. */
