@@ -57,6 +57,8 @@ function run(program, label, level) {
     ...process.env,
     ...(level === undefined ? {} : { DISTRI_SIMD: level }),
     DISTRI_ORT_LIBRARY: ortLibrary,
+    // It would leave what it allocates.
+    ORT_DISABLE_TELEMETRY: '1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
     ASAN_OPTIONS: 'detect_leaks=1:abort_on_error=0',
     // ONNX Runtime comes without instrumentation.

@@ -34,8 +34,9 @@ export function chooseOutputPaths(
   }
   const folder = resolve(given ?? DEFAULT_FOLDER);
   const taken = new Set<string>();
+  const now = new Date();
   return titles.flatMap((title) => {
-    const name = newName(folder, title, extension, taken);
+    const name = newName(folder, title, extension, now, taken);
     taken.add(name);
     return numberedPaths(name, each);
   });
@@ -43,7 +44,7 @@ export function chooseOutputPaths(
 
 /** The folder that files go to: `given`, or a new name in results/. */
 export function chooseOutputFolder(given: string | undefined, title: string): string {
-  if (given === undefined) return newName(resolve(DEFAULT_FOLDER), title, '');
+  if (given === undefined) return newName(resolve(DEFAULT_FOLDER), title, '', new Date());
   if (extname(given) === '' || given.endsWith(sep) || isFolder(given)) return resolve(given);
   throw expected('a folder', '--output_path', given);
 }
@@ -68,6 +69,7 @@ function newName(
   folder: string,
   title: string,
   extension: string,
+  now: Date,
   taken: ReadonlySet<string> = new Set(),
 ): string {
   const words = title
@@ -78,7 +80,7 @@ function newName(
     .slice(0, SLUG_LENGTH)
     .join('')
     .replace(/^-+|-+$/g, '');
-  const stem = [timestamp(new Date()), slug].filter((part) => part !== '').join('-');
+  const stem = [timestamp(now), slug].filter((part) => part !== '').join('-');
   for (let attempt = 1; ; attempt++) {
     const path = join(folder, `${stem}${attempt === 1 ? '' : `-${attempt}`}${extension}`);
     if (!existsSync(path) && !taken.has(path)) return path;

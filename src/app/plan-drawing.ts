@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { DistriError, expected } from '../base/errors.js';
 import { camelCase, checkOption, type OptionValue } from '../base/option-spec.js';
-import type { PictureSize } from '../base/sizes.js';
+import { type PictureSize, sizeOr } from '../base/sizes.js';
 import { type Device, type DeviceChoice, defaultDevice, openDevice } from '../engine/device.js';
 import { syntheticFolder } from '../families/synthetic.js';
 import { pictureSize, wholeUnits } from '../images/picture.js';
@@ -25,8 +25,8 @@ import { firstRankVae, type LoadOptions, type VaeSpread } from '../pipelines/loa
 import { type GenerationRequest, type InitImage, imageCount, outputTypes } from '../pipelines/request.js';
 import { planVae } from '../pipelines/vae/plan.js';
 import { createScheduler, type SchedulerName, schedulerNames, schedulerOf } from '../schedulers/registry.js';
-import { type RngName, rngNames } from '../tensor/random.js';
-import { checkPromptLength } from '../tokenizers/prompt-length.js';
+import { type RngName, rngNames, seedOf } from '../tensor/random.js';
+import { checkPrompt } from '../tokenizers/prompt.js';
 import type { OpenModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, SetupOptions } from './options.js';
@@ -56,8 +56,6 @@ export interface DrawPlan {
   readonly mode: string;
 }
 
-/** No model goes up to such sides; a mistyped number must not ask for all memory. */
-const MAX_SIDE = 32_768;
 /** Fits a call to a model and its ranks; what can't be done is refused here. */
 export async function planDrawing(
   model: OpenModel,
@@ -107,21 +105,17 @@ function chooseDevice({ dtype = 'auto' }: SetupOptions): ChosenDevice {
 }
 
 /**
- * Height and width: as asked for, those of the picture to begin with as far as whole latents go, or the
+ * Height and width, each as asked for, that of the picture to begin with as far as whole latents go, or the
  * model's own.
  */
 async function chooseSize(
   { outline }: OpenModel,
   { height, width, initImage }: DrawCall,
 ): Promise<PictureSize> {
-  if (height !== undefined || width !== undefined) {
-    const size = { height: height ?? width, width: width ?? height } as PictureSize;
-    for (const [name, side] of Object.entries(size))
-      requireInteger(side, `the picture's ${name}`, 1, MAX_SIDE);
-    return size;
+  if (initImage === undefined || (height !== undefined && width !== undefined)) {
+    return sizeOr(outline.native, { height, width });
   }
-  if (initImage === undefined) return outline.native;
-  return wholeUnits(await pictureSize(initImage), outline.factor);
+  return sizeOr(wholeUnits(await pictureSize(initImage), outline.factor), { height, width });
 }
 
 function planRequest(model: OpenModel, call: DrawCall, { height, width }: PictureSize): GenerationRequest {
@@ -137,7 +131,7 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
       negativePrompt.length,
     );
   }
-  for (const text of [...prompt, ...negativePrompt]) checkPromptLength(text);
+  for (const text of [...prompt, ...negativePrompt]) checkPrompt(text);
   const request: GenerationRequest = {
     prompt,
     negativePrompt,
@@ -148,7 +142,7 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
     eta: call.eta ?? 0,
     numImagesPerPrompt: call.numImagesPerPrompt ?? 1,
     scheduler: call.scheduler ?? defaults.scheduler ?? schedulerOf(model.scheduler),
-    seed: BigInt(call.seed ?? 1234),
+    seed: seedOf(call.seed ?? 1234, 'the seed'),
     rng: call.rng ?? 'cpu',
     initImage: planInitImage(model, call),
     // Random weights have no VAE.

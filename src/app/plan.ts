@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { expected } from '../base/errors.js';
-import type { PictureSize } from '../base/sizes.js';
+import { type PictureSize, sizeOr } from '../base/sizes.js';
 import { openDevice } from '../engine/device.js';
 import { availableCpus } from '../machine/cpus.js';
 import type { WeightsMode } from '../machine/memory.js';
@@ -177,11 +176,7 @@ function compared(
 ): { image: PlannedImage; choices: ChoiceOptions; size: PictureSize; steps: number } {
   const { family, outline } = model;
   const { parallelism, strategyOptions: given = {} } = options;
-  const height = options.height ?? options.width ?? outline.native.height;
-  const asked = { height, width: options.width ?? height };
-  for (const side of Object.values(asked)) {
-    if (!Number.isInteger(side) || side < 1) throw expected('whole pixels', 'the image size', side);
-  }
+  const asked = sizeOr(outline.native, options);
   // A size that is not among those a model was trained at is planned as it is.
   const geometry = family.geometry(outline, asked, { useResolutionBinning: false });
   if (parallelism !== undefined) {

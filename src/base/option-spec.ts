@@ -22,6 +22,8 @@ export interface OptionSpec {
   readonly text: string;
   readonly takes: OptionType;
   readonly default?: OptionValue;
+  /** Of a flag that is on by default: what turning it off does, see `flagName`. */
+  readonly textOff?: string;
   /**
    * Accepted without effect where its owner is not used, because command lines of the public scripts have it.
    */
@@ -41,6 +43,16 @@ export function camelCase(name: string): string {
  */
 export function flagName({ name, takes, default: initial }: OptionSpec): string {
   return takes.type === 'flag' && initial === true ? `no_${name.replace(/^use_/, '')}` : name;
+}
+
+/** Values by the names of options, where they are by those of programs. */
+export function snakeCased<T>(values: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]),
+  );
 }
 
 /** Refuses values that an option does not take; `undefined` is an option that was not given. */

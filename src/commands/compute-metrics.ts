@@ -18,7 +18,7 @@ Weights are taken from torch's and clean-fid's folders, or downloaded: AlexNet (
 
 const examples = [
   '--input_root0 results/one --input_root1 results/two',
-  '--input_root0 coco/images --input_root1 results/coco/pictures --is_gt',
+  '--input_root0 coco/images --input_root1 results/coco/ddim-50/gpus1-warmup4-corrected_async_gn --is_gt',
   '--input_root0 a --input_root1 b --metrics psnr,lpips --lpips_weights alexnet.pth',
   '--input_root0 a --input_root1 b --json metrics.json --html metrics.html',
 ];

@@ -11,6 +11,7 @@ import { Pipeline } from '../app/pipeline.js';
 import type { DrawPlan } from '../app/plan-drawing.js';
 import { DistriError, toError } from '../base/errors.js';
 import { secondsText } from '../base/numbers.js';
+import { snakeCased } from '../base/option-spec.js';
 import { embeddedModel, packageVersion } from '../base/package.js';
 import { quote } from '../base/quote.js';
 import { type CaptionDataset, choosePrompts, promptsHash } from '../datasets/caption-dataset.js';
@@ -222,7 +223,7 @@ function describeSettings(
     eta: request.eta,
     guidance_scale: request.guidanceScale,
     rng: request.rng,
-    ...request.familyOptions,
+    ...snakeCased(request.familyOptions),
     dtype: load.device.dtype,
     ranks: topology.worldSize,
     ...ownOptions(parallel),

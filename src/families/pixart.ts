@@ -59,6 +59,7 @@ export const pixArt: Family = {
     {
       name: 'use_resolution_binning',
       text: 'draw at the nearest size that the model was trained at, and scale and cut the picture',
+      textOff: 'draw at the size that is asked for, whatever the model was trained at',
       takes: { type: 'flag' },
       default: true,
     },

@@ -1,3 +1,4 @@
+import { snakeCased } from '../base/option-spec.js';
 import type { PngText } from './png.js';
 
 /** How a picture was made, for the texts of its PNG. */
@@ -69,15 +70,6 @@ export function describePicture(picture: PictureParameters): PngText[] {
 function batchTexts({ batch }: PictureParameters): Readonly<Record<string, number>> {
   if (batch.size === 1) return {};
   return { batch_index: batch.index, batch_size: batch.size, num_images_per_prompt: batch.imagesPerPrompt };
-}
-
-function snakeCased(values: object): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [
-      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value,
-    ]),
-  );
 }
 
 /** The three-part text of AUTOMATIC1111's stable-diffusion-webui (modules/infotext_utils.py reads it). */

@@ -1,7 +1,7 @@
 import type { Tokenizer } from '@huggingface/tokenizers';
 import { readTokenizerSettings, type TokenizerSettings } from './added-tokens.js';
 import { createBytePairEncoding } from './byte-pair-encoding.js';
-import { checkPromptLength } from './prompt-length.js';
+import { checkPrompt } from './prompt.js';
 import { readVocabulary } from './vocabulary.js';
 
 /** Of every public CLIP text encoder. */
@@ -39,7 +39,7 @@ export class CLIPTokenizer {
 
   encode(text: string): EncodedText {
     const { special } = this.#settings;
-    checkPromptLength(text);
+    checkPrompt(text);
     const tokens = this.#encoding.encode(text).ids;
     const kept = tokens.slice(0, this.#positions - 2);
     const ids = [special.bos_token.id, ...kept, special.eos_token.id];

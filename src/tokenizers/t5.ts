@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DistriError, expected } from '../base/errors.js';
 import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
 import { type AddedToken, parseListedTokens } from './added-tokens.js';
-import { checkPromptLength } from './prompt-length.js';
+import { checkPrompt } from './prompt.js';
 import { readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.js';
 import { UnigramModel } from './unigram.js';
 import { stripEnd, stripStart } from './white-space.js';
@@ -84,7 +84,7 @@ export class T5Tokenizer {
    * word.
    */
   tokens(text: string): number[] {
-    checkPromptLength(text);
+    checkPrompt(text);
     const parts = splitAt(text, this.#added);
     for (const [index, part] of parts.entries()) {
       const token = this.#added.get(part);

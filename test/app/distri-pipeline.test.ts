@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { after, describe, it, test } from 'node:test';
 import sharp from 'sharp';
 import {
+  DistriError,
   DistriPipeline,
+  type DrawCall,
   openCheckpoint,
   type PipelineOutput,
   planRun,
@@ -127,6 +129,41 @@ describe('a pipeline', () => {
     assert.equal(plan.request.guidanceScale, 7.5);
     assert.equal(plan.parallel.parallelism, 'tensor');
     assert.equal(plan.shares.length, 3);
+  });
+});
+
+describe('a plan', () => {
+  it('has the other side from the model, or from the picture to begin with', async () => {
+    const pipeline = await DistriPipeline.fromPretrained(undefined, { ranks: 1 });
+    const sizeOf = async (call: DrawCall) => {
+      const { request } = await pipeline.plan({ prompt: 'x', ...call });
+      return [request.height, request.width];
+    };
+    assert.deepEqual(await sizeOf({ height: 64 }), [64, 256]);
+    const initImage = await sharp({ create: { width: 80, height: 48, channels: 3, background: 'red' } })
+      .png()
+      .toBuffer();
+    assert.deepEqual(await sizeOf({ initImage }), [48, 80]);
+    assert.deepEqual(await sizeOf({ initImage, width: 64 }), [48, 64]);
+    await pipeline.dispose();
+  });
+
+  it('refuses what TypeScript can not', async () => {
+    const pipeline = await DistriPipeline.fromPretrained(undefined, { ranks: 1 });
+    const wrong: readonly (readonly [DrawCall, RegExp])[] = [
+      [{ seed: 1.5 }, /^Expected an integer from -2\^63 to 2\^64 - 1 for the seed but received 1\.5/],
+      [{ seed: 2n ** 64n }, /^Expected an integer from -2\^63 to 2\^64 - 1 for the seed/],
+      [{ prompt: [7] as unknown as string[] }, /^Expected a string for a prompt but received 7/],
+      [{ height: 64.5 }, /^Expected an integer from 1 to 32768 for the picture's height but/],
+    ];
+    for (const [call, message] of wrong) {
+      await assert.rejects(pipeline.plan({ prompt: 'x', ...call }), (error) => {
+        assert.ok(error instanceof DistriError);
+        assert.match(error.message, message);
+        return true;
+      });
+    }
+    await pipeline.dispose();
   });
 });
 

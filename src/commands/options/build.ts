@@ -52,9 +52,11 @@ const placeholders: Readonly<Record<OptionType['type'], string>> = {
  * owner to say.
  */
 export function optionOf(spec: OptionSpec): Option {
-  const { takes, text } = spec;
+  const { takes } = spec;
+  const off = flagName(spec) !== spec.name;
+  const text = off && spec.textOff !== undefined ? spec.textOff : spec.text;
   const values = takes.type === 'choice' ? `: ${takes.values.join(', ')}` : '';
-  const ending = spec.default === true ? '' : defaultText(spec);
+  const ending = off ? '' : defaultText(spec);
   const option = new Option(`--${flagName(spec)}${placeholders[takes.type]}`, `${text}${values}${ending}`);
   switch (takes.type) {
     case 'flag':

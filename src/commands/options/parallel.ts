@@ -41,7 +41,7 @@ function addDrawnParallelOptions(command: Command, names: readonly StrategyName[
     .addOption(
       choice(
         '--parallelism <name>',
-        'how ranks share a picture, see docs/parallelism.md; auto: as distri plan recommends',
+        'how ranks share a picture, see docs/parallelism.md (auto: as distri plan recommends)',
         [...names, 'auto'],
         defaultStrategy,
       ),

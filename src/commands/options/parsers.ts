@@ -1,4 +1,6 @@
 import { expected } from '../../base/errors.js';
+import { MAX_SIDE } from '../../base/sizes.js';
+import { seedOf, seeds } from '../../tensor/random.js';
 
 /** Turns what stands behind an option into its value, or throws a `usage` error that names the option. */
 export type Parser<T> = (text: string) => T;
@@ -26,14 +28,11 @@ export function number(option: string, least: number, most = Number.POSITIVE_INF
   };
 }
 
-/** A seed as torch.manual_seed takes it: negative ones count from 2^64 down. */
+/** See `seedOf`. */
 export function seed(option: string): Parser<bigint> {
   return (text) => {
-    const value = /^[+-]?\d+$/.test(text) ? BigInt(text.replace('+', '')) : undefined;
-    if (value === undefined || value < -(2n ** 63n) || value >= 2n ** 64n) {
-      throw expected('an integer from -2^63 to 2^64 - 1', option, text);
-    }
-    return BigInt.asUintN(64, value);
+    if (!/^[+-]?\d+$/.test(text)) throw expected(seeds, option, text);
+    return seedOf(BigInt(text.replace('+', '')), option);
   };
 }
 
@@ -52,9 +51,6 @@ export function text(option: string): Parser<string> {
     return value;
   };
 }
-
-/** No model goes up to such sides; a mistyped number must not ask for all memory. */
-const MAX_SIDE = 32_768;
 
 /** A side of a picture in pixels: a multiple of `unit`. */
 export function side(option: string, unit: number): Parser<number> {

@@ -5,7 +5,9 @@ import { expected } from '../base/errors.js';
  */
 const MAX_CHARACTERS = 100_000;
 
-export function checkPromptLength(prompt: string): void {
+/** Programs may give anything. */
+export function checkPrompt(prompt: unknown): void {
+  if (typeof prompt !== 'string') throw expected('a string', 'a prompt', prompt);
   if (prompt.length > MAX_CHARACTERS) {
     throw expected(`at most ${MAX_CHARACTERS} characters`, 'a prompt', prompt);
   }
