@@ -8,9 +8,9 @@ import { dirname, join } from 'node:path';
 import { compile, configure, root } from './cmake.mjs';
 
 const SANITIZERS = ['address', 'undefined', 'thread'];
-const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test'];
+const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test', 'distri_device_test'];
 /** Those that compute, with the loops of every instruction set that this processor has. */
-const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test'];
+const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test', 'distri_device_test'];
 /** Sanitized programs run several times slower; one that hangs is killed. */
 const TEST_LIMIT_MS = 60_000;
 

@@ -1,0 +1,38 @@
+// What is neither product nor norm: everything on strided arrays of any of the types.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "device/cpu/pool.h"
+#include "device/cpu/product.h"
+#include "device/strided.h"
+
+namespace distri::device::cpu {
+
+// y = x, converted to y's type (to bfloat16 with rounding to nearest even). Of equal shape.
+void Copy(const Strided& x, const Strided& y, Pool& pool);
+
+enum class Binary : uint8_t { kAdd, kMultiply };
+
+// y = a op b, computed in float32. Operands have y's shape, with strides of 0 where they are repeated.
+void Combine(Binary op, const Strided& a, const Strided& b, const Strided& y, Pool& pool);
+
+enum class Unary : uint8_t { kSilu, kQuickGelu, kGelu, kGeluTanh, kSine, kCosine };
+
+// y = op(x), computed in float32. Of equal shape.
+void Apply(Unary op, const Strided& x, const Strided& y, Pool& pool);
+
+// Over the last dimension, computed in float32. Of equal shape.
+void Softmax(const Strided& x, const Strided& y, Pool& pool);
+
+// y [..., width] = rows of table [entries, width] at ids [...]; ids out of range throw std::out_of_range.
+void Gather(const Strided& table, const Strided& ids, const Strided& y, Pool& pool);
+
+// y [batch, width] = x [batch, tokens, width] at positions [batch, 2] of (batch, token).
+void PickTokens(const Strided& x, const Strided& positions, const Strided& y, Pool& pool);
+
+// c [..., m, n] = a [..., m, k] b [..., k, n], sums in float32: for what has no weights and is no attention.
+void MultiplyMatrices(const Strided& a, const Strided& b, const Strided& c, Pool& pool);
+
+}  // namespace distri::device::cpu
