@@ -1,4 +1,4 @@
-import sharp, { type Metadata, type Sharp, type SharpOptions } from 'sharp';
+import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { DistriError, type ErrorCode, toError } from '../base/errors.js';
 import { requireFile } from '../base/file-io.js';
 
@@ -14,6 +14,12 @@ export interface OpenImage {
   readonly metadata: Metadata;
 }
 
+/** Loaded when there is an image: it takes a tenth of a second, and most processes have none. */
+export async function loadSharp() {
+  const { default: sharp } = await import('sharp');
+  return sharp;
+}
+
 /**
  * Opens the image file at the path `source`, or the bytes of one, and gives it to `use`. What cannot be
  * decoded is an error of `code` that names it `name`.
@@ -26,6 +32,7 @@ export async function withImage<T>(
   options: SharpOptions = {},
 ): Promise<T> {
   if (typeof source === 'string') await requireFile(source, code);
+  const sharp = await loadSharp();
   try {
     const image = sharp(source, { failOn: 'error', limitInputPixels: MAX_PIXELS, ...options });
     return await use({ image, metadata: await image.metadata() });
