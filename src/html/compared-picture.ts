@@ -23,8 +23,7 @@ export async function loadPicture(path: string): Promise<LoadedPicture> {
 
 /** A WebP picture no wider or higher than `side`, as a URI. */
 export async function thumbnailUri({ pixels, width, height }: Image, side: number): Promise<string> {
-  const sharp = await loadSharp();
-  const thumbnail = await sharp(pixels, { raw: { width, height, channels: 3 } })
+  const thumbnail = await loadSharp()(pixels, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: 'inside', withoutEnlargement: true })
     .webp({ quality: THUMBNAIL_QUALITY })
     .toBuffer();

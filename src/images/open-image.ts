@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { DistriError, type ErrorCode, toError } from '../base/errors.js';
 import { requireFile } from '../base/file-io.js';
@@ -14,10 +15,12 @@ export interface OpenImage {
   readonly metadata: Metadata;
 }
 
-/** Loaded when there is an image: it takes a tenth of a second, and most processes have none. */
-export async function loadSharp() {
-  const { default: sharp } = await import('sharp');
-  return sharp;
+/**
+ * Loaded when there is an image: it takes a tenth of a second, and most processes have none. By `require`, as
+ * its ES module prints a warning of Node's before 20.18.
+ */
+export function loadSharp(): typeof import('sharp')['default'] {
+  return createRequire(import.meta.url)('sharp');
 }
 
 /**
@@ -32,7 +35,7 @@ export async function withImage<T>(
   options: SharpOptions = {},
 ): Promise<T> {
   if (typeof source === 'string') await requireFile(source, code);
-  const sharp = await loadSharp();
+  const sharp = loadSharp();
   try {
     const image = sharp(source, { failOn: 'error', limitInputPixels: MAX_PIXELS, ...options });
     return await use({ image, metadata: await image.metadata() });

@@ -39,8 +39,7 @@ export async function encodePng(
   const [, height, width, channels] = images.shape as [number, number, number, 3];
   const size = height * width * channels;
   const pixels = images.data.subarray(index * size, (index + 1) * size);
-  const sharp = await loadSharp();
-  const png = await sharp(pixels, { raw: { width, height, channels } }).png().toBuffer();
+  const png = await loadSharp()(pixels, { raw: { width, height, channels } }).png().toBuffer();
   return insertText(png, text);
 }
 
