@@ -6,7 +6,6 @@ import type { Layout } from '../graph/value.js';
 import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
 import type { Executable, ExecutableOptions } from './executable.js';
-import { SessionExecutable } from './onnxruntime/session-executable.js';
 
 /** What a rank computes on, and how. Chosen once for a run and handed to families, planner and ranks. */
 export interface Device {
@@ -34,7 +33,11 @@ const cpu: Device = {
   weightTypes: ['F32'],
   layouts: ['row_major'],
   kernels: (graph) => new Kernels(graph),
-  load: (part, options) => SessionExecutable.load(part, options),
+  load: async (part, options) => {
+    // A process that only plans runs nothing.
+    const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
+    return SessionExecutable.load(part, options);
+  },
   freeBytes: () => availableMemory(),
 };
 
