@@ -6,7 +6,12 @@ import type { CommandList } from './lower.js';
 import type { Storage, View } from './view.js';
 
 /** Codes of element types, as native/device/strided.h has them. */
-const typeCodes: Readonly<Partial<Record<ElementType, number>>> = { float32: 0, bfloat16: 1, int64: 2, uint8: 0 };
+const typeCodes: Readonly<Partial<Record<ElementType, number>>> = {
+  float32: 0,
+  bfloat16: 1,
+  int64: 2,
+  uint8: 0,
+};
 
 /** Places of storages among a program's buffers, and where they begin there in bytes. */
 export class Buffers {
@@ -42,7 +47,10 @@ const ABSENT = -1;
  */
 export function encode(list: readonly Command[], buffers: Buffers): EncodedCommands {
   const operators = [...new Set(list.map(({ op }) => op))];
-  const words = list.flatMap((command) => [operators.indexOf(command.op), ...encodeCommand(command, buffers)]);
+  const words = list.flatMap((command) => [
+    operators.indexOf(command.op),
+    ...encodeCommand(command, buffers),
+  ]);
   return { operators, names: list.map(({ name }) => name), words: Float64Array.from(words) };
 }
 

@@ -172,7 +172,7 @@ export class Lowering {
 
   /** Memory for a command to work in. */
   scratch(name: string, bytes: number): View {
-    return denseView('arena', { name, dtype: 'uint8', shape: [bytes] });
+    return denseView('arena', { name, dtype: 'float32', shape: [bytes / itemBytes.float32] });
   }
 
   /** The type of an operation's result: that of its operands, of which those of images and tokens win. */
