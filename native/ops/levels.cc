@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <utility>
 
+#if defined(__x86_64__) && defined(DISTRI_HAS_LEVELS)
+#include <cpuid.h>
+#endif
 #if defined(DISTRI_HAS_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,34 +17,34 @@ namespace {
 
 #if defined(__x86_64__) && defined(DISTRI_HAS_LEVELS)
 
+// Not every compiler that knows the levels knows these by name.
 bool HasBf16() {
-#if defined(DISTRI_HAS_BF16)
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 5 & 1);
 }
 
-// Linux saves a process's tiles only when it was asked to.
-bool HasAmx() {
 #if defined(DISTRI_HAS_AMX)
-  constexpr int kRequestPermission = 0x1023;
-  constexpr int kTileData = 18;
-  return __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+// Linux gives the state of tiles to processes that ask for it, once; where it does not know of tiles, it
+// refuses.
+bool HasAmx() {
+  constexpr unsigned kTilesAndBf16 = 1u << 24 | 1u << 22;
+  constexpr long kRequestPermission = 0x1023;
+  constexpr long kTileData = 18;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & kTilesAndBf16) == kTilesAndBf16 &&
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-#else
-  return false;
-#endif
 }
+#else
+bool HasAmx() { return false; }
+#endif
 
 Level BestLevel() {
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  if (!v4) return v3 ? Level::kV3 : Level::kNarrow;
-  if (!HasBf16()) return Level::kV4;
-  return HasAmx() ? Level::kAmx : Level::kBf16;
+  if (v4 && HasBf16()) return HasAmx() ? Level::kAmx : Level::kBf16;
+  return v4 ? Level::kV4 : v3 ? Level::kV3 : Level::kNarrow;
 }
 
 #else
@@ -52,10 +54,12 @@ Level BestLevel() { return Level::kNarrow; }
 #endif
 
 Level NamedLevel() {
-  constexpr std::pair<const char*, Level> kNames[] = {
-      {"narrow", Level::kNarrow}, {"v3", Level::kV3}, {"v4", Level::kV4}, {"bf16", Level::kBf16}};
+  constexpr struct {
+    const char* name;
+    Level level;
+  } kLevels[] = {{"narrow", Level::kNarrow}, {"v3", Level::kV3}, {"v4", Level::kV4}, {"bf16", Level::kBf16}};
   const char* wanted = std::getenv("DISTRI_SIMD");
-  for (const auto& [name, level] : kNames) {
+  for (const auto& [name, level] : kLevels) {
     if (wanted != nullptr && std::strcmp(wanted, name) == 0) return level;
   }
   return Level::kAmx;

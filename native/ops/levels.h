@@ -4,12 +4,12 @@
 
 namespace distri::ops {
 
-// Instruction sets, each with all of those before: x86-64's levels by their names, then products of bfloat16
-// in vectors (AVX512_BF16) and in tiles (AMX). Other processors have the first alone.
+// Instruction sets, each with all before it, by the names of x86-64's levels and of what comes on top of
+// them: AVX512_BF16 and AMX's products of bfloat16. Other processors have the first alone.
 enum class Level { kNarrow, kV3, kV4, kBf16, kAmx };
 
-// The best that this processor has and this process may use. DISTRI_SIMD (narrow, v3, v4, bf16 or amx) names
-// one that is to be used at most.
+// The best that this processor has. DISTRI_SIMD (narrow, v3, v4, bf16 or amx) names one that is to be used at
+// most.
 Level ChosenLevel();
 
 // One of three versions.

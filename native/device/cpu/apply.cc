@@ -26,15 +26,6 @@ struct Loops {
   Loop gelu_tanh;
 };
 
-DISTRI_INLINE float Silu(float x) { return ops::Silu(x); }
-DISTRI_INLINE float Gelu(float x) { return ops::Gelu(x); }
-// x * sigmoid(1.702 x).
-DISTRI_INLINE float QuickGelu(float x) { return x / (1.0f + ops::Exp(-1.702f * x)); }
-// x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2, where (1 + tanh(u)) / 2 = sigmoid(2 u).
-DISTRI_INLINE float GeluTanh(float x) {
-  return x / (1.0f + ops::Exp(-1.59576912f * (x + 0.044715f * x * x * x)));
-}
-
 template <float (*F)(float)>
 DISTRI_INLINE void MapRow(float* row, int64_t count) {
   for (int64_t i = 0; i < count; i += kTogether) {
@@ -43,13 +34,13 @@ DISTRI_INLINE void MapRow(float* row, int64_t count) {
   }
 }
 
-#define DISTRI_APPLY_LOOPS(Name, TARGET, W, V)                                                   \
-  struct Name {                                                                                  \
-    TARGET static void SiluOf(float* row, int64_t count) { MapRow<Silu>(row, count); }           \
-    TARGET static void QuickGeluOf(float* row, int64_t count) { MapRow<QuickGelu>(row, count); } \
-    TARGET static void GeluOf(float* row, int64_t count) { MapRow<Gelu>(row, count); }           \
-    TARGET static void GeluTanhOf(float* row, int64_t count) { MapRow<GeluTanh>(row, count); }   \
-    static constexpr Loops kLoops{SiluOf, QuickGeluOf, GeluOf, GeluTanhOf};                      \
+#define DISTRI_APPLY_LOOPS(Name, TARGET, W, V)                                                        \
+  struct Name {                                                                                       \
+    TARGET static void SiluOf(float* row, int64_t count) { MapRow<ops::Silu>(row, count); }           \
+    TARGET static void QuickGeluOf(float* row, int64_t count) { MapRow<ops::QuickGelu>(row, count); } \
+    TARGET static void GeluOf(float* row, int64_t count) { MapRow<ops::Gelu>(row, count); }           \
+    TARGET static void GeluTanhOf(float* row, int64_t count) { MapRow<ops::GeluTanh>(row, count); }   \
+    static constexpr Loops kLoops{SiluOf, QuickGeluOf, GeluOf, GeluTanhOf};                           \
   };
 
 DISTRI_LEVELS(DISTRI_APPLY_LOOPS)

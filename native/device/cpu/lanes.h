@@ -1,11 +1,11 @@
-// Vectors of W float32 from and to memory of either type. A bfloat16 is the upper half of a float32.
+// Vectors of W float32 from and to memory of either type.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "device/cpu/bfloat16.h"
 #include "ops/math.h"
 #include "ops/vectors.h"
 
@@ -29,14 +29,6 @@ template <int W>
 using WordsInMemory __attribute__((vector_size(W * sizeof(uint32_t)), aligned(1), may_alias)) = uint32_t;
 template <int W>
 using HalvesInMemory __attribute__((vector_size(W * sizeof(uint16_t)), aligned(1), may_alias)) = uint16_t;
-
-template <class To, class From>
-DISTRI_INLINE To BitCast(const From& from) {
-  static_assert(sizeof(To) == sizeof(From), "of the same size");
-  To to;
-  std::memcpy(&to, &from, sizeof to);
-  return to;
-}
 
 template <int W>
 DISTRI_INLINE Vector<W> Load(const float* x) {
@@ -85,7 +77,7 @@ DISTRI_INLINE void StoreSome(const Vector<W>& v, T* y, size_t count) {
 }
 
 DISTRI_INLINE float ToFloat(float x) { return x; }
-DISTRI_INLINE float ToFloat(BFloat16 x) { return BitCast<float>(static_cast<uint32_t>(x.bits) << 16); }
+DISTRI_INLINE float ToFloat(BFloat16 x) { return FromBFloat16(x.bits); }
 
 template <class T>
 DISTRI_INLINE T FromFloat(float x);
@@ -95,9 +87,7 @@ DISTRI_INLINE float FromFloat<float>(float x) {
 }
 template <>
 DISTRI_INLINE BFloat16 FromFloat<BFloat16>(float x) {
-  const uint32_t bits = BitCast<uint32_t>(x);
-  if (x != x) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
-  return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+  return {ToBFloat16(x)};
 }
 
 }  // namespace distri::device::cpu
