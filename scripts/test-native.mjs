@@ -11,6 +11,8 @@ const SANITIZERS = ['address', 'undefined', 'thread'];
 const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test', 'distri_device_test'];
 /** Those that compute, with the loops of every instruction set that this processor has. */
 const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test', 'distri_device_test'];
+/** Where kernels of bfloat16 alone differ from those of the level above. */
+const BFLOAT16_LEVELS = ['bf16', 'v4'];
 /** Sanitized programs run several times slower; one that hangs is killed. */
 const TEST_LIMIT_MS = 60_000;
 
@@ -41,15 +43,21 @@ function test(sanitizer) {
   // Threads meet in the same places whatever they compute with.
   if (sanitizer === 'thread') return;
   for (const level of lowerLevels()) {
-    for (const name of COMPUTING_TESTS) run(join(build, name), `${label}: ${name} (${level})`, level);
+    const names = BFLOAT16_LEVELS.includes(level) ? ['distri_device_test'] : COMPUTING_TESTS;
+    for (const name of names) run(join(build, name), `${label}: ${name} (${level})`, level);
   }
 }
 
 /** Instruction sets below the best that this processor has, by the names of native/ops/levels.cc. */
 function lowerLevels() {
   const flags = new Set(/^flags\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1].split(' '));
-  if (flags.has('avx512vl')) return ['v3', 'narrow'];
-  return flags.has('avx2') ? ['narrow'] : [];
+  const levels = [
+    ['amx_bf16', 'bf16'],
+    ['avx512_bf16', 'v4'],
+    ['avx512vl', 'v3'],
+    ['avx2', 'narrow'],
+  ];
+  return levels.filter(([better]) => flags.has(better)).map(([, level]) => level);
 }
 
 function run(program, label, level) {

@@ -4,26 +4,65 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__x86_64__) && defined(DISTRI_HAS_LEVELS)
+#include <cpuid.h>
+#endif
+#if defined(DISTRI_HAS_AMX)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace distri::ops {
 namespace {
 
-Level BestLevel() {
 #if defined(__x86_64__) && defined(DISTRI_HAS_LEVELS)
+
+// Not every compiler that knows the levels knows these by name.
+bool HasBf16() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax >> 5 & 1);
+}
+
+#if defined(DISTRI_HAS_AMX)
+// Linux gives the state of tiles to processes that ask for it, once; where it does not know of tiles, it
+// refuses.
+bool HasAmx() {
+  constexpr unsigned kTilesAndBf16 = 1u << 24 | 1u << 22;
+  constexpr long kRequestPermission = 0x1023;
+  constexpr long kTileData = 18;
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && (edx & kTilesAndBf16) == kTilesAndBf16 &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#else
+bool HasAmx() { return false; }
+#endif
+
+Level BestLevel() {
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
+  if (v4 && HasBf16()) return HasAmx() ? Level::kAmx : Level::kBf16;
   return v4 ? Level::kV4 : v3 ? Level::kV3 : Level::kNarrow;
-#else
-  return Level::kNarrow;
-#endif
 }
 
+#else
+
+Level BestLevel() { return Level::kNarrow; }
+
+#endif
+
 Level NamedLevel() {
-  const char* name = std::getenv("DISTRI_SIMD");
-  if (name != nullptr && std::strcmp(name, "narrow") == 0) return Level::kNarrow;
-  if (name != nullptr && std::strcmp(name, "v3") == 0) return Level::kV3;
-  return Level::kV4;
+  constexpr struct {
+    const char* name;
+    Level level;
+  } kLevels[] = {{"narrow", Level::kNarrow}, {"v3", Level::kV3}, {"v4", Level::kV4}, {"bf16", Level::kBf16}};
+  const char* wanted = std::getenv("DISTRI_SIMD");
+  for (const auto& [name, level] : kLevels) {
+    if (wanted != nullptr && std::strcmp(wanted, name) == 0) return level;
+  }
+  return Level::kAmx;
 }
 
 }  // namespace

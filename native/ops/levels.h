@@ -4,16 +4,20 @@
 
 namespace distri::ops {
 
-// Instruction sets, by the names of x86-64's levels; other processors have the first alone.
-enum class Level { kNarrow, kV3, kV4 };
+// Instruction sets, each with all before it, by the names of x86-64's levels and of what comes on top of
+// them: AVX512_BF16 and AMX's products of bfloat16. Other processors have the first alone.
+enum class Level { kNarrow, kV3, kV4, kBf16, kAmx };
 
-// The best that this processor has. DISTRI_SIMD (narrow, v3 or v4) names one that is to be used at most.
+// The best that this processor has. DISTRI_SIMD (narrow, v3, v4, bf16 or amx) names one that is to be used at
+// most.
 Level ChosenLevel();
 
 // One of three versions.
 template <class Loops>
 const Loops& Choose(const Loops& narrow, const Loops& v3, const Loops& v4) {
   switch (ChosenLevel()) {
+    case Level::kAmx:
+    case Level::kBf16:
     case Level::kV4:
       return v4;
     case Level::kV3:

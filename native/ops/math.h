@@ -84,4 +84,13 @@ DISTRI_INLINE float NormalCdf(float x) {
 // The exact (erf) GELU.
 DISTRI_INLINE float Gelu(float x) { return x * NormalCdf(x); }
 
+// x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) / 2.
+DISTRI_INLINE float GeluTanh(float x) {
+  constexpr float kTwiceRoot = 1.59576912f;
+  return x / (1.0f + Exp(-kTwiceRoot * (x + 0.044715f * x * x * x)));
+}
+
+// x * sigmoid(1.702 x).
+DISTRI_INLINE float QuickGelu(float x) { return x / (1.0f + Exp(-1.702f * x)); }
+
 }  // namespace distri::ops

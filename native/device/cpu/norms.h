@@ -1,4 +1,4 @@
-// Normalisations. Statistics are taken in double precision.
+// Normalisations. Statistics are taken in double precision. x and y are of the same type.
 #pragma once
 
 #include <cstddef>
@@ -27,8 +27,8 @@ struct Sums {
   double squares;
 };
 
-// The sums of each row and group of x into `sums` [images, rows, groups]: in the order of columns and channels,
-// whatever rows there are besides.
+// The sums of each row and group of x into `sums` [images, rows, groups]: of each channel in the order of columns,
+// then of channels in their order, whatever rows there are besides.
 void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool);
 
 // For each image and group mean and 1 / sqrt(variance + epsilon), of `moments` [images, groups]: mean and variance.

@@ -1,0 +1,217 @@
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "device/cpu/doubles.h"
+#include "device/cpu/lanes.h"
+#include "device/cpu/norms.h"
+#include "device/cpu/vector_math.h"
+#include "ops/levels.h"
+
+namespace distri::device::cpu {
+namespace {
+
+using ops::Choose;
+
+// Channels that are taken at a time: what is kept of them stays in the first-level cache.
+constexpr int64_t kChannels = 512;
+// Columns that are added to the sums at once, so that these are loaded and stored less often.
+constexpr int64_t kColumns = 4;
+
+// For each channel sums over the columns of one row, in their order.
+struct ChannelSums {
+  alignas(64) double sum[kChannels];
+  alignas(64) double squares[kChannels];
+};
+
+// y = [SiLU](factor * x + term), with a factor and a term for each channel.
+struct Affine {
+  alignas(64) float factor[kChannels];
+  alignas(64) float term[kChannels];
+};
+
+// Part of a row: some of the channels of all columns, that lie `stride` elements apart.
+template <class T>
+struct Columns {
+  T* data;
+  int64_t count;
+  int64_t stride;
+  int64_t channels;
+};
+
+template <class T>
+using SumLoop = void (*)(const Columns<const T>& x, ChannelSums& sums);
+template <class T>
+using AffineLoop = void (*)(const Columns<const T>& x, const Columns<T>& y, const Affine& affine);
+
+template <class T>
+struct TypeLoops {
+  SumLoop<T> sum;
+  AffineLoop<T> affine;
+  AffineLoop<T> affine_silu;
+};
+
+struct Loops {
+  TypeLoops<float> float32;
+  TypeLoops<BFloat16> bfloat16;
+};
+
+// Adds C columns to the sums of all channels.
+template <int D, int C, class T>
+DISTRI_INLINE void AddColumns(const T* x, int64_t stride, int64_t channels, ChannelSums& sums) {
+  for (int64_t c = 0; c < channels; c += D) {
+    auto* sum = reinterpret_cast<DoublesInMemory<D>*>(sums.sum + c);
+    auto* squares = reinterpret_cast<DoublesInMemory<D>*>(sums.squares + c);
+    Doubles<D> total = *sum;
+    Doubles<D> total_squares = *squares;
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < C; ++i) {
+      const T* place = x + i * stride + c;
+      const auto left = static_cast<size_t>(channels - c);
+      const Doubles<D> value = left >= D ? LoadDoubles<D>(place) : LoadSomeDoubles<D>(place, left);
+      total += value;
+      total_squares += value * value;
+    }
+    *sum = total;
+    *squares = total_squares;
+  }
+}
+
+template <int D, class T>
+DISTRI_INLINE void SumColumns(const Columns<const T>& x, ChannelSums& sums) {
+  int64_t i = 0;
+  for (; i + kColumns <= x.count; i += kColumns)
+    AddColumns<D, kColumns>(x.data + i * x.stride, x.stride, x.channels, sums);
+  for (; i < x.count; ++i) AddColumns<D, 1>(x.data + i * x.stride, x.stride, x.channels, sums);
+}
+
+template <int W, bool kSilu>
+DISTRI_INLINE Vector<W> AffineOf(const Vector<W>& x, const Affine& affine, int64_t channel) {
+  const Vector<W> y = x * Load<W>(affine.factor + channel) + Load<W>(affine.term + channel);
+  if constexpr (kSilu) return Silu<W>(y);
+  return y;
+}
+
+template <int W, bool kSilu, class T>
+DISTRI_INLINE void AffineColumns(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {
+  for (int64_t i = 0; i < x.count; ++i) {
+    const T* from = x.data + i * x.stride;
+    T* to = y.data + i * y.stride;
+    int64_t c = 0;
+    for (; c + W <= x.channels; c += W) Store<W>(AffineOf<W, kSilu>(Load<W>(from + c), affine, c), to + c);
+    if (c == x.channels) continue;
+    const auto left = static_cast<size_t>(x.channels - c);
+    StoreSome<W>(AffineOf<W, kSilu>(LoadSome<W>(from + c, left), affine, c), to + c, left);
+  }
+}
+
+#define DISTRI_GROUP_LOOPS(Name, TARGET, W, V)                                                           \
+  struct Name {                                                                                          \
+    template <class T>                                                                                   \
+    TARGET static void Sum(const Columns<const T>& x, ChannelSums& sums) {                               \
+      SumColumns<kDoubles<W>>(x, sums);                                                                  \
+    }                                                                                                    \
+    template <bool kSilu, class T>                                                                       \
+    TARGET static void AffineTo(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {  \
+      AffineColumns<W, kSilu>(x, y, affine);                                                             \
+    }                                                                                                    \
+    static constexpr Loops kLoops{{Sum<float>, AffineTo<false, float>, AffineTo<true, float>},           \
+                                  {Sum<BFloat16>, AffineTo<false, BFloat16>, AffineTo<true, BFloat16>}}; \
+  };
+
+DISTRI_LEVELS(DISTRI_GROUP_LOOPS)
+
+template <class T>
+const TypeLoops<T>& LoopsOf() {
+  if constexpr (std::is_same_v<T, float>)
+    return ChosenLoops().float32;
+  else
+    return ChosenLoops().bfloat16;
+}
+
+template <class T>
+T* RowOf(const Image& image, int64_t index, int64_t row) {
+  return reinterpret_cast<T*>(image.data) + index * image.image_stride + row * image.row_stride;
+}
+
+template <class T>
+void SumRow(const Image& x, int64_t index, int64_t row, int64_t groups, Sums* sums) {
+  std::fill_n(sums, groups, Sums{0, 0});
+  const int64_t group_channels = x.channels / groups;
+  for (int64_t first = 0; first < x.channels; first += kChannels) {
+    const int64_t channels = std::min(kChannels, x.channels - first);
+    ChannelSums of_channels{};
+    LoopsOf<T>().sum({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
+                     of_channels);
+    for (int64_t c = 0; c < channels; ++c) {
+      Sums& group = sums[(first + c) / group_channels];
+      group.sum += of_channels.sum[c];
+      group.squares += of_channels.squares[c];
+    }
+  }
+}
+
+// What is done to every row of an image.
+struct Normalization {
+  int64_t groups;
+  const Moments* moments;
+  float epsilon;
+  const float* scale;
+  const float* shift;
+  bool silu;
+
+  // Of the channels from `first` on.
+  Affine AffineOf(int64_t index, int64_t all_channels, int64_t first, int64_t channels) const {
+    Affine affine;
+    const int64_t group_channels = all_channels / groups;
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t channel = first + c;
+      const Moments& group = moments[index * groups + channel / group_channels];
+      const double inverse = 1 / std::sqrt(static_cast<double>(group.variance) + epsilon);
+      const double factor = inverse * scale[channel];
+      affine.factor[c] = static_cast<float>(factor);
+      affine.term[c] = static_cast<float>(shift[channel] - group.mean * factor);
+    }
+    std::fill(affine.factor + channels, affine.factor + kChannels, 0.0f);
+    std::fill(affine.term + channels, affine.term + kChannels, 0.0f);
+    return affine;
+  }
+};
+
+template <class T>
+void NormalizeRows(const Image& x, const Image& y, const Normalization& norm, int64_t index, int64_t begin,
+                   int64_t end) {
+  const AffineLoop<T> loop = norm.silu ? LoopsOf<T>().affine_silu : LoopsOf<T>().affine;
+  for (int64_t first = 0; first < x.channels; first += kChannels) {
+    const int64_t channels = std::min(kChannels, x.channels - first);
+    const Affine affine = norm.AffineOf(index, x.channels, first, channels);
+    for (int64_t row = begin; row < end; ++row) {
+      loop({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
+           {RowOf<T>(y, index, row) + first, x.columns, y.column_stride, channels}, affine);
+    }
+  }
+}
+
+}  // namespace
+
+void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool) {
+  const auto sum_row = x.type == Type::kBFloat16 ? SumRow<BFloat16> : SumRow<float>;
+  pool.Run(x.images * x.rows,
+           [&](int64_t task) { sum_row(x, task / x.rows, task % x.rows, groups, sums + task * groups); });
+}
+
+void NormalizeGroups(const Image& x, const Image& y, int64_t groups, const Moments* moments, float epsilon,
+                     const float* scale, const float* shift, bool silu, Pool& pool) {
+  // Factors of channels are computed for each task.
+  constexpr int64_t kTaskElements = 1 << 16;
+  const auto normalize = x.type == Type::kBFloat16 ? NormalizeRows<BFloat16> : NormalizeRows<float>;
+  const Normalization norm{groups, moments, epsilon, scale, shift, silu};
+  const int64_t rows = std::max<int64_t>(1, kTaskElements / std::max<int64_t>(1, x.columns * x.channels));
+  const int64_t tasks = (x.rows + rows - 1) / rows;
+  pool.Run(x.images * tasks, [&](int64_t task) {
+    const int64_t begin = task % tasks * rows;
+    normalize(x, y, norm, task / tasks, begin, std::min(x.rows, begin + rows));
+  });
+}
+
+}  // namespace distri::device::cpu
