@@ -64,8 +64,9 @@ const std::byte* ReadData(const Napi::Object& object, size_t bytes, Loading& loa
   const std::string path = ReadString(object.Get("file"), "file");
   auto found = std::find_if(files.begin(), files.end(),
                             [&](const device::MappedFile& file) { return file.path() == path; });
-  if (found == files.end()) found = files.emplace(files.end(), path);
-  return found->At(ReadBytes(object, "offset"), bytes);
+  if (found != files.end()) return found->At(ReadBytes(object, "offset"), bytes);
+  files.emplace_back(path);
+  return files.back().At(ReadBytes(object, "offset"), bytes);
 }
 
 device::Type ReadType(const Napi::Value& value, const char* name) {

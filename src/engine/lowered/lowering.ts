@@ -16,6 +16,7 @@ import {
   denseStrides,
   denseView,
   isInnerDense,
+  orderOf,
   permuted,
   reshaped,
   type Storage,
@@ -65,13 +66,13 @@ export class Lowering {
   /** Reads what the caller gives: values of the image once, into memory of the program's own. */
   readInputs(): void {
     for (const value of this.#part.inputs) {
-      const given = denseView('input', value);
+      const given = denseView('input', asCallersHave(value));
       this.inputs.set(value.name, given);
-      if (value.phase === 'step' || value.dtype !== 'float32') {
+      if (value.phase === 'step' || given.dtype !== 'float32') {
         this.#views.set(value.name, given);
         continue;
       }
-      const dtype = value.shape.length > 2 ? this.elementType : value.dtype;
+      const dtype = value.shape.length > 2 ? this.elementType : given.dtype;
       const kept = denseView('kept', { ...value, dtype });
       this.prepared.push({ op: 'Copy', name: value.name, operands: { x: given, y: kept }, attributes: {} });
       this.#views.set(value.name, kept);
@@ -81,7 +82,7 @@ export class Lowering {
   /** Copies results to where the caller takes them. */
   writeOutputs(): void {
     for (const value of this.#part.outputs) {
-      const taken = denseView('output', value);
+      const taken = denseView('output', asCallersHave(value));
       this.outputs.set(value.name, taken);
       this.emit('Copy', value.name, { x: this.view(value), y: taken });
     }
@@ -129,16 +130,25 @@ export class Lowering {
     this.#views.set(value.name, view);
   }
 
-  /** Memory for a value: an image with channels last, and with a frame of zeros where its readers want one. */
-  allocate(value: Value, dtype: ElementType): View {
+  /**
+   * Memory for a value, with its dimensions in this order, by default in their own. An image with channels last
+   * has the frame of zeros that its readers want.
+   */
+  allocate(
+    value: Value,
+    dtype: ElementType,
+    order: readonly number[] = value.shape.map((_, axis) => axis),
+  ): View {
     const { name, shape } = value;
-    if (shape.length !== 4) {
-      const view = denseView('arena', { name, dtype, shape });
-      this.set(value, view);
-      return view;
-    }
-    const image = this.image(name, shape, this.#frames.get(name) ?? noFrame, dtype);
-    const view = permuted(image, [0, 3, 1, 2]);
+    const isImage = order.length === 4 && order.every((axis, place) => axis === channelsLast[place]);
+    const ordered = order.map((axis) => shape[axis] as number);
+    const memory = isImage
+      ? this.image(name, shape, this.#frames.get(name) ?? noFrame, dtype)
+      : denseView('arena', { name, dtype, shape: ordered });
+    const view = permuted(
+      memory,
+      shape.map((_, axis) => order.indexOf(axis)),
+    );
     this.set(value, view);
     return view;
   }
@@ -187,6 +197,12 @@ export class Lowering {
     return this.#pending.has(value.name)
       ? this.#resultType(value)
       : (this.#views.get(value.name)?.dtype ?? value.dtype);
+  }
+
+  /** How the operand of the result's shape lies, for results that are computed element by element. */
+  orderLike({ shape }: Value, operands: readonly Value[]): readonly number[] | undefined {
+    const whole = operands.find((value) => elementCount(value.shape) === elementCount(shape));
+    return whole && whole.shape.length === shape.length ? orderOf(this.view(whole)) : undefined;
   }
 
   /** A weight as a product reads it, or as it is. */
@@ -240,7 +256,7 @@ export class Lowering {
     const { value, name, x, weight, bias, shift, residual, activation, distances } = pending;
     this.#pending.delete(value.name);
     const place = this.placement(pending) as Placement;
-    const result = this.allocate(value, this.#resultType(value));
+    const result = this.allocate(value, this.#resultType(value), place.order);
     const inPlace = (view: View | undefined) => view && placed(view, place);
     const y = inPlace(result);
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
@@ -265,6 +281,11 @@ export class Lowering {
   reshape(view: View, name: string, shape: Shape): View {
     return reshaped(view, shape) ?? (reshaped(this.copied(view, name), shape) as View);
   }
+}
+
+/** Callers give and take float32 where a device computes with shorter floats. */
+function asCallersHave(value: Value): Value {
+  return value.dtype === 'int64' ? value : { ...value, dtype: 'float32' };
 }
 
 function countReaders({ operations, outputs }: GraphPart): Map<string, number> {

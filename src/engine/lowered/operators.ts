@@ -13,7 +13,7 @@ import {
   lowerLinear,
   viewProduct,
 } from './products.js';
-import { permuted, reshaped, sliced, type View } from './view.js';
+import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
 
 type Lower = (lowering: Lowering, operation: Operation) => void;
 
@@ -68,7 +68,8 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   Concat: (lowering, operation) => {
     const axis = axisOf(operation);
     const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));
-    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation));
+    const order = orderOf(parts[0] as View);
+    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), order);
     let start = 0;
     for (const part of parts) {
       const end = start + (part.shape[axis] as number);
@@ -115,7 +116,7 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   const [batch, rows] = image.shape as [number, number];
   const dense = image.strides[3] === 1 ? image : lowering.copied(image, x.name);
   const sums = lowering.scratch(`${spec.name}/sums`, batch * rows * groups * SUMS_BYTES);
-  const y = permuted(lowering.allocate(outputs[0] as Value, dense.dtype), channelsLast);
+  const y = permuted(lowering.allocate(outputs[0] as Value, dense.dtype, channelsLast), channelsLast);
   const operands = { x: dense, scale: lowering.view(scale), shift: lowering.view(shift), sums, y };
   const attributes = {
     groups,
@@ -142,7 +143,7 @@ function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | '
 
 function lowerUnary(lowering: Lowering, operation: Operation, op: CommandName): void {
   const x = lowering.view(operation.spec.inputs[0] as Value);
-  const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation));
+  const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), orderOf(x));
   lowering.emit(op, operation.spec.name, { x, y });
 }
 

@@ -1,6 +1,6 @@
 import type { Value } from '../../graph/value.js';
 import type { Shape } from '../../tensor/tensor.js';
-import { denseView, permuted, reshaped, type View } from './view.js';
+import { denseView, orderOf, permuted, reshaped, type View } from './view.js';
 
 /** Codes of a product's activations, as native/device/cpu/product.h has them. */
 export const activationCodes = { none: 0, silu: 1, gelu: 2, gelu_tanh: 3, quick_gelu: 4, geglu: 5 } as const;
@@ -42,16 +42,11 @@ export interface Placement {
 
 /** Undefined where a product has no such positions, or its operand can't be seen through them. */
 export function placementOf(shape: View, x: View, features: number): Placement | undefined {
-  const order = shape.shape.map((_, axis) => axis).sort((a, b) => strideOf(shape, b) - strideOf(shape, a));
+  const order = orderOf(shape);
   const ordered = order.map((axis) => shape.shape[axis] as number);
   if (ordered.at(-1) !== features || ordered.length > 4 || ordered.length < 2) return undefined;
   const positions = positionsOf(ordered.slice(0, -1));
   return positionsOfOperand(x, positions) && { order, dims: [...positions, features] };
-}
-
-/** Dimensions of 1 lie outermost, but for the features. */
-function strideOf({ shape, strides }: View, axis: number): number {
-  return shape[axis] === 1 ? Number.MAX_SAFE_INTEGER : (strides[axis] as number);
 }
 
 /** `[images, rows, columns]`. */

@@ -187,7 +187,7 @@ export function lowerBinary(lowering: Lowering, operation: Operation, op: 'Add' 
   };
   lowering.emit(op, operation.spec.name, {
     ...operands,
-    y: lowering.allocate(result, lowering.typeOf(operation)),
+    y: lowering.allocate(result, lowering.typeOf(operation), lowering.orderLike(result, [a, b])),
   });
 }
 
@@ -196,7 +196,7 @@ export function lowerDouble(lowering: Lowering, operation: Operation): void {
   const [x] = operation.spec.inputs as [Value];
   const [result] = operation.outputs as [Value];
   const source = permuted(lowering.view(x), channelsLast);
-  const image = permuted(lowering.allocate(result, source.dtype), channelsLast);
+  const image = permuted(lowering.allocate(result, source.dtype, channelsLast), channelsLast);
   for (const row of [0, 1]) {
     for (const column of [0, 1]) {
       lowering.emit('Copy', operation.spec.name, { x: source, y: everySecond(image, row, column) });

@@ -16,11 +16,11 @@ import type { Storage } from './view.js';
 export class ProgramExecutable implements Executable {
   readonly #program: NativeProgram;
   readonly #part: GraphPart;
-  /** Names of inputs and outputs in the order of their buffers. */
-  readonly #given: readonly string[];
+  /** Storages of inputs and outputs in the order of their buffers. */
+  readonly #given: readonly Storage[];
   readonly #results: Readonly<Record<string, Tensor>>;
 
-  private constructor(program: NativeProgram, part: GraphPart, given: readonly string[]) {
+  private constructor(program: NativeProgram, part: GraphPart, given: readonly Storage[]) {
     this.#program = program;
     this.#part = part;
     this.#given = given;
@@ -40,11 +40,7 @@ export class ProgramExecutable implements Executable {
     const options = { threads, arenaBytes: list.arena.bytes, buffers, prepared, commands };
     const program = await loadAddon().Program.create(options);
     const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
-    return new ProgramExecutable(
-      program,
-      part,
-      given.map(({ name }) => name),
-    );
+    return new ProgramExecutable(program, part, given);
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {
@@ -56,7 +52,9 @@ export class ProgramExecutable implements Executable {
     step?: Step,
     results: Readonly<Record<string, Tensor>> = this.#results,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    const arrays = this.#given.map((name) => (inputs[name] ?? (results[name] as Tensor)).data);
+    const arrays = this.#given.map(
+      ({ name, kind }) => ((kind === 'input' ? inputs : results)[name] as Tensor).data,
+    );
     await this.#program.run(arrays, step === undefined || step.call === 0);
     return results;
   }

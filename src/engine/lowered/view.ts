@@ -108,6 +108,13 @@ export function reshaped(view: View, shape: Shape): View | undefined {
   return axis === old.length ? { ...view, shape, strides } : undefined;
 }
 
+/** The dimensions as they lie in memory, the outermost first; those of 1 before the others. */
+export function orderOf({ shape, strides }: View): number[] {
+  const distance = (axis: number) =>
+    shape[axis] === 1 ? Number.MAX_SAFE_INTEGER : (strides[axis] as number);
+  return shape.map((_, axis) => axis).sort((a, b) => distance(b) - distance(a));
+}
+
 /** Whether the elements of the last dimension are next to each other. */
 export function isInnerDense({ shape, strides }: View): boolean {
   return shape.at(-1) === 1 || strides.at(-1) === 1;
