@@ -4,30 +4,29 @@
 #include <array>
 #include <memory>
 
-#include "device/cpu/product_finish.h"
 #include "device/cpu/product_kernel.h"
+#include "device/cpu/product_order.h"
 #include "device/cpu/product_panel.h"
 #include "device/cpu/product_positions.h"
+#include "device/cpu/product_results.h"
 
-// A task is some panels of weights for a block of positions. Of a panel as many steps are taken at a time as
-// stay in the first-level cache while all positions pass by; what is summed so far waits in the second-level
-// cache.
+// A task is some panels of weights for a block of positions. For each block of the inner dimension all panels
+// and positions pass by, so that x and weights are read once by a task; what is summed so far waits.
 namespace distri::device::cpu {
 namespace {
 
-// Positions of a block: enough that weights which come from memory are used often, with x still in the
-// second-level cache.
 constexpr int64_t kMostPositions = 512;
-constexpr int64_t kMostLanes = 64;
+// What of x stays in the second-level cache.
+constexpr int64_t kBlockBytes = 640 << 10;
+constexpr int64_t kMostSums = 4 * 32 * kMostPositions;
 // As many as keep some threads busy until the end.
 constexpr int64_t kFewestTasks = 32;
 
 int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Room for the sums of one panel; one per thread, kept.
+// Room for the sums of a task; one per thread, kept.
 struct Scratch {
-  alignas(64) float sums[kMostPositions * kMostLanes];
-  alignas(64) float addend[kMostLanes];
+  alignas(64) float sums[kMostSums];
 };
 
 Scratch& ThreadScratch() {
@@ -44,7 +43,7 @@ struct Share {
       : begin(count * index / parts), end(count * (index + 1) / parts) {}
 };
 
-// How a product is divided.
+// How a product is divided into tasks.
 struct Division {
   // Tiles are of this many positions where they can be.
   static constexpr int64_t kUnit = kMaxTile;
@@ -52,10 +51,13 @@ struct Division {
   int64_t blocks;
   int64_t groups;
 
-  Division(int64_t positions, int64_t panels) : units(CeilDiv(positions, kUnit)) {
-    const int64_t fewest = CeilDiv(units, kMostPositions / kUnit);
-    blocks = std::min(std::max(fewest, CeilDiv(kFewestTasks, panels)), units);
-    groups = std::min(CeilDiv(kFewestTasks, blocks), panels);
+  Division(int64_t positions, int64_t panels, int64_t lanes, int64_t position_bytes)
+      : units(CeilDiv(positions, kUnit)) {
+    const int64_t most = std::clamp(kBlockBytes / std::max<int64_t>(position_bytes, 1) / kUnit, int64_t{1},
+                                    kMostPositions / kUnit);
+    blocks = std::min(std::max(CeilDiv(units, most), CeilDiv(kFewestTasks, panels)), units);
+    const int64_t most_panels = kMostSums / (CeilDiv(units, blocks) * kUnit * lanes);
+    groups = std::min(std::max(CeilDiv(kFewestTasks, blocks), CeilDiv(panels, most_panels)), panels);
   }
 
   int64_t Tasks() const { return blocks * groups; }
@@ -68,12 +70,9 @@ class Runner {
         kernel_(kernel),
         grid_(product),
         panels_(product.weights, kernel.lanes),
+        order_(product.weights, kernel.lanes),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
-        segment_steps_(StepsOfSegment(product.weights)),
-        steps_(segment_steps_ * product.weights.segments),
-        step_bytes_(StepBytes(product.weights, kernel.lanes)),
-        chunks_(std::max<int64_t>(CeilDiv(steps_ * step_bytes_, kChunkBytes), 1)),
-        division_(grid_.Count(), panels_.Count()) {}
+        division_(grid_.Count(), panels_.Count(), kernel.lanes, order_.BlockInner() * item_bytes_) {}
 
   int64_t Tasks() const { return division_.Tasks(); }
 
@@ -82,10 +81,18 @@ class Runner {
     const Share units(division_.units, division_.blocks, task % division_.blocks);
     const Share panels(panels_.Count(), division_.groups, task / division_.blocks);
     const int64_t first = units.begin * Division::kUnit;
-    const int64_t end = std::min(units.end * Division::kUnit, grid_.Count());
+    const int64_t positions = std::min(units.end * Division::kUnit, grid_.Count()) - first;
     const Cursor cursor(grid_, first);
     if (kernel_.begin) kernel_.begin();
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) RunPanel(panel, cursor, end - first);
+    ResultWriter writer(product_, grid_, panels_);
+    order_.ForEachPieces([&](const SumOrder::Pieces& pieces) {
+      SumOrder::Pieces located = pieces;
+      Locate(located);
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+        float* sums = ThreadScratch().sums + (panel - panels.begin) * positions * kernel_.lanes;
+        MultiplyPositions(panel, located, cursor, positions, sums, writer);
+      }
+    });
     if (kernel_.end) kernel_.end();
   }
 
@@ -97,39 +104,35 @@ class Runner {
     int64_t positions = 0;
   };
 
-  void RunPanel(int64_t panel, const Cursor& begin, int64_t positions) const {
-    Scratch& scratch = ThreadScratch();
-    for (int64_t index = 0; index < chunks_; ++index) {
-      std::array<Part, kMaxParts> parts;
-      const Chunk chunk = ChunkOf(panel, index, parts);
-      Cursor cursor = begin;
-      int64_t done = 0;
-      while (done < positions) {
-        PositionTile tile;
-        TakeTile(cursor, positions - done, tile);
-        float* sums = scratch.sums + (chunks_ == 1 ? 0 : done * kernel_.lanes);
-        kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk,
-                         sums);
-        if (index + 1 == chunks_) FinishTile(panel, tile, sums, scratch.addend);
-        done += tile.positions;
-      }
-    }
+  // Makes of parts of segments parts of x.
+  void Locate(SumOrder::Pieces& pieces) const {
+    for (size_t i = 0; product_.segment_offsets && i < static_cast<size_t>(pieces.count); ++i)
+      pieces.parts[i].offset += product_.segment_offsets[pieces.segments[i]];
   }
 
-  Chunk ChunkOf(int64_t panel, int64_t index, std::array<Part, kMaxParts>& parts) const {
-    const Share steps(steps_, chunks_, index);
-    int64_t count = 0;
-    for (int64_t step = steps.begin; step < steps.end;) {
-      const int64_t segment = step / segment_steps_;
-      const int64_t end = std::min(steps.end, (segment + 1) * segment_steps_);
-      const int64_t first = (step - segment * segment_steps_) * kStep;
-      const int64_t inner = std::min((end - step) * kStep, product_.weights.inner - first);
-      const int64_t offset = product_.segment_offsets ? product_.segment_offsets[segment] : 0;
-      parts[static_cast<size_t>(count++)] = {offset + first, inner};
-      step = end;
+  // Some of a panel times all positions from the cursor on.
+  void MultiplyPositions(int64_t panel, const SumOrder::Pieces& pieces, Cursor cursor, int64_t positions,
+                         float* sums, ResultWriter& writer) const {
+    const Chunk chunk{pieces.parts.data(), pieces.count,
+                      product_.packed + panel * order_.PanelBytes() + pieces.step * order_.StepBytes(),
+                      pieces.first, panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
+    ResultWriter* const behind = pieces.last ? &writer : nullptr;
+    if (behind) behind->Begin(panel);
+    int64_t done = 0;
+    while (done < positions) {
+      PositionTile tile;
+      TakeTile(cursor, positions - done, tile);
+      // Those of two tiles at least, as the one before may not be finished.
+      float* tile_sums = sums + (order_.OnePass() ? done % (2 * kMaxTile) : done) * kernel_.lanes;
+      kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk,
+                       tile_sums, behind);
+      if (behind) {
+        behind->Complete();
+        behind->Take(tile.spans.data(), tile.count, tile_sums);
+      }
+      done += tile.positions;
     }
-    const std::byte* packed = product_.packed + (panel * steps_ + steps.begin) * step_bytes_;
-    return {parts.data(), count, packed, index == 0, panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
+    if (behind) behind->Complete();
   }
 
   // Positions from the cursor on, at most `left`.
@@ -150,64 +153,12 @@ class Runner {
     } while (room > 0);
   }
 
-  void FinishTile(int64_t panel, const PositionTile& tile, float* sums, float* addend) const {
-    const Finish finish{product_.activation, panels_.lanes, panels_.WidthOf(panel), product_.residual.type,
-                        product_.result.type};
-    for (int64_t i = 0; i < tile.count; ++i) {
-      const Span& span = tile.spans[static_cast<size_t>(i)];
-      FinishSpan(panel, finish, span, sums, addend);
-      sums += span.count * panels_.lanes;
-    }
-  }
-
-  void FinishSpan(int64_t panel, const Finish& finish, const Span& span, float* sums, float* addend) const {
-    // Rows that differ in what is added are finished one by one.
-    const int64_t shift_stride = grid_.ColumnStride(kShift);
-    const int64_t together = product_.shift && shift_stride != 0 ? 1 : span.count;
-    const int64_t first_result = panel * panels_.Width();
-    for (int64_t row = 0; row < span.count; row += together) {
-      FindAddend(panel, product_.shift ? product_.shift + span.offsets[kShift] + row * shift_stride : nullptr,
-                 addend);
-      FinishedRows rows;
-      rows.count = together;
-      Locate(product_.result, grid_.ColumnStride(kResult), span.offsets[kResult], row, first_result,
-             rows.result, rows.result_stride);
-      if (product_.residual.data) {
-        std::byte* residual = nullptr;
-        Locate(product_.residual, grid_.ColumnStride(kResidual), span.offsets[kResidual], row, first_result,
-               residual, rows.residual_stride);
-        rows.residual = residual;
-      }
-      FinishRows(finish, rows, addend, sums + row * panels_.lanes);
-    }
-  }
-
-  // Where a panel's results of row `row` of a span are, and their distance in bytes.
-  static void Locate(const PositionedArray& array, int64_t stride, int64_t offset, int64_t row,
-                     int64_t first_result, std::byte*& data, int64_t& stride_bytes) {
-    const auto item = static_cast<int64_t>(ItemBytes(array.type));
-    data = array.data + (offset + row * stride + first_result) * item;
-    stride_bytes = stride * item;
-  }
-
-  void FindAddend(int64_t panel, const float* shift, float* addend) const {
-    for (int64_t lane = 0; lane < panels_.lanes; ++lane) {
-      const int64_t feature = panels_.FeatureOf(panel, lane);
-      addend[lane] = feature < 0
-                         ? 0.0f
-                         : (product_.bias ? product_.bias[feature] : 0.0f) + (shift ? shift[feature] : 0.0f);
-    }
-  }
-
   const Product& product_;
   const ProductKernel& kernel_;
   Grid grid_;
   Panels panels_;
+  SumOrder order_;
   int64_t item_bytes_;
-  int64_t segment_steps_;
-  int64_t steps_;
-  int64_t step_bytes_;
-  int64_t chunks_;
   Division division_;
 };
 

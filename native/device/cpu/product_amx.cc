@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "device/cpu/product_kernel.h"
+#include "device/cpu/product_results.h"
 #include "device/cpu/tiles.h"
 
 namespace distri::device::cpu {
@@ -19,6 +20,7 @@ constexpr int64_t kLanes = 32;
 constexpr int64_t kPackedRow = 2 * kRowBytes;
 constexpr int64_t kStepBytes = kTileRows * kPackedRow;
 constexpr int64_t kItem = 2;
+constexpr int64_t kMaxSteps = 128;
 
 // x of the positions of a tile for a chunk: where it lies, or copied.
 struct Rows {
@@ -34,7 +36,7 @@ struct Rows {
 };
 
 struct Scratch {
-  alignas(64) std::byte copies[2][kChunkBytes / kStepBytes * kTileRows * kRowBytes];
+  alignas(64) std::byte copies[2][kMaxSteps * kTileRows * kRowBytes];
 };
 
 Scratch& ThreadScratch() {
@@ -79,6 +81,13 @@ Rows FindRows(const Tile& tile, const Chunk& chunk, bool whole_steps, int64_t fi
   return {copies, kRowBytes, true};
 }
 
+// Of the tile before: as many as are done when this one is.
+int64_t RowsAStep(const Chunk& chunk) {
+  int64_t steps = 0;
+  for (int64_t i = 0; i < chunk.count; ++i) steps += (chunk.parts[i].inner + kStep - 1) / kStep;
+  return (kMaxTile + steps - 1) / std::max<int64_t>(steps, 1);
+}
+
 // Tiles 0 to 3 are sums: of two tiles of positions, 4 and 5, and two of lanes, 6 and 7.
 template <int Halves>
 DISTRI_INLINE void BeginSums(const float* sums, bool first) {
@@ -110,10 +119,11 @@ DISTRI_INLINE void EndSums(float* sums) {
 }
 
 template <int Halves>
-void MultiplyRows(const Rows* rows, const Chunk& chunk, float* sums) {
+void MultiplyRows(const Rows* rows, const Chunk& chunk, float* sums, ResultWriter* behind) {
   BeginSums<Halves>(sums, chunk.first);
   const std::byte* packed = chunk.packed;
   int64_t steps_before = 0;
+  const int64_t rows_a_step = RowsAStep(chunk);
   const int64_t advance0 = rows[0].StepBytes();
   const int64_t advance1 = rows[Halves - 1].StepBytes();
   for (int64_t i = 0; i < chunk.count; ++i) {
@@ -135,24 +145,25 @@ void MultiplyRows(const Rows* rows, const Chunk& chunk, float* sums) {
       x0 += advance0;
       x1 += advance1;
       packed += kStepBytes;
+      if (behind) behind->Advance(rows_a_step);
     }
     steps_before += steps;
   }
   EndSums<Halves>(sums);
 }
 
-void Multiply(const Tile& tile, const Chunk& chunk, float* sums) {
+void Multiply(const Tile& tile, const Chunk& chunk, float* sums, ResultWriter* behind) {
   Scratch& scratch = ThreadScratch();
   const bool whole_steps = HasWholeSteps(chunk);
   int64_t positions = 0;
   for (int64_t i = 0; i < tile.count; ++i) positions += tile.stretches[i].count;
   Rows rows[2] = {FindRows(tile, chunk, whole_steps, 0, scratch.copies[0])};
   if (positions <= kTileRows) {
-    MultiplyRows<1>(rows, chunk, sums);
+    MultiplyRows<1>(rows, chunk, sums, behind);
     return;
   }
   rows[1] = FindRows(tile, chunk, whole_steps, kTileRows, scratch.copies[1]);
-  MultiplyRows<2>(rows, chunk, sums);
+  MultiplyRows<2>(rows, chunk, sums, behind);
 }
 
 }  // namespace

@@ -8,17 +8,16 @@
 
 namespace distri::device::cpu {
 
-// Packed weights are panels of features: for every segment and `kStep` elements of the inner dimension,
-// padded with zeros, a step. Of float32 a step has for each element the weights of all lanes, of bfloat16 for
-// each pair of elements pairs of weights of all lanes.
+// Packed weights are panels of features, which are steps of `kStep` elements of the inner dimension, padded
+// with zeros. Of float32 a step has for each element the weights of all lanes, of bfloat16 for each pair of
+// elements pairs of weights of all lanes.
 constexpr int64_t kStep = 32;
-// The most elements of x that are multiplied at a time: with their weights they stay in the first-level
-// cache.
-constexpr int64_t kChunkBytes = 32 << 10;
-// No panel has steps shorter than that.
-constexpr int64_t kShortestStep = 512;
-constexpr int64_t kMaxParts = kChunkBytes / kShortestStep;
+// What is multiplied with one call at most.
+constexpr int64_t kMaxParts = 64;
 constexpr int64_t kMaxTile = 32;
+constexpr int64_t kMaxLanes = 64;
+
+class ResultWriter;
 
 // Positions whose elements of x lie at constant distances.
 struct Stretch {
@@ -61,7 +60,8 @@ struct ProductKernel {
   bool joins_stretches;
   // sums[position][lane] += x * packed. Sums of a tile that is not full may have any value beyond its
   // positions.
-  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums);
+  // Meanwhile some of what is `behind` may be written, which may be null.
+  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, ResultWriter* behind);
   // What a thread does before and after; may be null.
   void (*begin)();
   void (*end)();
