@@ -147,7 +147,8 @@ std::vector<std::byte*> BindArrays(const Napi::Value& value, const device::Progr
 void NapiProgram::Register(Napi::Env env, Napi::Object exports) {
   const Napi::Function type = DefineClass(
       env, "Program",
-      {InstanceMethod<&NapiProgram::Run>("run"), InstanceMethod<&NapiProgram::Release>("release")});
+      {InstanceMethod<&NapiProgram::Run>("run"), InstanceMethod<&NapiProgram::Milliseconds>("milliseconds"),
+       InstanceMethod<&NapiProgram::Release>("release")});
   const auto constructor = std::make_shared<Napi::FunctionReference>(Napi::Persistent(type));
   // The reference dies with the environment, after the point where it could still be deleted.
   constructor->SuppressDestruct();
@@ -180,6 +181,16 @@ Napi::Value NapiProgram::Run(const Napi::CallbackInfo& info) {
         [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
     running_ = true;
     return promise;
+  });
+}
+
+Napi::Value NapiProgram::Milliseconds(const Napi::CallbackInfo& info) {
+  return Translating(info.Env(), [&]() -> Napi::Value {
+    const std::vector<int64_t>& nanoseconds = Checked().nanoseconds();
+    auto times = Napi::Float64Array::New(info.Env(), nanoseconds.size());
+    double* data = times.Data();
+    for (size_t i = 0; i < nanoseconds.size(); ++i) data[i] = static_cast<double>(nanoseconds[i]) / 1e6;
+    return times;
   });
 }
 

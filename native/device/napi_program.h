@@ -26,6 +26,7 @@ class NapiProgram : public Napi::ObjectWrap<NapiProgram> {
 
  private:
   Napi::Value Run(const Napi::CallbackInfo& info);
+  Napi::Value Milliseconds(const Napi::CallbackInfo& info);
   void Release(const Napi::CallbackInfo& info);
 
   // Throws NativeError.

@@ -1,5 +1,6 @@
 #include "device/program.h"
 
+#include <chrono>
 #include <cmath>
 #include <stdexcept>
 
@@ -34,6 +35,8 @@ class Reader {
   const std::vector<double>& words_;
   size_t next_ = 0;
 };
+
+using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kMost = int64_t{1} << 48;
 
@@ -108,6 +111,7 @@ Program::Program(const ProgramSpec& spec) : pool_(spec.threads) {
   for (const BufferSpec& buffer : spec.buffers) AddBuffer(buffer);
   prepared_ = ReadCommands(spec.prepared, bytes_);
   commands_ = ReadCommands(spec.commands, bytes_);
+  nanoseconds_.resize(commands_.size());
 }
 
 void Program::AddBuffer(const BufferSpec& spec) {
@@ -139,7 +143,13 @@ void Program::Run(const std::vector<std::byte*>& given, bool prepare) {
   if (prepare) {
     for (const auto& command : prepared_) command->Run(bases_, pool_);
   }
-  for (const auto& command : commands_) command->Run(bases_, pool_);
+  auto before = Clock::now();
+  for (size_t index = 0; index < commands_.size(); ++index) {
+    commands_[index]->Run(bases_, pool_);
+    const auto after = Clock::now();
+    nanoseconds_[index] += std::chrono::duration_cast<std::chrono::nanoseconds>(after - before).count();
+    before = after;
+  }
 }
 
 }  // namespace distri::device

@@ -60,6 +60,9 @@ class Program {
   size_t given() const { return given_.size(); }
   size_t given_bytes(size_t index) const { return given_bytes_[index]; }
 
+  // Nanoseconds that each command took so far, those of every call first to last.
+  const std::vector<int64_t>& nanoseconds() const { return nanoseconds_; }
+
   // `prepare`: what the image gives is new. Not on two threads at a time.
   void Run(const std::vector<std::byte*>& given, bool prepare);
 
@@ -74,6 +77,7 @@ class Program {
   std::vector<size_t> given_bytes_;
   std::vector<std::unique_ptr<Executor>> prepared_;
   std::vector<std::unique_ptr<Executor>> commands_;
+  std::vector<int64_t> nanoseconds_;
 };
 
 }  // namespace distri::device

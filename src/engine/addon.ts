@@ -243,6 +243,8 @@ export interface NativeProgram {
    * the image are new. `arrays` are inputs and outputs in the order of their buffers. One run at a time.
    */
   run(arrays: readonly Tensor['data'][], prepare: boolean): Promise<void>;
+  /** How long each command took in all calls so far, the prepared ones left out. */
+  milliseconds(): Float64Array;
   /** Frees all. Not during a run. */
   release(): void;
 }

@@ -183,12 +183,19 @@ class RunGroupNorm : public Executor {
   void Run(const Bases& bases, Pool& pool) override {
     const Image x = ImageOf(command_.At(0, bases));
     auto* sums = reinterpret_cast<Sums*>(command_.At(3, bases).data);
-    SumRows(x, groups_, sums, pool);
+    // Only float32 is rounded like anybody else's.
+    const bool channels = command_.Integer(3) != 0 && x.type == Type::kFloat32;
+    const int64_t rows = channels ? 1 : x.rows;
+    if (channels) {
+      SumChannels(x, groups_, sums, pool);
+    } else {
+      SumRows(x, groups_, sums, pool);
+    }
     const double count = static_cast<double>(x.rows) * static_cast<double>(x.columns * (x.channels / groups_));
     for (int64_t image = 0; image < x.images; ++image) {
       for (int64_t group = 0; group < groups_; ++group) {
-        const Sums* rows = sums + image * x.rows * groups_ + group;
-        moments_[static_cast<size_t>(image * groups_ + group)] = Add(rows, x.rows, count);
+        const Sums* first = sums + image * rows * groups_ + group;
+        moments_[static_cast<size_t>(image * groups_ + group)] = Add(first, rows, count);
       }
     }
     NormalizeGroups(x, ImageOf(command_.At(4, bases)), groups_, moments_.data(),
@@ -206,7 +213,7 @@ class RunGroupNorm : public Executor {
       squares += rows[row * groups_].squares;
     }
     const double mean = sum / elements;
-    return {static_cast<float>(mean), static_cast<float>(squares / elements - mean * mean)};
+    return {mean, squares / elements - mean * mean};
   }
 
   Command command_;
@@ -248,7 +255,7 @@ constexpr CommandRow kCommands[] = {
     {"Gather", 3, 0, Create<Direct<RunGather>>},
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
-    {"GroupNorm", 5, 3, Create<RunGroupNorm>},
+    {"GroupNorm", 5, 4, Create<RunGroupNorm>},
     {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
     {"MultiplyMatrices", 3, 0, Create<Direct<RunMatrices>>},

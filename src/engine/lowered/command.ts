@@ -20,8 +20,8 @@ export const commands = {
   /** Zeros in a frame around the image y. */
   ClearFrame: { operands: ['y'], attributes: ['top', 'left', 'bottom', 'right'] },
   /**
-   * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is the
-   * first segment of the operand, the others lie `distances` away.
+   * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is
+   * the first segment of the operand, the others lie `distances` away.
    */
   Product: {
     operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y'],
@@ -32,7 +32,7 @@ export const commands = {
   /** With room for the sums of each row and group. */
   GroupNorm: {
     operands: ['x', 'scale', 'shift', 'sums', 'y'],
-    attributes: ['groups', 'epsilon', 'silu'],
+    attributes: ['groups', 'epsilon', 'silu', 'floatSums'],
   },
   LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
   RmsNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },

@@ -41,9 +41,9 @@ const ARENA = 0;
 const ABSENT = -1;
 
 /**
- * Commands as the addon reads them: for each, the place of its operator in `operators`; its attributes, each as
- * a count and so many numbers; its operands, each as buffer (-1 for none), byte offset, type, rank, shape and
- * strides.
+ * Commands as the addon reads them: for each, the place of its operator in `operators`; its attributes, each
+ * as a count and so many numbers; its operands, each as buffer (-1 for none), byte offset, type, rank, shape
+ * and strides.
  */
 export function encode(list: readonly Command[], buffers: Buffers): EncodedCommands {
   const operators = [...new Set(list.map(({ op }) => op))];

@@ -131,8 +131,8 @@ export class Lowering {
   }
 
   /**
-   * Memory for a value, with its dimensions in this order, by default in their own. An image with channels last
-   * has the frame of zeros that its readers want.
+   * Memory for a value, with its dimensions in this order, by default in their own. An image with channels
+   * last has the frame of zeros that its readers want.
    */
   allocate(
     value: Value,

@@ -122,6 +122,7 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
     groups,
     epsilon: floatOf(operation, 'epsilon'),
     silu: intAttribute(spec, 'activation'),
+    floatSums: intAttribute(spec, 'float_sums'),
   };
   lowering.emit('GroupNorm', spec.name, operands, attributes);
 }

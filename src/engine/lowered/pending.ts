@@ -33,7 +33,9 @@ export function resultShape(name: string, dims: Shape): View {
   return denseView('arena', { name, dtype: 'float32', shape: dims });
 }
 
-/** Positions and features of a result, in the order in which they lie, and a value's dimensions in that order. */
+/**
+ * Positions and features of a result, in the order in which they lie, and a value's dimensions in that order.
+ */
 export interface Placement {
   readonly order: readonly number[];
   /** `[images, rows, columns, features]`. */

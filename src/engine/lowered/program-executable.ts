@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { readSlice } from '../../checkpoint/formats/slices.js';
 import type { GraphPart } from '../../graph/graph.js';
 import { storedElementTypes } from '../../graph/value.js';
@@ -12,25 +13,35 @@ import { type CommandList, lower } from './lower.js';
 import type { WeightContent } from './lowering.js';
 import type { Storage } from './view.js';
 
-/** A part of a program as a list of commands. */
+/** A part of a program as a list of commands, see docs/engines.md. */
 export class ProgramExecutable implements Executable {
   readonly #program: NativeProgram;
   readonly #part: GraphPart;
   /** Storages of inputs and outputs in the order of their buffers. */
   readonly #given: readonly Storage[];
   readonly #results: Readonly<Record<string, Tensor>>;
+  readonly #list: CommandList;
+  readonly #profile: string | undefined;
 
-  private constructor(program: NativeProgram, part: GraphPart, given: readonly Storage[]) {
+  private constructor(
+    program: NativeProgram,
+    part: GraphPart,
+    list: CommandList,
+    given: readonly Storage[],
+    profile: string | undefined,
+  ) {
     this.#program = program;
     this.#part = part;
+    this.#list = list;
     this.#given = given;
+    this.#profile = profile;
     this.#results = emptyTensors(part.outputs);
   }
 
   static async load(
     part: GraphPart,
     elementType: ElementType,
-    { threads }: ExecutableOptions,
+    { threads, profile }: ExecutableOptions,
   ): Promise<ProgramExecutable> {
     const list = lower(part, elementType);
     const places = new Buffers(list);
@@ -40,7 +51,7 @@ export class ProgramExecutable implements Executable {
     const options = { threads, arenaBytes: list.arena.bytes, buffers, prepared, commands };
     const program = await loadAddon().Program.create(options);
     const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
-    return new ProgramExecutable(program, part, given);
+    return new ProgramExecutable(program, part, list, given, profile);
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {
@@ -60,7 +71,20 @@ export class ProgramExecutable implements Executable {
   }
 
   release(): void {
+    if (this.#profile !== undefined) this.#writeProfile(`${this.#profile}_commands.json`);
     this.#program.release();
+  }
+
+  /** How long each command took in all calls together, and on which shapes. */
+  #writeProfile(path: string): void {
+    const times = this.#program.milliseconds();
+    const rows = this.#list.commands.map(({ op, name, operands }, index) => ({
+      op,
+      name,
+      milliseconds: times[index],
+      shapes: Object.fromEntries(Object.entries(operands).map(([operand, { shape }]) => [operand, shape])),
+    }));
+    writeFileSync(path, JSON.stringify(rows, null, 1));
   }
 }
 
