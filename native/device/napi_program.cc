@@ -92,7 +92,7 @@ BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, Loading
   buffer.packed.source = {buffer.data, ReadType(object.Get("dtype"), "dtype"), inner * segments, 1, segments};
   const auto elements = static_cast<size_t>(features * inner * segments);
   if (elements * device::ItemBytes(buffer.packed.source.type) != buffer.bytes) {
-    throw NativeError("ORT", name + " is not as large as its weight");
+    throw NativeError("PROGRAM", name + " is not as large as its weight");
   }
   return buffer;
 }
@@ -130,11 +130,11 @@ std::vector<std::byte*> BindArrays(const Napi::Value& value, const device::Progr
     if (!array.IsTypedArray()) ThrowTypeError("a typed array", name, array);
     return array.As<Napi::TypedArray>();
   });
-  if (arrays.size() != program.given()) throw NativeError("ORT", "a program is given too few or too many arrays");
+  if (arrays.size() != program.given()) throw NativeError("PROGRAM", "a program is given too few or too many arrays");
   std::vector<std::byte*> data;
   for (size_t index = 0; index < arrays.size(); ++index) {
     if (arrays[index].ByteLength() != program.given_bytes(index)) {
-      throw NativeError("ORT", "array " + std::to_string(index) + " of a program has another size");
+      throw NativeError("PROGRAM", "array " + std::to_string(index) + " of a program has another size");
     }
     kept.push_back(arrays[index]);
     data.push_back(const_cast<std::byte*>(Bytes(arrays[index])));
@@ -164,8 +164,8 @@ NapiProgram::NapiProgram(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Napi
 }
 
 device::Program& NapiProgram::Checked() {
-  if (!parts_.program) throw NativeError("ORT", "the program is released");
-  if (running_) throw NativeError("ORT", "a run of this program is in progress");
+  if (!parts_.program) throw NativeError("PROGRAM", "the program is released");
+  if (running_) throw NativeError("PROGRAM", "a run of this program is in progress");
   return *parts_.program;
 }
 
@@ -196,7 +196,7 @@ Napi::Value NapiProgram::Milliseconds(const Napi::CallbackInfo& info) {
 
 void NapiProgram::Release(const Napi::CallbackInfo& info) {
   Translating(info.Env(), [&] {
-    if (running_) throw NativeError("ORT", "a run of this program is in progress");
+    if (running_) throw NativeError("PROGRAM", "a run of this program is in progress");
   });
   parts_.program.reset();
   parts_.weights.Reset();

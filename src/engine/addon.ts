@@ -250,7 +250,7 @@ export interface NativeProgram {
 }
 
 /** Rejections of `create` and `run` are Errors with one of these codes. */
-export type NativeErrorCode = 'ORT' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
+export type NativeErrorCode = 'ORT' | 'PROGRAM' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
 
 export interface Session {
   readonly inputs: readonly string[];
