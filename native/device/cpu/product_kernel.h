@@ -12,8 +12,9 @@ namespace distri::device::cpu {
 // with zeros. Of float32 a step has for each element the weights of all lanes, of bfloat16 for each pair of
 // elements pairs of weights of all lanes.
 constexpr int64_t kStep = 32;
-// What is multiplied with one call at most.
-constexpr int64_t kMaxParts = 64;
+// What is multiplied with one call at most: parts, and steps of a part.
+constexpr int64_t kMaxParts = 9;
+constexpr int64_t kMaxSteps = 20;
 constexpr int64_t kMaxTile = 32;
 constexpr int64_t kMaxLanes = 64;
 
@@ -36,6 +37,8 @@ struct Part {
 struct Chunk {
   const Part* parts;
   int64_t count;
+  // Of all parts.
+  int64_t steps;
   const std::byte* packed;
   // Sums begin with zero, otherwise with what is there.
   bool first;
@@ -51,6 +54,15 @@ struct Tile {
   int64_t stride;
 };
 
+// What can be done while a tile is multiplied, and need not: on AMX that leaves a processor time.
+struct Meanwhile {
+  // Some of its rows are written; may be null.
+  ResultWriter* writer = nullptr;
+  // Weights that are needed before long, in lines.
+  const std::byte* packed = nullptr;
+  int64_t lines = 0;
+};
+
 struct ProductKernel {
   // Features of a panel.
   int64_t lanes;
@@ -60,8 +72,7 @@ struct ProductKernel {
   bool joins_stretches;
   // sums[position][lane] += x * packed. Sums of a tile that is not full may have any value beyond its
   // positions.
-  // Meanwhile some of what is `behind` may be written, which may be null.
-  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, ResultWriter* behind);
+  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile& meanwhile);
   // What a thread does before and after; may be null.
   void (*begin)();
   void (*end)();

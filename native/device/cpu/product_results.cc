@@ -12,13 +12,12 @@ ResultWriter::ResultWriter(const Product& product, const Grid& grid, const Panel
   finish_.result_type = product.result.type;
 }
 
-void ResultWriter::Begin(int64_t panel) {
+void ResultWriter::Take(int64_t panel, const Span* spans, int64_t count, float* sums) {
   panel_ = panel;
+  slot_ = 1 - slot_;
   finish_.width = panels_.WidthOf(panel);
-  FindAddend(product_.shift);
-}
-
-void ResultWriter::Take(const Span* spans, int64_t count, float* sums) {
+  if (!product_.shift) FindAddend(nullptr);
+  shift_ = nullptr;
   std::copy(spans, spans + count, spans_.begin());
   count_ = count;
   span_ = 0;
