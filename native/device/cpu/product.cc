@@ -141,23 +141,22 @@ class Runner {
   }
 
   // The weights that come next, which most likely are in memory: of the next panel, or of this one's next
-  // pass; with each tile a share of them, or all with the first tile if that is when they are needed.
+  // pass. With each tile comes a share of them, or all with the first tile if that needs them.
   void Prefetch(const Pass& pass, int64_t panel, int64_t first, int64_t end, Meanwhile& meanwhile) const {
     const SumOrder::Pass& steps = pass.steps;
     const int64_t lines = steps.steps * order_.StepBytes() / kLine;
-    Share share{lines * first / pass.positions, lines * end / pass.positions};
-    if (TilesFirst() && first == 0 && panel + 1 < pass.panels.end) {
+    const bool more_panels = panel + 1 < pass.panels.end;
+    if (TilesFirst() && first == 0 && more_panels) {
       meanwhile.packed = PackedAt(panel + 1, steps.first_step);
-      share = {0, lines};
-    } else if (TilesFirst() && !steps.last) {
-      meanwhile.packed = PackedAt(panel, steps.first_step + steps.steps);
-    } else if (!TilesFirst() && panel + 1 < pass.panels.end) {
-      meanwhile.packed = PackedAt(panel + 1, steps.first_step);
-    } else {
+      meanwhile.lines = lines;
       return;
     }
-    meanwhile.packed += share.begin * kLine;
-    meanwhile.lines = share.end - share.begin;
+    if (TilesFirst() ? steps.last : !more_panels) return;
+    const int64_t before = lines * first / pass.positions;
+    const std::byte* const next = TilesFirst() ? PackedAt(panel, steps.first_step + steps.steps)
+                                               : PackedAt(panel + 1, steps.first_step);
+    meanwhile.packed = next + before * kLine;
+    meanwhile.lines = lines * end / pass.positions - before;
   }
 
   // Of one pass only those of two tiles are kept: the one before may not be finished.

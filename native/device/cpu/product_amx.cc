@@ -66,23 +66,28 @@ Rows FindRows(const Tile& tile, int64_t first, const Part& part, std::byte* copi
   return {copies, kRowBytes, kTileRows * kRowBytes};
 }
 
-// Does what there is to do meanwhile in as many pieces as a chunk has steps.
+// Does what there is to do meanwhile, some of it with every step of a chunk.
 class Background {
  public:
   Background(const Meanwhile& meanwhile, const Chunk& chunk)
       : writer_(meanwhile.writer),
         line_(meanwhile.packed),
         end_(meanwhile.packed + meanwhile.lines * kLine),
-        rows_a_step_(CeilDiv(kMaxTile, std::max<int64_t>(chunk.steps, 1))),
-        lines_a_step_(CeilDiv(meanwhile.lines, std::max<int64_t>(chunk.steps, 1))) {}
+        lines_a_step_(CeilDiv(meanwhile.lines, std::max<int64_t>(chunk.steps, 1))),
+        interval_(std::max<int64_t>(chunk.steps * kRowsAtOnce / kMaxTile, 1)) {}
 
   DISTRI_INLINE void Step() {
-    if (writer_) writer_->Advance(rows_a_step_);
+    if (writer_ && --until_rows_ < 0) {
+      writer_->Advance(kRowsAtOnce);
+      until_rows_ = interval_ - 1;
+    }
     for (int64_t i = 0; i < lines_a_step_ && line_ < end_; ++i, line_ += kLine) Prefetch(line_);
   }
 
  private:
   static constexpr int64_t kLine = 64;
+  // Fewer would cost more to begin with than to write.
+  static constexpr int64_t kRowsAtOnce = 8;
 
   static DISTRI_INLINE void Prefetch(const std::byte* line) {
     constexpr int kRead = 0;
@@ -93,8 +98,9 @@ class Background {
   ResultWriter* writer_;
   const std::byte* line_;
   const std::byte* end_;
-  int64_t rows_a_step_;
   int64_t lines_a_step_;
+  int64_t interval_;
+  int64_t until_rows_ = 0;
 };
 
 // Tiles 0 to 3 are sums: of two tiles of positions, 4 and 5, and two of lanes, 6 and 7.
