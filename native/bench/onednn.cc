@@ -13,7 +13,6 @@
 namespace distri::bench {
 namespace {
 
-using device::cpu::ToBFloat16;
 using dnnl::memory;
 
 // A primitive with its operands, in the formats that our own products have; weights in that which oneDNN
@@ -74,16 +73,21 @@ class Primitive : public OneDnn {
                   {DNNL_ARG_WEIGHTS, memory(made.weights_desc(), engine_)},
                   {DNNL_ARG_BIAS, memory(made.bias_desc(), engine_)},
                   {DNNL_ARG_DST, memory(made.dst_desc(), engine_)}};
-    for (auto& [name, operand] : arguments_) Fill(operand);
+    for (auto& [name, operand] : arguments_) {
+      const size_t bytes = operand.get_desc().get_size();
+      if (operand.get_desc().data_type() == memory::data_type::f32)
+        Fill(static_cast<float*>(operand.get_data_handle()), bytes, [](float value) { return value; });
+      else
+        Fill(static_cast<uint16_t*>(operand.get_data_handle()), bytes, device::cpu::ToBFloat16);
+    }
   }
 
   // With values as different from each other as those that ours has: others take less power, and less time.
-  static void Fill(memory& operand) {
-    const size_t count = operand.get_desc().get_size() / sizeof(uint16_t);
-    auto* data = static_cast<uint16_t*>(operand.get_data_handle());
+  template <class Value, class Convert>
+  static void Fill(Value* data, size_t bytes, const Convert& convert) {
     std::minstd_rand random(1);
-    for (size_t i = 0; i < count; ++i)
-      data[i] = ToBFloat16(static_cast<float>(random() % 2000) / 1000.0f - 1.0f);
+    for (size_t i = 0; i < bytes / sizeof *data; ++i)
+      data[i] = convert(static_cast<float>(random() % 2000) / 1000.0f - 1.0f);
   }
 
   int threads_;

@@ -41,7 +41,10 @@ class Runner {
         panels_(product.weights, kernel.lanes),
         order_(product.weights, kernel.lanes),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
-        division_(InputOfDivision()) {}
+        division_(InputOfDivision()),
+        tile_positions_(kernel.on_tiles
+                            ? kernel.positions
+                            : CeilDiv(grid_.Columns(), CeilDiv(grid_.Columns(), kernel.positions))) {}
 
   int64_t Tasks() const { return division_.Tasks(); }
 
@@ -112,7 +115,7 @@ class Runner {
 
   // Whether a tile is multiplied by one panel after the other, as its x stays in the first-level cache, or a
   // panel with one tile after the other.
-  bool TilesFirst() const { return kernel_.joins_stretches && product_.weights.segments == 1; }
+  bool TilesFirst() const { return kernel_.on_tiles && product_.weights.segments == 1; }
 
   // All positions times some panels, tile by tile.
   void MultiplyPanels(const Pass& pass, const Share& panels) const {
@@ -130,8 +133,10 @@ class Runner {
                       steps.steps,        PackedAt(panel, steps.first_step),
                       steps.first,        panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
     Meanwhile meanwhile;
-    if (steps.last) meanwhile.writer = &pass.writer;
-    Prefetch(pass, panel, first, first + tile.positions, meanwhile);
+    if (kernel_.on_tiles) {
+      if (steps.last) meanwhile.writer = &pass.writer;
+      Prefetch(pass, panel, first, first + tile.positions, meanwhile);
+    }
     float* sums = SumsOf(pass, panel, first);
     kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk, sums,
                      meanwhile);
@@ -169,12 +174,8 @@ class Runner {
 
   // Positions from the cursor on, at most `left`.
   void TakeTile(Cursor& cursor, int64_t left, PositionTile& tile) const {
-    int64_t room = std::min(kernel_.positions, left);
-    if (room > 0 && !kernel_.joins_stretches) {
-      // Of about equal size: a short one at the end would take almost as long as a whole one.
-      const int64_t stretch = std::min(cursor.LeftInRow(), left);
-      room = CeilDiv(stretch, CeilDiv(stretch, kernel_.positions));
-    }
+    int64_t room = std::min(tile_positions_, left);
+    if (!kernel_.on_tiles) room = std::min(room, cursor.LeftInRow());
     tile.count = 0;
     tile.positions = 0;
     while (room > 0) {
@@ -194,6 +195,8 @@ class Runner {
   SumOrder order_;
   int64_t item_bytes_;
   Division division_;
+  // Of a row's tiles, so that the last is hardly shorter than others: it would take as long.
+  int64_t tile_positions_;
 };
 
 }  // namespace

@@ -54,7 +54,7 @@ struct Tile {
   int64_t stride;
 };
 
-// What can be done while a tile is multiplied, and need not: on AMX that leaves a processor time.
+// What can be done while a tile is multiplied on AMX, and need not: that leaves a processor time.
 struct Meanwhile {
   // Some of its rows are written; may be null.
   ResultWriter* writer = nullptr;
@@ -68,8 +68,8 @@ struct ProductKernel {
   int64_t lanes;
   // Positions of a tile at most.
   int64_t positions;
-  // Whether a tile may be of several stretches.
-  bool joins_stretches;
+  // Whether it runs on AMX: a tile may be of several stretches, and there is time for other things meanwhile.
+  bool on_tiles;
   // sums[position][lane] += x * packed. Sums of a tile that is not full may have any value beyond its
   // positions.
   void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile& meanwhile);

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "device/cpu/bfloat16.h"
@@ -22,7 +25,7 @@ constexpr float kPoison = std::numeric_limits<float>::quiet_NaN();
 struct Shape {
   Positions positions;
   int64_t features;
-  // 1, or a kernel of 3x3.
+  // Places in a row of it.
   int64_t kernel = 1;
   int64_t inner;
   int64_t step = 1;
@@ -42,7 +45,7 @@ struct Shape {
   int64_t Count() const { return positions.images * positions.rows * positions.columns; }
 };
 
-// Values of a type, aligned to 64 bytes where they begin.
+// Values of a type.
 class Array {
  public:
   Array(Type type, int64_t count, float value) : type_(type), bytes_(count * ItemBytes(type)) {
@@ -365,6 +368,10 @@ void ProductsAreRightAcrossChunksAndBlocks() {
       image.shift = true;
       CheckShape(image, 5);
     }
+    // More places than are taken with one pass.
+    Shape large = Tokens(9, 70, 34, type);
+    large.kernel = 5;
+    CheckShape(large, 8);
   }
 }
 
