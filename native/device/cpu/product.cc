@@ -18,8 +18,9 @@ namespace {
 
 constexpr int64_t kLine = 64;
 constexpr int64_t kMostPositions = 512;
-// What of x stays in the second-level cache.
+// What of x stays in the second-level cache, and what of weights.
 constexpr int64_t kBlockBytes = 640 << 10;
+constexpr int64_t kPassingBytes = 640 << 10;
 constexpr int64_t kMostSums = 128 << 10;
 
 // Room for the sums of a task; one per thread, kept.
@@ -60,12 +61,9 @@ class Runner {
       SumOrder::Pass located = steps;
       Locate(located);
       const Pass pass{located, panels, cursor, positions, writer};
-      if (TilesFirst()) {
-        MultiplyPanels(pass, panels);
-      } else {
-        for (int64_t panel = panels.begin; panel < panels.end; ++panel)
-          MultiplyPanels(pass, Share{panel, panel + 1});
-      }
+      const int64_t together = PanelsTogether(steps);
+      for (int64_t panel = panels.begin; panel < panels.end; panel += together)
+        MultiplyPanels(pass, {panel, std::min(panel + together, panels.end)});
       writer.Complete();
     });
     if (kernel_.end) kernel_.end();
@@ -116,6 +114,12 @@ class Runner {
   // Whether a tile is multiplied by one panel after the other, as its x stays in the first-level cache, or a
   // panel with one tile after the other.
   bool TilesFirst() const { return kernel_.on_tiles && product_.weights.segments == 1; }
+
+  // Panels of which a pass stays in the second-level cache until all tiles have passed.
+  int64_t PanelsTogether(const SumOrder::Pass& pass) const {
+    const int64_t bytes = std::max<int64_t>(pass.steps, 1) * order_.StepBytes();
+    return TilesFirst() ? std::max<int64_t>(kPassingBytes / bytes, 1) : 1;
+  }
 
   // All positions times some panels, tile by tile.
   void MultiplyPanels(const Pass& pass, const Share& panels) const {
