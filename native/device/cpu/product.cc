@@ -4,6 +4,7 @@
 #include <array>
 #include <memory>
 
+#include "device/cpu/product_division.h"
 #include "device/cpu/product_kernel.h"
 #include "device/cpu/product_order.h"
 #include "device/cpu/product_panel.h"
@@ -15,14 +16,12 @@
 namespace distri::device::cpu {
 namespace {
 
+constexpr int64_t kLine = 64;
 constexpr int64_t kMostPositions = 512;
-// What of x stays in the second-level cache.
+// What of x stays in the second-level cache, and what of weights.
 constexpr int64_t kBlockBytes = 640 << 10;
-constexpr int64_t kMostSums = 4 * 32 * kMostPositions;
-// As many as keep some threads busy until the end.
-constexpr int64_t kFewestTasks = 32;
-
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t kPassingBytes = 640 << 10;
+constexpr int64_t kMostSums = 128 << 10;
 
 // Room for the sums of a task; one per thread, kept.
 struct Scratch {
@@ -34,35 +33,6 @@ Scratch& ThreadScratch() {
   return *scratch;
 }
 
-// Part `index` of `count` things divided into parts of about equal size.
-struct Share {
-  int64_t begin;
-  int64_t end;
-
-  Share(int64_t count, int64_t parts, int64_t index)
-      : begin(count * index / parts), end(count * (index + 1) / parts) {}
-};
-
-// How a product is divided into tasks.
-struct Division {
-  // Tiles are of this many positions where they can be.
-  static constexpr int64_t kUnit = kMaxTile;
-  int64_t units;
-  int64_t blocks;
-  int64_t groups;
-
-  Division(int64_t positions, int64_t panels, int64_t lanes, int64_t position_bytes)
-      : units(CeilDiv(positions, kUnit)) {
-    const int64_t most = std::clamp(kBlockBytes / std::max<int64_t>(position_bytes, 1) / kUnit, int64_t{1},
-                                    kMostPositions / kUnit);
-    blocks = std::min(std::max(CeilDiv(units, most), CeilDiv(kFewestTasks, panels)), units);
-    const int64_t most_panels = kMostSums / (CeilDiv(units, blocks) * kUnit * lanes);
-    groups = std::min(std::max(CeilDiv(kFewestTasks, blocks), CeilDiv(panels, most_panels)), panels);
-  }
-
-  int64_t Tasks() const { return blocks * groups; }
-};
-
 class Runner {
  public:
   Runner(const Product& product, const ProductKernel& kernel)
@@ -72,26 +42,29 @@ class Runner {
         panels_(product.weights, kernel.lanes),
         order_(product.weights, kernel.lanes),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
-        division_(grid_.Count(), panels_.Count(), kernel.lanes, order_.BlockInner() * item_bytes_) {}
+        division_(InputOfDivision()),
+        tile_positions_(kernel.on_tiles
+                            ? kernel.positions
+                            : CeilDiv(grid_.Columns(), CeilDiv(grid_.Columns(), kernel.positions))) {}
 
   int64_t Tasks() const { return division_.Tasks(); }
 
-  // Blocks of positions follow each other, so that weights are read from memory once.
   void Task(int64_t task) const {
-    const Share units(division_.units, division_.blocks, task % division_.blocks);
-    const Share panels(panels_.Count(), division_.groups, task / division_.blocks);
+    const Share units = division_.UnitsOf(task);
+    const Share panels = division_.PanelsOf(task);
     const int64_t first = units.begin * Division::kUnit;
     const int64_t positions = std::min(units.end * Division::kUnit, grid_.Count()) - first;
     const Cursor cursor(grid_, first);
     if (kernel_.begin) kernel_.begin();
     ResultWriter writer(product_, grid_, panels_);
-    order_.ForEachPieces([&](const SumOrder::Pieces& pieces) {
-      SumOrder::Pieces located = pieces;
+    order_.ForEachPass([&](const SumOrder::Pass& steps) {
+      SumOrder::Pass located = steps;
       Locate(located);
-      for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
-        float* sums = ThreadScratch().sums + (panel - panels.begin) * positions * kernel_.lanes;
-        MultiplyPositions(panel, located, cursor, positions, sums, writer);
-      }
+      const Pass pass{located, panels, cursor, positions, writer};
+      const int64_t together = PanelsTogether(steps);
+      for (int64_t panel = panels.begin; panel < panels.end; panel += together)
+        MultiplyPanels(pass, {panel, std::min(panel + together, panels.end)});
+      writer.Complete();
     });
     if (kernel_.end) kernel_.end();
   }
@@ -104,53 +77,119 @@ class Runner {
     int64_t positions = 0;
   };
 
-  // Makes of parts of segments parts of x.
-  void Locate(SumOrder::Pieces& pieces) const {
-    for (size_t i = 0; product_.segment_offsets && i < static_cast<size_t>(pieces.count); ++i)
-      pieces.parts[i].offset += product_.segment_offsets[pieces.segments[i]];
+  DivisionInput InputOfDivision() const {
+    const int64_t block_bytes = std::max<int64_t>(order_.BlockInner() * item_bytes_, 1);
+    DivisionInput input;
+    input.positions = grid_.Count();
+    input.panels = panels_.Count();
+    input.position_bytes = product_.weights.inner * item_bytes_;
+    input.panel_bytes = order_.PanelBytes();
+    input.most_positions = std::min(kBlockBytes / block_bytes, kMostPositions);
+    // Sums of one pass go to results at once.
+    const int64_t rows = kMostSums / kernel_.lanes;
+    input.most_pairs = order_.OnePass() ? rows * panels_.Count() : rows;
+    input.steps = order_.PanelBytes() / order_.StepBytes();
+    return input;
   }
 
-  // Some of a panel times all positions from the cursor on.
-  void MultiplyPositions(int64_t panel, const SumOrder::Pieces& pieces, Cursor cursor, int64_t positions,
-                         float* sums, ResultWriter& writer) const {
-    const Chunk chunk{pieces.parts.data(), pieces.count,
-                      product_.packed + panel * order_.PanelBytes() + pieces.step * order_.StepBytes(),
-                      pieces.first, panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
-    ResultWriter* const behind = pieces.last ? &writer : nullptr;
-    if (behind) behind->Begin(panel);
-    int64_t done = 0;
-    while (done < positions) {
-      PositionTile tile;
-      TakeTile(cursor, positions - done, tile);
-      // Those of two tiles at least, as the one before may not be finished.
-      float* tile_sums = sums + (order_.OnePass() ? done % (2 * kMaxTile) : done) * kernel_.lanes;
-      kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk,
-                       tile_sums, behind);
-      if (behind) {
-        behind->Complete();
-        behind->Take(tile.spans.data(), tile.count, tile_sums);
-      }
-      done += tile.positions;
+  // Makes of parts of segments parts of x.
+  void Locate(SumOrder::Pass& pass) const {
+    for (size_t i = 0; product_.segment_offsets && i < static_cast<size_t>(pass.count); ++i)
+      pass.parts[i].offset += product_.segment_offsets[pass.segments[i]];
+  }
+
+  const std::byte* PackedAt(int64_t panel, int64_t step) const {
+    return product_.packed + panel * order_.PanelBytes() + step * order_.StepBytes();
+  }
+
+  // What a task does with some steps of its panels.
+  struct Pass {
+    const SumOrder::Pass& steps;
+    const Share& panels;
+    const Cursor& begin;
+    int64_t positions;
+    ResultWriter& writer;
+  };
+
+  // Whether a tile is multiplied by one panel after the other, as its x stays in the first-level cache, or a
+  // panel with one tile after the other.
+  bool TilesFirst() const { return kernel_.on_tiles && product_.weights.segments == 1; }
+
+  // Panels of which a pass stays in the second-level cache until all tiles have passed.
+  int64_t PanelsTogether(const SumOrder::Pass& pass) const {
+    const int64_t bytes = std::max<int64_t>(pass.steps, 1) * order_.StepBytes();
+    return TilesFirst() ? std::max<int64_t>(kPassingBytes / bytes, 1) : 1;
+  }
+
+  // All positions times some panels, tile by tile.
+  void MultiplyPanels(const Pass& pass, const Share& panels) const {
+    Cursor cursor = pass.begin;
+    PositionTile tile;
+    for (int64_t first = 0; first < pass.positions; first += tile.positions) {
+      TakeTile(cursor, pass.positions - first, tile);
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) MultiplyTile(pass, panel, first, tile);
     }
-    if (behind) behind->Complete();
+  }
+
+  void MultiplyTile(const Pass& pass, int64_t panel, int64_t first, const PositionTile& tile) const {
+    const SumOrder::Pass& steps = pass.steps;
+    const Chunk chunk{steps.parts.data(), steps.count,
+                      steps.steps,        PackedAt(panel, steps.first_step),
+                      steps.first,        panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
+    Meanwhile meanwhile;
+    if (kernel_.on_tiles) {
+      if (steps.last) meanwhile.writer = &pass.writer;
+      Prefetch(pass, panel, first, first + tile.positions, meanwhile);
+    }
+    float* sums = SumsOf(pass, panel, first);
+    kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk, sums,
+                     meanwhile);
+    if (!steps.last) return;
+    pass.writer.Complete();
+    pass.writer.Take(panel, tile.spans.data(), tile.count, sums);
+  }
+
+  // The weights that come next, which most likely are in memory: of the next panel, or of this one's next
+  // pass. With each tile comes a share of them, or all with the first tile if that needs them.
+  void Prefetch(const Pass& pass, int64_t panel, int64_t first, int64_t end, Meanwhile& meanwhile) const {
+    const SumOrder::Pass& steps = pass.steps;
+    const int64_t lines = steps.steps * order_.StepBytes() / kLine;
+    const bool more_panels = panel + 1 < pass.panels.end;
+    if (TilesFirst() && first == 0 && more_panels) {
+      meanwhile.packed = PackedAt(panel + 1, steps.first_step);
+      meanwhile.lines = lines;
+      return;
+    }
+    if (TilesFirst() ? steps.last : !more_panels) return;
+    const int64_t before = lines * first / pass.positions;
+    const std::byte* const next = TilesFirst() ? PackedAt(panel, steps.first_step + steps.steps)
+                                               : PackedAt(panel + 1, steps.first_step);
+    meanwhile.packed = next + before * kLine;
+    meanwhile.lines = lines * end / pass.positions - before;
+  }
+
+  // Of one pass only those of two tiles are kept: the one before may not be finished.
+  float* SumsOf(const Pass& pass, int64_t panel, int64_t first) const {
+    const int64_t rows = CeilDiv(pass.positions, kMaxTile) * kMaxTile;
+    const int64_t before =
+        order_.OnePass() ? pass.writer.Slot() * kMaxTile : (panel - pass.panels.begin) * rows + first;
+    return ThreadScratch().sums + before * kernel_.lanes;
   }
 
   // Positions from the cursor on, at most `left`.
   void TakeTile(Cursor& cursor, int64_t left, PositionTile& tile) const {
-    int64_t room = std::min(kernel_.positions, left);
-    if (!kernel_.joins_stretches) {
-      // Of about equal size: a short one at the end would take almost as long as a whole one.
-      const int64_t stretch = std::min(cursor.LeftInRow(), left);
-      room = CeilDiv(stretch, CeilDiv(stretch, kernel_.positions));
-    }
-    do {
+    int64_t room = std::min(tile_positions_, left);
+    if (!kernel_.on_tiles) room = std::min(room, cursor.LeftInRow());
+    tile.count = 0;
+    tile.positions = 0;
+    while (room > 0) {
       const Span span = cursor.Next(room);
       const auto index = static_cast<size_t>(tile.count++);
       tile.spans[index] = span;
       tile.stretches[index] = {product_.x.data + span.offsets[kX] * item_bytes_, span.count};
       tile.positions += span.count;
       room -= span.count;
-    } while (room > 0);
+    }
   }
 
   const Product& product_;
@@ -160,6 +199,8 @@ class Runner {
   SumOrder order_;
   int64_t item_bytes_;
   Division division_;
+  // Of a row's tiles, so that the last is hardly shorter than others: it would take as long.
+  int64_t tile_positions_;
 };
 
 }  // namespace

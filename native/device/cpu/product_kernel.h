@@ -12,8 +12,9 @@ namespace distri::device::cpu {
 // with zeros. Of float32 a step has for each element the weights of all lanes, of bfloat16 for each pair of
 // elements pairs of weights of all lanes.
 constexpr int64_t kStep = 32;
-// What is multiplied with one call at most.
-constexpr int64_t kMaxParts = 64;
+// What is multiplied with one call at most: parts, and steps of a part.
+constexpr int64_t kMaxParts = 9;
+constexpr int64_t kMaxSteps = 20;
 constexpr int64_t kMaxTile = 32;
 constexpr int64_t kMaxLanes = 64;
 
@@ -36,6 +37,8 @@ struct Part {
 struct Chunk {
   const Part* parts;
   int64_t count;
+  // Of all parts.
+  int64_t steps;
   const std::byte* packed;
   // Sums begin with zero, otherwise with what is there.
   bool first;
@@ -51,17 +54,25 @@ struct Tile {
   int64_t stride;
 };
 
+// What can be done while a tile is multiplied on AMX, and need not: that leaves a processor time.
+struct Meanwhile {
+  // Some of its rows are written; may be null.
+  ResultWriter* writer = nullptr;
+  // Weights that are needed before long, in lines.
+  const std::byte* packed = nullptr;
+  int64_t lines = 0;
+};
+
 struct ProductKernel {
   // Features of a panel.
   int64_t lanes;
   // Positions of a tile at most.
   int64_t positions;
-  // Whether a tile may be of several stretches.
-  bool joins_stretches;
+  // Whether it runs on AMX: a tile may be of several stretches, and there is time for other things meanwhile.
+  bool on_tiles;
   // sums[position][lane] += x * packed. Sums of a tile that is not full may have any value beyond its
   // positions.
-  // Meanwhile some of what is `behind` may be written, which may be null.
-  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, ResultWriter* behind);
+  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile& meanwhile);
   // What a thread does before and after; may be null.
   void (*begin)();
   void (*end)();

@@ -42,11 +42,11 @@ void Pack(const WeightShape& shape, const WeightSource& source, std::byte* packe
   const SumOrder order(shape, panels.lanes);
   const auto* weights = reinterpret_cast<const From*>(source.data);
   pool.Run(panels.Count(), [&](int64_t panel) {
-    order.ForEachPieces([&](const SumOrder::Pieces& pieces) {
-      std::byte* step = packed + panel * order.PanelBytes() + pieces.step * order.StepBytes();
-      for (int64_t i = 0; i < pieces.count; ++i) {
-        const Part& part = pieces.parts[static_cast<size_t>(i)];
-        const From* begin = weights + pieces.segments[static_cast<size_t>(i)] * source.segment_stride;
+    order.ForEachPass([&](const SumOrder::Pass& pass) {
+      std::byte* step = packed + panel * order.PanelBytes() + pass.first_step * order.StepBytes();
+      for (int64_t i = 0; i < pass.count; ++i) {
+        const Part& part = pass.parts[static_cast<size_t>(i)];
+        const From* begin = weights + pass.segments[static_cast<size_t>(i)] * source.segment_stride;
         for (int64_t j = 0; j < part.inner; j += kStep, step += order.StepBytes()) {
           PackStep(panels, panel, source, begin + (part.offset + j) * source.inner_stride,
                    std::min(kStep, part.inner - j), reinterpret_cast<To*>(step));

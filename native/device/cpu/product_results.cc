@@ -12,13 +12,12 @@ ResultWriter::ResultWriter(const Product& product, const Grid& grid, const Panel
   finish_.result_type = product.result.type;
 }
 
-void ResultWriter::Begin(int64_t panel) {
+void ResultWriter::Take(int64_t panel, const Span* spans, int64_t count, float* sums) {
   panel_ = panel;
+  slot_ = 1 - slot_;
   finish_.width = panels_.WidthOf(panel);
-  FindAddend(product_.shift);
-}
-
-void ResultWriter::Take(const Span* spans, int64_t count, float* sums) {
+  if (!product_.shift) FindAddend(nullptr);
+  shift_ = nullptr;
   std::copy(spans, spans + count, spans_.begin());
   count_ = count;
   span_ = 0;
@@ -72,10 +71,14 @@ ResultWriter::Place ResultWriter::Find(const PositionedArray& array, Operand ope
 void ResultWriter::FindAddend(const float* shift) {
   shift_ = shift;
   for (int64_t half = 0; half < panels_.lanes; half += panels_.Width()) {
-    const int64_t feature = panels_.FeatureOf(panel_, half);
-    for (int64_t i = 0; i < finish_.width; ++i) {
-      addend_[static_cast<size_t>(half + i)] =
-          (product_.bias ? product_.bias[feature + i] : 0.0f) + (shift ? shift[feature + i] : 0.0f);
+    const int64_t feature = half / panels_.Width() * panels_.Results() + panel_ * panels_.Width();
+    float* const addend = addend_.data() + half;
+    const auto width = static_cast<size_t>(finish_.width);
+    if (product_.bias) std::copy_n(product_.bias + feature, width, addend);
+    if (product_.bias && shift) {
+      for (size_t i = 0; i < width; ++i) addend[i] += shift[feature + static_cast<int64_t>(i)];
+    } else if (shift) {
+      std::copy_n(shift + feature, width, addend);
     }
   }
 }

@@ -18,10 +18,10 @@ class ResultWriter {
  public:
   ResultWriter(const Product& product, const Grid& grid, const Panels& panels);
 
-  // Tiles from now on are of this panel.
-  void Begin(int64_t panel);
   // The tile before has to be complete. These sums may not be changed until this one is.
-  void Take(const Span* spans, int64_t count, float* sums);
+  void Take(int64_t panel, const Span* spans, int64_t count, float* sums);
+  // 0 or 1, other than that of the tile before.
+  int64_t Slot() const { return slot_; }
   // Writes some rows of the tile.
   void Advance(int64_t rows);
   void Complete() { Advance(kMaxTile); }
@@ -42,6 +42,7 @@ class ResultWriter {
   const Grid& grid_;
   const Panels& panels_;
   int64_t panel_ = 0;
+  int64_t slot_ = 0;
   Finish finish_;
   const float* shift_ = nullptr;
   alignas(64) std::array<float, kMaxLanes> addend_{};

@@ -146,7 +146,7 @@ struct Loops {
       MultiplyTile<Elements, W, Vectors, R>(tile, chunk, W * V, sums);                                       \
     }                                                                                                        \
     template <class Elements>                                                                                \
-    static void Multiply(const Tile& tile, const Chunk& chunk, float* sums, ResultWriter*) {                 \
+    static void Multiply(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile&) {              \
       using Function = void (*)(const Tile&, const Chunk&, float*);                                          \
       static constexpr Function kFull[kRows] = {Of<Elements, V, 1>, Of<Elements, V, 2>, Of<Elements, V, 3>,  \
                                                 Of<Elements, V, 4>, Of<Elements, V, 5>, Of<Elements, V, 6>}; \
