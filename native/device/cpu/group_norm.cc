@@ -18,7 +18,7 @@ constexpr int64_t kChannels = 512;
 // Columns that are added to the sums at once, so that these are loaded and stored less often.
 constexpr int64_t kColumns = 4;
 
-// For each channel sums over the columns of one row, in their order. Channels are in the order of TwoVectors.
+// For each channel sums over the columns of one row, in their order.
 struct ChannelSums {
   alignas(64) double sum[kChannels];
   alignas(64) double squares[kChannels];
@@ -47,9 +47,7 @@ using AffineLoop = void (*)(const Columns<const T>& x, const Columns<T>& y, cons
 template <class T>
 struct TypeLoops {
   SumLoop<T> sum;
-  // Where a channel is in sums and in factors.
-  size_t (*place_in_sums)(size_t channel);
-  size_t (*place_in_affine)(size_t channel);
+  void (*arrange)(size_t channels, Affine& affine);
   AffineLoop<T> affine;
   AffineLoop<T> affine_silu;
 };
@@ -102,6 +100,8 @@ DISTRI_INLINE void SumColumns(const Columns<const T>& x, ChannelSums& sums) {
   int64_t i = 0;
   for (; i + kColumns <= x.count; i += kColumns) AddColumns<D, kColumns>(x.data + i * x.stride, x, sums);
   for (; i < x.count; ++i) AddColumns<D, 1>(x.data + i * x.stride, x, sums);
+  ArrangeBack<D, T>(sums.sum, static_cast<size_t>(x.channels));
+  ArrangeBack<D, T>(sums.squares, static_cast<size_t>(x.channels));
 }
 
 template <int W, bool kSilu>
@@ -130,20 +130,24 @@ DISTRI_INLINE void AffineColumns(const Columns<const T>& x, const Columns<T>& y,
   }
 }
 
-#define DISTRI_GROUP_LOOPS(Name, TARGET, W, V)                                                          \
-  struct Name {                                                                                         \
-    template <class T>                                                                                  \
-    TARGET static void Sum(const Columns<const T>& x, ChannelSums& sums) {                              \
-      SumColumns<kDoubles<W>>(x, sums);                                                                 \
-    }                                                                                                   \
-    template <bool kSilu, class T>                                                                      \
-    TARGET static void AffineTo(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) { \
-      AffineColumns<W, kSilu>(x, y, affine);                                                            \
-    }                                                                                                   \
-    template <class T>                                                                                  \
-    static constexpr TypeLoops<T> kLoopsOf{Sum<T>, PlaceInTwo<kDoubles<W>, T>, PlaceInTwo<W, T>,        \
-                                           AffineTo<false, T>, AffineTo<true, T>};                      \
-    static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>};                                 \
+#define DISTRI_GROUP_LOOPS(Name, TARGET, W, V)                                                               \
+  struct Name {                                                                                              \
+    template <class T>                                                                                       \
+    TARGET static void Sum(const Columns<const T>& x, ChannelSums& sums) {                                   \
+      SumColumns<kDoubles<W>>(x, sums);                                                                      \
+    }                                                                                                        \
+    template <bool kSilu, class T>                                                                           \
+    TARGET static void AffineTo(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {      \
+      AffineColumns<W, kSilu>(x, y, affine);                                                                 \
+    }                                                                                                        \
+    template <class T>                                                                                       \
+    TARGET static void ArrangeAffine(size_t channels, Affine& affine) {                                      \
+      Arrange<W, T>(affine.factor, channels);                                                                \
+      Arrange<W, T>(affine.term, channels);                                                                  \
+    }                                                                                                        \
+    template <class T>                                                                                       \
+    static constexpr TypeLoops<T> kLoopsOf{Sum<T>, ArrangeAffine<T>, AffineTo<false, T>, AffineTo<true, T>}; \
+    static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>};                                      \
   };
 
 DISTRI_LEVELS(DISTRI_GROUP_LOOPS)
@@ -168,13 +172,12 @@ void SumRow(const Image& x, int64_t index, int64_t row, int64_t groups, Sums* su
   for (int64_t first = 0; first < x.channels; first += kChannels) {
     const int64_t channels = std::min(kChannels, x.channels - first);
     ChannelSums of_channels{};
-    const TypeLoops<T>& loops = LoopsOf<T>();
-    loops.sum({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels}, of_channels);
+    LoopsOf<T>().sum({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
+                     of_channels);
     for (int64_t c = 0; c < channels; ++c) {
       Sums& group = sums[(first + c) / group_channels];
-      const size_t place = loops.place_in_sums(static_cast<size_t>(c));
-      group.sum += of_channels.sum[place];
-      group.squares += of_channels.squares[place];
+      group.sum += of_channels.sum[c];
+      group.squares += of_channels.squares[c];
     }
   }
 }
@@ -188,10 +191,8 @@ struct Normalization {
   const float* shift;
   bool silu;
 
-  // Of the channels from `first` on, each at its place.
-  template <class Place>
-  Affine AffineOf(const Place& place_of, int64_t index, int64_t all_channels, int64_t first,
-                  int64_t channels) const {
+  // Of the channels from `first` on.
+  Affine AffineOf(int64_t index, int64_t all_channels, int64_t first, int64_t channels) const {
     Affine affine{};
     const int64_t group_channels = all_channels / groups;
     double inverse = 0;
@@ -202,9 +203,8 @@ struct Normalization {
         inverse = 1 / std::sqrt(static_cast<double>(group.variance) + epsilon);
       }
       const double factor = inverse * scale[channel];
-      const size_t place = place_of(static_cast<size_t>(c));
-      affine.factor[place] = static_cast<float>(factor);
-      affine.term[place] = static_cast<float>(shift[channel] - group.mean * factor);
+      affine.factor[c] = static_cast<float>(factor);
+      affine.term[c] = static_cast<float>(shift[channel] - group.mean * factor);
     }
     return affine;
   }
@@ -216,7 +216,8 @@ void NormalizeRows(const Image& x, const Image& y, const Normalization& norm, in
   const AffineLoop<T> loop = norm.silu ? LoopsOf<T>().affine_silu : LoopsOf<T>().affine;
   for (int64_t first = 0; first < x.channels; first += kChannels) {
     const int64_t channels = std::min(kChannels, x.channels - first);
-    const Affine affine = norm.AffineOf(LoopsOf<T>().place_in_affine, index, x.channels, first, channels);
+    Affine affine = norm.AffineOf(index, x.channels, first, channels);
+    LoopsOf<T>().arrange(static_cast<size_t>(channels), affine);
     for (int64_t row = begin; row < end; ++row) {
       loop({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
            {RowOf<T>(y, index, row) + first, x.columns, y.column_stride, channels}, affine);

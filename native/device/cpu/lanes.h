@@ -119,11 +119,32 @@ DISTRI_INLINE void StoreSomeOfTwo(const TwoVectors<W>& v, T* y, size_t count) {
   std::memcpy(y, padded, count * sizeof(T));
 }
 
-// Where element `index` is when 2 W at a time are in the order of TwoVectors.
-template <int W, class T>
-constexpr size_t PlaceInTwo(size_t index) {
-  if (sizeof(T) == sizeof(float)) return index;
-  return index / (2 * W) * (2 * W) + index % 2 * W + index % (2 * W) / 2;
+// Brings `count` numbers, one for each element of type T, to the order of TwoVectors; and back. There is room
+// for a multiple of 2 W.
+template <int W, class T, class Number>
+DISTRI_INLINE void Arrange(Number* x, size_t count) {
+  if (sizeof(T) == sizeof(float)) return;
+  for (Number* end = x + count; x < end; x += 2 * W) {
+    Number before[2 * W];
+    std::memcpy(before, x, sizeof before);
+    for (size_t i = 0; i < W; ++i) {
+      x[i] = before[2 * i];
+      x[W + i] = before[2 * i + 1];
+    }
+  }
+}
+
+template <int W, class T, class Number>
+DISTRI_INLINE void ArrangeBack(Number* x, size_t count) {
+  if (sizeof(T) == sizeof(float)) return;
+  for (Number* end = x + count; x < end; x += 2 * W) {
+    Number before[2 * W];
+    std::memcpy(before, x, sizeof before);
+    for (size_t i = 0; i < W; ++i) {
+      x[2 * i] = before[i];
+      x[2 * i + 1] = before[W + i];
+    }
+  }
 }
 
 DISTRI_INLINE float ToFloat(float x) { return x; }

@@ -33,8 +33,7 @@ template <class T>
 struct TypeLoops {
   Sums (*sum)(const T* x, int64_t features);
   void (*affine)(const T* x, T* y, int64_t features, const Statistics& row, const Affine& affine);
-  // Where a feature is in factors.
-  size_t (*place)(size_t feature);
+  void (*arrange)(size_t features, Affine& affine);
 };
 
 struct Loops {
@@ -123,7 +122,12 @@ DISTRI_INLINE void AffineFeatures(const T* x, T* y, int64_t features, const Stat
       AffineFeatures<W>(x, y, features, row, affine);                                      \
     }                                                                                      \
     template <class T>                                                                     \
-    static constexpr TypeLoops<T> kLoopsOf{Sum<T>, AffineTo<T>, PlaceInTwo<W, T>};         \
+    TARGET static void ArrangeAffine(size_t features, Affine& affine) {                    \
+      Arrange<W, T>(affine.factor, features);                                              \
+      Arrange<W, T>(affine.term, features);                                                \
+    }                                                                                      \
+    template <class T>                                                                     \
+    static constexpr TypeLoops<T> kLoopsOf{Sum<T>, AffineTo<T>, ArrangeAffine<T>};         \
     static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>};                    \
   };
 
@@ -144,20 +148,20 @@ Statistics StatisticsOf(const LayerNorm& norm, const Sums& sums) {
   return {static_cast<float>(mean), static_cast<float>(1 / std::sqrt(variance + norm.epsilon))};
 }
 
-// Of the features from `first` on, each at its place.
-template <class Place>
-void FillAffine(const LayerNorm& norm, int64_t image, int64_t first, int64_t count, const Place& place_of,
-                Affine& affine) {
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t feature = first + i;
-    const int64_t modulated = image * norm.modulation_stride + feature;
-    const float image_factor = norm.image_scale != nullptr ? 1 + norm.image_scale[modulated] : 1;
-    const float factor = norm.scale != nullptr ? norm.scale[feature] : 1;
-    const float term = norm.shift != nullptr ? norm.shift[feature] : 0;
-    const size_t place = place_of(static_cast<size_t>(i));
-    affine.factor[place] = factor * image_factor;
-    affine.term[place] =
-        term * image_factor + (norm.image_shift != nullptr ? norm.image_shift[modulated] : 0);
+// Of `count` features from `first` on.
+void FillAffine(const LayerNorm& norm, int64_t image, int64_t first, int64_t count, Affine& affine) {
+  std::fill_n(affine.factor, count, 1.0f);
+  std::fill_n(affine.term, count, 0.0f);
+  if (norm.scale != nullptr) std::copy_n(norm.scale + first, count, affine.factor);
+  if (norm.shift != nullptr) std::copy_n(norm.shift + first, count, affine.term);
+  const int64_t modulation = image * norm.modulation_stride + first;
+  for (int64_t i = 0; i < count && norm.image_scale != nullptr; ++i) {
+    const float factor = 1 + norm.image_scale[modulation + i];
+    affine.factor[i] *= factor;
+    affine.term[i] *= factor;
+  }
+  for (int64_t i = 0; i < count && norm.image_shift != nullptr; ++i) {
+    affine.term[i] += norm.image_shift[modulation + i];
   }
 }
 
@@ -178,7 +182,8 @@ void NormalizeRows(const LayerNorm& norm, int64_t begin, int64_t end) {
   Affine affine{};
   for (int64_t first = 0; first < norm.x.features; first += kFeatures) {
     const int64_t count = std::min(kFeatures, norm.x.features - first);
-    FillAffine(norm, begin / norm.rows_per_image, first, count, loops.place, affine);
+    FillAffine(norm, begin / norm.rows_per_image, first, count, affine);
+    loops.arrange(static_cast<size_t>(count), affine);
     for (int64_t row = begin; row < end; ++row) {
       loops.affine(RowOf<const T>(norm.x, row) + first, RowOf<T>(norm.y, row) + first, count,
                    statistics[static_cast<size_t>(row - begin)], affine);
