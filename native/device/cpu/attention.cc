@@ -8,8 +8,29 @@
 #include "device/cpu/vector_math.h"
 #include "ops/levels.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace distri::device::cpu {
 namespace {
+
+// Takes numbers below the normal ones for zero while it lives: weights of keys that hardly count are often
+// such, and processors take a hundred times longer for them.
+class FlushTinyNumbers {
+ public:
+#if defined(__x86_64__)
+  FlushTinyNumbers() : control_(_mm_getcsr()) { _mm_setcsr(control_ | kFlushResults | kFlushOperands); }
+  ~FlushTinyNumbers() { _mm_setcsr(control_); }
+  FlushTinyNumbers(const FlushTinyNumbers&) = delete;
+  FlushTinyNumbers& operator=(const FlushTinyNumbers&) = delete;
+
+ private:
+  static constexpr unsigned kFlushResults = 0x8000;
+  static constexpr unsigned kFlushOperands = 0x0040;
+  unsigned control_;
+#endif
+};
 
 constexpr int64_t kAlignment = 64;
 // Packed keys and values of as many heads as fit wait at a time for the queries.
@@ -45,11 +66,12 @@ struct Layout {
     const int64_t heads = attention.images * attention.heads;
     heads_at_once =
         std::clamp<int64_t>(kPackedBytes / std::max<int64_t>(head, 1), 1, std::max<int64_t>(heads, 1));
-    queries = width * kQueries * kernel.item_bytes;
-    scores = block_keys * kQueries * static_cast<int64_t>(sizeof(float));
-    weights = block_keys * kQueries * kernel.item_bytes;
-    sums = width * kQueries * static_cast<int64_t>(sizeof(float));
-    state = queries + scores + weights + sums + 3 * kQueries * static_cast<int64_t>(sizeof(float));
+    constexpr int64_t kFloat = sizeof(float);
+    queries = width * kernel.queries * kernel.item_bytes;
+    scores = block_keys * kernel.queries * kFloat;
+    weights = block_keys * kernel.queries * kernel.item_bytes;
+    sums = width * kernel.queries * kFloat;
+    state = queries + scores + weights + sums + 3 * kMostQueries * kFloat;
   }
 
   int64_t Blocks(const AttentionKernel& kernel) const { return (keys + kernel.keys - 1) / kernel.keys; }
@@ -61,8 +83,8 @@ struct Layout {
     s.weights = memory + queries + scores;
     s.sums = reinterpret_cast<float*>(memory + queries + scores + weights);
     s.maximum = reinterpret_cast<float*>(memory + queries + scores + weights + sums);
-    s.total = s.maximum + kQueries;
-    s.decay = s.total + kQueries;
+    s.total = s.maximum + kMostQueries;
+    s.decay = s.total + kMostQueries;
     return s;
   }
 };
@@ -111,7 +133,7 @@ class QueryBlock {
         kernel_(kernel),
         state_(state),
         first_(first),
-        count_(std::min(kQueries, attention.query.tokens - first)),
+        count_(std::min(kernel.queries, attention.query.tokens - first)),
         queries_(RowsOf(attention.query, image, head)),
         results_(RowsOf(attention.result, image, head)),
         bias_(attention.bias, image, head, first) {}
@@ -119,9 +141,9 @@ class QueryBlock {
   void Run(const std::byte* packed, const Layout& layout) const {
     const float factor = attention_.scale * kLog2E;
     kernel_.load_queries(queries_, factor, state_);
-    std::fill_n(state_.sums, attention_.head_size * kQueries, 0.0f);
-    std::fill_n(state_.maximum, kQueries, kNoScore);
-    std::fill_n(state_.total, kQueries, 0.0f);
+    std::fill_n(state_.sums, attention_.head_size * kernel_.queries, 0.0f);
+    std::fill_n(state_.maximum, kernel_.queries, kNoScore);
+    std::fill_n(state_.total, kernel_.queries, 0.0f);
     for (int64_t key = 0; key < layout.keys; key += kernel_.keys) {
       const int64_t keys = std::min(kernel_.keys, layout.keys - key);
       kernel_.multiply_keys(packed, keys, queries_, state_);
@@ -151,7 +173,7 @@ class QueryBlock {
       kernel_.add_bias(biases.data(), keys, factor, state_.scores);
       return 1;
     }
-    for (int64_t k = 0; k < keys; ++k) MaskRow(first_key + k, factor, state_.scores + k * kQueries);
+    for (int64_t k = 0; k < keys; ++k) MaskRow(first_key + k, factor, state_.scores + k * kernel_.queries);
     return 1;
   }
 
@@ -215,15 +237,16 @@ class AttentionRun {
   // There is memory for as many blocks of queries at a time as there are threads: so each task takes blocks
   // until none is left.
   void Attend(int64_t first_head, int64_t count, Pool& pool) const {
-    const int64_t blocks = (attention_.query.tokens + kQueries - 1) / kQueries;
+    const int64_t blocks = (attention_.query.tokens + kernel_.queries - 1) / kernel_.queries;
     std::atomic<int64_t> next{0};
     pool.Run(std::min<int64_t>(pool.threads(), count * blocks), [&](int64_t task) {
       const QueryState state = layout_.StateAt(states_ + task * layout_.state);
+      [[maybe_unused]] const FlushTinyNumbers flush;
       if (kernel_.begin != nullptr) kernel_.begin();
       for (int64_t i = next.fetch_add(1); i < count * blocks; i = next.fetch_add(1)) {
         const int64_t head = first_head + i / blocks;
         QueryBlock(attention_, kernel_, state, head / attention_.heads, head % attention_.heads,
-                   i % blocks * kQueries)
+                   i % blocks * kernel_.queries)
             .Run(PackedHead(i / blocks), layout_);
       }
       if (kernel_.end != nullptr) kernel_.end();

@@ -10,7 +10,8 @@
 
 namespace distri::device::cpu {
 
-// Tokens with heads side by side: head h of token t of image b begins at data[b * image_stride + t * token_stride
+// Tokens with heads side by side: head h of token t of image b begins at data[b * image_stride + t *
+// token_stride
 // + h * head_size], in elements.
 struct Tokens {
   std::byte* data = nullptr;
@@ -20,9 +21,9 @@ struct Tokens {
   int64_t token_stride = 0;
 };
 
-// softmax(scale * Q K^T + bias) V. Keys and values are the parts one after the other; they are taken in blocks of
-// a fixed number from the first on, whatever the parts are, so that a query's result depends on neither how keys
-// were divided nor which other queries are computed.
+// softmax(scale * Q K^T + bias) V. Keys and values are the parts one after the other; they are taken in
+// blocks of a fixed number from the first on, whatever the parts are, so that a query's result depends on
+// neither how keys were divided nor which other queries are computed.
 struct Attention {
   int64_t images = 0;
   int64_t heads = 0;

@@ -10,9 +10,8 @@
 
 namespace distri::device::cpu {
 
-// Queries of a block.
-constexpr int64_t kQueries = 64;
-// The most keys of a block.
+// The most queries and keys of a block.
+constexpr int64_t kMostQueries = 64;
 constexpr int64_t kMostKeys = 256;
 // A maximum of no scores, and what scores that are not to count become at most.
 constexpr float kNoScore = -1e30f;
@@ -37,13 +36,13 @@ struct QueryRows {
 struct QueryState {
   // As the kernel's products take them.
   std::byte* queries;
-  // [keys of a block, kQueries].
+  // [keys of a block, queries].
   float* scores;
   // The same after the softmax, if it is of another type than scores.
   std::byte* weights;
-  // [head size, kQueries], sums of weighted values.
+  // [head size, queries], sums of weighted values.
   float* sums;
-  // [kQueries] each: of scores so far, of weights so far, and by what sums are multiplied before more is
+  // [queries] each: of scores so far, of weights so far, and by what sums are multiplied before more is
   // added.
   float* maximum;
   float* total;
@@ -51,7 +50,8 @@ struct QueryState {
 };
 
 struct AttentionKernel {
-  // Keys of a block, at most kMostKeys.
+  // Of a block.
+  int64_t queries;
   int64_t keys;
   // Head sizes and keys are packed in multiples of these.
   int64_t head_multiple;

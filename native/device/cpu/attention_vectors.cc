@@ -12,6 +12,7 @@ namespace {
 
 using ops::Choose;
 
+constexpr int64_t kQueries = 64;
 constexpr int64_t kKeys = 96;
 // Rows of a product that are computed together, so that each vector that is loaded is used as often.
 constexpr int kRows = 6;
@@ -259,6 +260,7 @@ void LoadQueries(const QueryRows& rows, float scale, const QueryState& state) {
 template <class T>
 AttentionKernel KernelOf() {
   AttentionKernel kernel{};
+  kernel.queries = kQueries;
   kernel.keys = kKeys;
   kernel.head_multiple = 1;
   kernel.key_multiple = 1;

@@ -13,7 +13,7 @@ namespace {
 using ops::Choose;
 
 // Rows and columns of a block that is transposed: two of them stay in the first-level cache.
-constexpr int64_t kBlock = 32;
+constexpr int64_t kBlock = 64;
 
 struct Loops {
   // to[j][i] = from[i][j], of kBlock rows and columns.

@@ -24,7 +24,7 @@ struct ChannelSums {
   alignas(64) double squares[kChannels];
 };
 
-// y = [SiLU](factor * x + term), with a factor and a term for each channel.
+// y = [SiLU](factor * x + term), with a factor and a term for each channel, in the order of TwoVectors.
 struct Affine {
   alignas(64) float factor[kChannels];
   alignas(64) float term[kChannels];
@@ -47,6 +47,7 @@ using AffineLoop = void (*)(const Columns<const T>& x, const Columns<T>& y, cons
 template <class T>
 struct TypeLoops {
   SumLoop<T> sum;
+  void (*arrange)(size_t channels, Affine& affine);
   AffineLoop<T> affine;
   AffineLoop<T> affine_silu;
 };
@@ -56,33 +57,51 @@ struct Loops {
   TypeLoops<BFloat16> bfloat16;
 };
 
-// Adds C columns to the sums of all channels.
+template <int D>
+DISTRI_INLINE void AddTo(double* sums, const Doubles<D>& values) {
+  auto* place = reinterpret_cast<DoublesInMemory<D>*>(sums);
+  *place = *place + values;
+}
+
+// Adds C columns to the sums of 2 D channels.
 template <int D, int C, class T>
-DISTRI_INLINE void AddColumns(const T* x, int64_t stride, int64_t channels, ChannelSums& sums) {
-  for (int64_t c = 0; c < channels; c += D) {
-    auto* sum = reinterpret_cast<DoublesInMemory<D>*>(sums.sum + c);
-    auto* squares = reinterpret_cast<DoublesInMemory<D>*>(sums.squares + c);
-    Doubles<D> total = *sum;
-    Doubles<D> total_squares = *squares;
+DISTRI_INLINE void AddColumns(const T* x, int64_t stride, size_t channels, double* sum, double* squares) {
+  Doubles<D> total[2]{};
+  Doubles<D> total_squares[2]{};
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < C; ++i) {
-      const T* place = x + i * stride + c;
-      const auto left = static_cast<size_t>(channels - c);
-      const Doubles<D> value = left >= D ? LoadDoubles<D>(place) : LoadSomeDoubles<D>(place, left);
-      total += value;
-      total_squares += value * value;
-    }
-    *sum = total;
-    *squares = total_squares;
+  for (int64_t i = 0; i < C; ++i) {
+    const T* place = x + i * stride;
+    const TwoVectors<D> values = channels >= 2 * D ? LoadTwo<D>(place) : LoadSomeOfTwo<D>(place, channels);
+    const Doubles<D> first = ToDoubles<D>(values.first);
+    const Doubles<D> second = ToDoubles<D>(values.second);
+    total[0] += first;
+    total[1] += second;
+    total_squares[0] += first * first;
+    total_squares[1] += second * second;
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    AddTo<D>(sum + i * D, total[i]);
+    AddTo<D>(squares + i * D, total_squares[i]);
+  }
+}
+
+// Of all channels.
+template <int D, int C, class T>
+DISTRI_INLINE void AddColumns(const T* x, const Columns<const T>& all, ChannelSums& sums) {
+  for (int64_t c = 0; c < all.channels; c += 2 * D) {
+    AddColumns<D, C>(x + c, all.stride, static_cast<size_t>(all.channels - c), sums.sum + c,
+                     sums.squares + c);
   }
 }
 
 template <int D, class T>
 DISTRI_INLINE void SumColumns(const Columns<const T>& x, ChannelSums& sums) {
   int64_t i = 0;
-  for (; i + kColumns <= x.count; i += kColumns)
-    AddColumns<D, kColumns>(x.data + i * x.stride, x.stride, x.channels, sums);
-  for (; i < x.count; ++i) AddColumns<D, 1>(x.data + i * x.stride, x.stride, x.channels, sums);
+  for (; i + kColumns <= x.count; i += kColumns) AddColumns<D, kColumns>(x.data + i * x.stride, x, sums);
+  for (; i < x.count; ++i) AddColumns<D, 1>(x.data + i * x.stride, x, sums);
+  ArrangeBack<D, T>(sums.sum, static_cast<size_t>(x.channels));
+  ArrangeBack<D, T>(sums.squares, static_cast<size_t>(x.channels));
 }
 
 template <int W, bool kSilu>
@@ -92,31 +111,43 @@ DISTRI_INLINE Vector<W> AffineOf(const Vector<W>& x, const Affine& affine, int64
   return y;
 }
 
+template <int W, bool kSilu>
+DISTRI_INLINE TwoVectors<W> AffineOf(const TwoVectors<W>& x, const Affine& affine, int64_t channel) {
+  return {AffineOf<W, kSilu>(x.first, affine, channel), AffineOf<W, kSilu>(x.second, affine, channel + W)};
+}
+
 template <int W, bool kSilu, class T>
 DISTRI_INLINE void AffineColumns(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {
   for (int64_t i = 0; i < x.count; ++i) {
     const T* from = x.data + i * x.stride;
     T* to = y.data + i * y.stride;
     int64_t c = 0;
-    for (; c + W <= x.channels; c += W) Store<W>(AffineOf<W, kSilu>(Load<W>(from + c), affine, c), to + c);
+    for (; c + 2 * W <= x.channels; c += 2 * W)
+      StoreTwo<W>(AffineOf<W, kSilu>(LoadTwo<W>(from + c), affine, c), to + c);
     if (c == x.channels) continue;
     const auto left = static_cast<size_t>(x.channels - c);
-    StoreSome<W>(AffineOf<W, kSilu>(LoadSome<W>(from + c, left), affine, c), to + c, left);
+    StoreSomeOfTwo<W>(AffineOf<W, kSilu>(LoadSomeOfTwo<W>(from + c, left), affine, c), to + c, left);
   }
 }
 
-#define DISTRI_GROUP_LOOPS(Name, TARGET, W, V)                                                           \
-  struct Name {                                                                                          \
-    template <class T>                                                                                   \
-    TARGET static void Sum(const Columns<const T>& x, ChannelSums& sums) {                               \
-      SumColumns<kDoubles<W>>(x, sums);                                                                  \
-    }                                                                                                    \
-    template <bool kSilu, class T>                                                                       \
-    TARGET static void AffineTo(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {  \
-      AffineColumns<W, kSilu>(x, y, affine);                                                             \
-    }                                                                                                    \
-    static constexpr Loops kLoops{{Sum<float>, AffineTo<false, float>, AffineTo<true, float>},           \
-                                  {Sum<BFloat16>, AffineTo<false, BFloat16>, AffineTo<true, BFloat16>}}; \
+#define DISTRI_GROUP_LOOPS(Name, TARGET, W, V)                                                               \
+  struct Name {                                                                                              \
+    template <class T>                                                                                       \
+    TARGET static void Sum(const Columns<const T>& x, ChannelSums& sums) {                                   \
+      SumColumns<kDoubles<W>>(x, sums);                                                                      \
+    }                                                                                                        \
+    template <bool kSilu, class T>                                                                           \
+    TARGET static void AffineTo(const Columns<const T>& x, const Columns<T>& y, const Affine& affine) {      \
+      AffineColumns<W, kSilu>(x, y, affine);                                                                 \
+    }                                                                                                        \
+    template <class T>                                                                                       \
+    TARGET static void ArrangeAffine(size_t channels, Affine& affine) {                                      \
+      Arrange<W, T>(affine.factor, channels);                                                                \
+      Arrange<W, T>(affine.term, channels);                                                                  \
+    }                                                                                                        \
+    template <class T>                                                                                       \
+    static constexpr TypeLoops<T> kLoopsOf{Sum<T>, ArrangeAffine<T>, AffineTo<false, T>, AffineTo<true, T>}; \
+    static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>};                                      \
   };
 
 DISTRI_LEVELS(DISTRI_GROUP_LOOPS)
@@ -162,18 +193,19 @@ struct Normalization {
 
   // Of the channels from `first` on.
   Affine AffineOf(int64_t index, int64_t all_channels, int64_t first, int64_t channels) const {
-    Affine affine;
+    Affine affine{};
     const int64_t group_channels = all_channels / groups;
+    double inverse = 0;
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t channel = first + c;
       const Moments& group = moments[index * groups + channel / group_channels];
-      const double inverse = 1 / std::sqrt(static_cast<double>(group.variance) + epsilon);
+      if (c == 0 || channel % group_channels == 0) {
+        inverse = 1 / std::sqrt(static_cast<double>(group.variance) + epsilon);
+      }
       const double factor = inverse * scale[channel];
       affine.factor[c] = static_cast<float>(factor);
       affine.term[c] = static_cast<float>(shift[channel] - group.mean * factor);
     }
-    std::fill(affine.factor + channels, affine.factor + kChannels, 0.0f);
-    std::fill(affine.term + channels, affine.term + kChannels, 0.0f);
     return affine;
   }
 };
@@ -184,7 +216,8 @@ void NormalizeRows(const Image& x, const Image& y, const Normalization& norm, in
   const AffineLoop<T> loop = norm.silu ? LoopsOf<T>().affine_silu : LoopsOf<T>().affine;
   for (int64_t first = 0; first < x.channels; first += kChannels) {
     const int64_t channels = std::min(kChannels, x.channels - first);
-    const Affine affine = norm.AffineOf(index, x.channels, first, channels);
+    Affine affine = norm.AffineOf(index, x.channels, first, channels);
+    LoopsOf<T>().arrange(static_cast<size_t>(channels), affine);
     for (int64_t row = begin; row < end; ++row) {
       loop({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
            {RowOf<T>(y, index, row) + first, x.columns, y.column_stride, channels}, affine);

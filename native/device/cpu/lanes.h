@@ -46,19 +46,17 @@ DISTRI_INLINE void Store(const Vector<W>& v, float* y) {
   *reinterpret_cast<VectorInMemory<W>*>(y) = v;
 }
 
-// To the nearest, of two as near to the even one. What is no number stays none.
+// Rounds to the nearest bfloat16, of two as near to the even one, in the upper halves. What is no number
+// stays none.
 template <int W>
-DISTRI_INLINE Halves<W> Round(const Vector<W>& v) {
+DISTRI_INLINE Words<W> RoundBits(const Vector<W>& v) {
   const Words<W> bits = reinterpret_cast<Words<W>>(v);
-  const Words<W> rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const Words<W> quiet = (bits >> 16) | 0x40u;
-  const Words<W> not_a_number = reinterpret_cast<Words<W>>(v != v);
-  return __builtin_convertvector((not_a_number & quiet) | (~not_a_number & rounded), Halves<W>);
+  return v != v ? bits | 0x400000u : bits + 0x7fffu + ((bits >> 16) & 1u);
 }
 
 template <int W>
 DISTRI_INLINE void Store(const Vector<W>& v, BFloat16* y) {
-  *reinterpret_cast<HalvesInMemory<W>*>(y) = Round<W>(v);
+  *reinterpret_cast<HalvesInMemory<W>*>(y) = __builtin_convertvector(RoundBits<W>(v) >> 16, Halves<W>);
 }
 
 // The first `count` lanes; zeros in the others.
@@ -74,6 +72,79 @@ DISTRI_INLINE void StoreSome(const Vector<W>& v, T* y, size_t count) {
   T padded[W];
   Store<W>(v, padded);
   std::memcpy(y, padded, count * sizeof(T));
+}
+
+// 2 W elements next to each other, in an order in which they come from and go to memory without moving
+// between lanes: of bfloat16 the even and the odd ones, of float32 the first half and the second.
+template <int W>
+struct TwoVectors {
+  Vector<W> first;
+  Vector<W> second;
+};
+
+template <int W>
+DISTRI_INLINE TwoVectors<W> LoadTwo(const float* x) {
+  return {Load<W>(x), Load<W>(x + W)};
+}
+
+template <int W>
+DISTRI_INLINE TwoVectors<W> LoadTwo(const BFloat16* x) {
+  const Words<W> pairs = *reinterpret_cast<const WordsInMemory<W>*>(x);
+  return {reinterpret_cast<Vector<W>>(pairs << 16), reinterpret_cast<Vector<W>>(pairs & 0xffff0000u)};
+}
+
+template <int W>
+DISTRI_INLINE void StoreTwo(const TwoVectors<W>& v, float* y) {
+  Store<W>(v.first, y);
+  Store<W>(v.second, y + W);
+}
+
+template <int W>
+DISTRI_INLINE void StoreTwo(const TwoVectors<W>& v, BFloat16* y) {
+  *reinterpret_cast<WordsInMemory<W>*>(y) =
+      (RoundBits<W>(v.first) >> 16) | (RoundBits<W>(v.second) & 0xffff0000u);
+}
+
+template <int W, class T>
+DISTRI_INLINE TwoVectors<W> LoadSomeOfTwo(const T* x, size_t count) {
+  T padded[2 * W] = {};
+  std::memcpy(padded, x, count * sizeof(T));
+  return LoadTwo<W>(padded);
+}
+
+template <int W, class T>
+DISTRI_INLINE void StoreSomeOfTwo(const TwoVectors<W>& v, T* y, size_t count) {
+  T padded[2 * W];
+  StoreTwo<W>(v, padded);
+  std::memcpy(y, padded, count * sizeof(T));
+}
+
+// Brings `count` numbers, one for each element of type T, to the order of TwoVectors; and back. There is room
+// for a multiple of 2 W.
+template <int W, class T, class Number>
+DISTRI_INLINE void Arrange(Number* x, size_t count) {
+  if (sizeof(T) == sizeof(float)) return;
+  for (Number* end = x + count; x < end; x += 2 * W) {
+    Number before[2 * W];
+    std::memcpy(before, x, sizeof before);
+    for (size_t i = 0; i < W; ++i) {
+      x[i] = before[2 * i];
+      x[W + i] = before[2 * i + 1];
+    }
+  }
+}
+
+template <int W, class T, class Number>
+DISTRI_INLINE void ArrangeBack(Number* x, size_t count) {
+  if (sizeof(T) == sizeof(float)) return;
+  for (Number* end = x + count; x < end; x += 2 * W) {
+    Number before[2 * W];
+    std::memcpy(before, x, sizeof before);
+    for (size_t i = 0; i < W; ++i) {
+      x[2 * i] = before[i];
+      x[2 * i + 1] = before[W + i];
+    }
+  }
 }
 
 DISTRI_INLINE float ToFloat(float x) { return x; }
