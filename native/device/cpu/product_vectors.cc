@@ -118,6 +118,7 @@ DISTRI_INLINE void MultiplyTile(const Tile& tile, const Chunk& chunk, int64_t la
   totals.Clear();
   bool first = chunk.first;
   int64_t terms = 0;
+  if (chunk.count == 0) totals.AddTo(sums, lanes, first);
   for (int64_t i = 0; i < chunk.count; ++i) {
     const Part& part = chunk.parts[i];
     Elements::template Multiply<W, V, R>(x + part.offset, stride, part.inner, packed, lanes, totals);
