@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
 import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
@@ -43,8 +44,9 @@ export async function standardContestant(model: BenchModel, threads: number): Pr
 }
 
 export interface DistriOptions {
-  /** Each rank writes ONNX Runtime's profile of its steps to a file that begins so. */
+  /** Each rank writes its engine's profile of its steps to a file that begins so. */
   readonly profile?: string;
+  readonly device?: DeviceChoice;
   /** Ends the ranks. */
   readonly signal?: AbortSignal;
 }
@@ -54,7 +56,7 @@ export async function distriContestant(
   ranks: number,
   threads: number,
   weights: WeightsMode,
-  { profile, signal = new AbortController().signal }: DistriOptions = {},
+  { profile, device = defaultDevice, signal = new AbortController().signal }: DistriOptions = {},
 ): Promise<Contestant> {
   const group = await RankGroup.launch<BenchJob, BenchResult>({
     worldSize: ranks,
@@ -66,13 +68,13 @@ export async function distriContestant(
   });
   const run = async (job: BenchJob) => Math.max(...(await group.run(job, () => {})));
   try {
-    await run({ type: 'load', model, threads, weights, profile });
+    await run({ type: 'load', model, threads, weights, device, profile });
   } catch (error) {
     await group.close();
     throw error;
   }
   return {
-    name: `distri, ${counted(ranks, 'rank')} x ${counted(threads, 'thread')}`,
+    name: `distri, ${counted(ranks, 'rank')} x ${counted(threads, 'thread')}, ${device.dtype} by ${device.engine}`,
     step: () => run({ type: 'step' }),
     pids: group.pids.map((pid) => pid as number),
     close: async () => {

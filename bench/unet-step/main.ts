@@ -1,5 +1,6 @@
 import { summarize } from '../../src/base/statistics.js';
 import { table } from '../../src/commands/output/table.js';
+import { chooseDevice, dtypeNames } from '../../src/engine/device.js';
 import { availableCpus } from '../../src/machine/cpus.js';
 import { integer, oneOf, option, runBench, word } from '../bench.js';
 import { type Contestant, distriContestant, standardContestant } from './contestants.js';
@@ -11,7 +12,7 @@ const options = {
   rounds: option(integer(), 'steps of each contestant', 6),
   ranks: option(
     integer(),
-    'ranks of the last contestant, threads of the others',
+    'ranks of one contestant, threads of the others',
     Math.min(2, availableCpus().count),
   ),
   weights: option(oneOf(['private', 'shared']), "distri's weights", 'private'),
@@ -22,9 +23,9 @@ await runBench(
     name: 'unet-step',
     text:
       'One denoising step of an architecture with random weights, guidance in one batch: the model in ' +
-      'standard operators in onnxruntime-node, distri on 1 rank with N threads, and on N ranks with a ' +
-      'thread each (displaced patches, stale). Contestants take turns; prints the best and the median of ' +
-      'each, and ratios.',
+      'standard operators in onnxruntime-node, distri on 1 rank with N threads, on N ranks with a thread ' +
+      'each (displaced patches, stale), and by commands on 1 rank with N threads in every element type. ' +
+      'Contestants take turns; prints the best and the median of each, and ratios.',
     options,
   },
   async (given, signal) => {
@@ -35,6 +36,10 @@ await runBench(
       contestants.push(await standardContestant(model, ranks));
       contestants.push(await distriContestant(model, 1, ranks, weights, { signal }));
       contestants.push(await distriContestant(model, ranks, 1, weights, { signal }));
+      for (const dtype of dtypeNames) {
+        const device = chooseDevice({ engine: 'lowered', dtype });
+        contestants.push(await distriContestant(model, 1, ranks, weights, { device, signal }));
+      }
       const times = await takeTurns(contestants, rounds, signal);
       console.log(`${name}, ${size} px, batch of two, weights ${weights}, ${rounds} rounds`);
       report(contestants, times);
@@ -67,9 +72,13 @@ function report(contestants: readonly Contestant[], times: readonly (readonly nu
     return [name, min.toFixed(1), median.toFixed(1)];
   });
   for (const line of table(['', 'best ms', 'median ms'], rows, [0])) console.log(line);
-  const [standard, one, many] = times as [readonly number[], readonly number[], readonly number[]];
-  console.log(`distri 1 rank / standard operators: ${ratioText(one, standard)}`);
-  console.log(`distri N ranks / 1 rank:            ${ratioText(many, one)}`);
+  const [standard, one, many, ...lowered] = times as (readonly number[])[];
+  const ratio = (title: string, of: readonly number[] | undefined, to: readonly number[] | undefined) =>
+    console.log(`${`${title}:`.padEnd(38)}${ratioText(of ?? [], to ?? [])}`);
+  ratio('distri 1 rank / standard operators', one, standard);
+  ratio('distri N ranks / 1 rank', many, one);
+  for (const [index, dtype] of dtypeNames.entries())
+    ratio(`${dtype} by commands / 1 rank`, lowered[index], one);
 }
 
 /** Times of the same rounds, which slow moments of the machine make longer together. */

@@ -1,5 +1,5 @@
 /** The program of a distri rank that is measured: loads the noise model once, then runs steps on demand. */
-import { openDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, openDevice } from '../../src/engine/device.js';
 import { strategies } from '../../src/parallel/registry.js';
 import { planTopology } from '../../src/parallel/topology.js';
 import { StepDenoiser } from '../../src/pipelines/denoise/step-denoiser.js';
@@ -14,6 +14,7 @@ export type BenchJob =
       readonly model: BenchModel;
       readonly threads: number;
       readonly weights: 'shared' | 'private';
+      readonly device: DeviceChoice;
       /** Where the rank's profile goes, without its number. */
       readonly profile: string | undefined;
     }
@@ -30,7 +31,7 @@ async function load(job: Extract<BenchJob, { type: 'load' }>, ranks: RankContext
   const { threads, weights, profile } = job;
   const { batch, textTokens, ...latent } = job.model.shape;
   const { source, model } = await openModel(job.model);
-  const device = openDevice();
+  const device = openDevice(job.device);
   denoiser = await StepDenoiser.load(strategies.patch, {
     device,
     model,
