@@ -230,7 +230,7 @@ void AttentionIsThatOfDoublePrecision() {
   Random random(1);
   Pool pool(2);
   for (const Type type : kFloatTypes) {
-    for (const Case& c : Cases(random, 20)) {
+    for (const Case& c : Cases(random, 12)) {
       const Operands operands(random, type, c);
       const TestArray result = ResultOf(operands);
       AttendWhole(operands, result, pool);
@@ -243,7 +243,7 @@ void AttentionDoesNotDependOnHowKeysAreDivided() {
   Random random(2);
   Pool pool(2);
   for (const Type type : kFloatTypes) {
-    for (const Case& c : Cases(random, 10)) {
+    for (const Case& c : Cases(random, 5)) {
       const Operands operands(random, type, c);
       const TestArray whole = ResultOf(operands);
       const TestArray parts = ResultOf(operands);
@@ -260,7 +260,7 @@ void AttentionOfAQueryDoesNotDependOnTheOthers() {
   Pool one(1);
   Pool more(3);
   for (const Type type : kFloatTypes) {
-    for (Case c : Cases(random, 10)) {
+    for (Case c : Cases(random, 5)) {
       // A query's place is counted from the first that is given.
       c.causal = false;
       const Operands operands(random, type, c);
