@@ -218,6 +218,8 @@ const Case kCases[] = {
     {2, 2, 64, 70, 96, false, false, true, true, true},
     {1, 1, 512, 32, 300},
     {1, 1, 33, 17, 97, true, true, true, true, true},
+    // Most weights are smaller than the smallest normal numbers.
+    {1, 2, 64, 33, 200, false, false, false, false, false, 60},
 };
 
 std::vector<Case> Cases(Random& random, int more) {
