@@ -14,6 +14,7 @@
 #include "comm/napi_liveness.h"
 #include "comm/napi_measure.h"
 #include "comm/napi_transports.h"
+#include "device/napi_program.h"
 #include "napi/arguments.h"
 #include "ort/library.h"
 #include "ort/napi_session.h"
@@ -90,6 +91,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   RegisterLiveness(env, exports);
   RegisterCommunicator(env, exports);
   RegisterMeasure(env, exports);
+  NapiProgram::Register(env, exports);
   NapiSession::Register(env, exports);
   return exports;
 }

@@ -32,7 +32,7 @@ export type { HubOptions } from './checkpoint/hub/hub.js';
 export type { OnProgress } from './checkpoint/hub/snapshot.js';
 export type { WeightOptions, WeightSource } from './checkpoint/weights.js';
 export type { CommunicatorStatistics } from './engine/addon.js';
-export type { DeviceChoice, DtypeName } from './engine/device.js';
+export type { DeviceChoice, DtypeName, EngineName } from './engine/device.js';
 export { openCheckpoint } from './families/open-checkpoint.js';
 export type { ComputeKind } from './graph/operators.js';
 export type { PictureSource } from './images/picture.js';

@@ -8,7 +8,6 @@ import {
   type MetricsObserver,
   type NetworkLoaders,
 } from '../metrics/compute.js';
-import { loadInception, loadLpips } from '../metrics/load-networks.js';
 import type { Download } from '../metrics/network-files.js';
 import { type Observer, type Progress, silent } from './observer.js';
 
@@ -99,8 +98,14 @@ function networkLoaders(
     shown.progress(`downloading ${name}`, megabytes(done), megabytes(size), 'MB');
   const load = { threads, offline, onDownload };
   return {
-    lpips: () => unlessInterrupted(signal, loadLpips(lpipsWeights, load)),
-    inception: () => unlessInterrupted(signal, loadInception(fidWeights, load)),
+    lpips: async () => {
+      const { loadLpips } = await import('../metrics/load-networks.js');
+      return unlessInterrupted(signal, loadLpips(lpipsWeights, load));
+    },
+    inception: async () => {
+      const { loadInception } = await import('../metrics/load-networks.js');
+      return unlessInterrupted(signal, loadInception(fidWeights, load));
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { DtypeName } from '../engine/device.js';
+import type { DtypeName, EngineName } from '../engine/device.js';
 import type { WeightsMode } from '../machine/memory.js';
 import type { StrategyName, StrategyOptions } from '../parallel/registry.js';
 import type { OutputType } from '../pipelines/request.js';
@@ -36,6 +36,8 @@ export interface SetupOptions extends Partial<StrategyOptions> {
   readonly weights?: WeightsMode | 'auto' | undefined;
   /** Of weights and activations. By default fp32. */
   readonly dtype?: DtypeName | 'auto' | undefined;
+  /** What computes; by default (`auto`) the first that has the dtype, see docs/engines.md. */
+  readonly engine?: EngineName | 'auto' | undefined;
   /** How ranks share a picture; by default patch. `auto`: as a plan recommends. */
   readonly parallelism?: StrategyName | 'auto' | undefined;
   /**

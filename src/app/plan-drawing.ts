@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { DistriError, expected } from '../base/errors.js';
 import { camelCase, checkOption, type OptionValue } from '../base/option-spec.js';
 import { type PictureSize, sizeOr } from '../base/sizes.js';
-import { type Device, type DeviceChoice, defaultDevice, openDevice } from '../engine/device.js';
+import { chooseDevice, type Device, type DeviceChoice, openDevice } from '../engine/device.js';
 import { syntheticFolder } from '../families/synthetic.js';
 import { pictureSize, wholeUnits } from '../images/picture.js';
 import { availableCpus } from '../machine/cpus.js';
@@ -63,7 +63,7 @@ export async function planDrawing(
   call: DrawCall,
   context: PlanContext,
 ): Promise<DrawPlan> {
-  const device = chooseDevice(setup);
+  const device = openChosen(setup);
   const size = await chooseSize(model, call);
   const request = planRequest(model, call, size);
   const geometry = model.family.geometry(model.outline, size, request.familyOptions);
@@ -77,6 +77,7 @@ export async function planDrawing(
     guided: request.guidanceScale > 1,
     splitBatch: settled.splitBatch ?? true,
   });
+  requireExchange(opened, topology);
   const parallel = planStrategy(model, settled, topology);
   const shared = { ...model.outline.model, latent: geometry.latent };
   const steps = scheduler.timesteps.length - firstStep(request);
@@ -94,13 +95,22 @@ export async function planDrawing(
   };
 }
 
+/** Ranks share a picture only on devices whose values they can exchange. */
+function requireExchange({ engine, exchanges }: Device, { worldSize }: Topology): void {
+  if (exchanges || worldSize === 1) return;
+  throw new DistriError(
+    'unsupported',
+    `--engine ${engine} draws a picture on one rank, not on ${worldSize}; -n 1 would work, or as many groups as ranks`,
+  );
+}
+
 interface ChosenDevice {
   readonly choice: DeviceChoice;
   readonly opened: Device;
 }
 
-function chooseDevice({ dtype = 'auto' }: SetupOptions): ChosenDevice {
-  const choice = dtype === 'auto' ? defaultDevice : { ...defaultDevice, dtype };
+function openChosen(setup: SetupOptions): ChosenDevice {
+  const choice = chooseDevice(setup);
   return { choice, opened: openDevice(choice) };
 }
 

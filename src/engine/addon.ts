@@ -41,6 +41,10 @@ export interface Addon {
    * ranks that only look on.
    */
   measureExchange(communicator: Communicator, options: ExchangeMeasurement): Promise<Float64Array>;
+  readonly Program: {
+    /** Checks commands and packs weights, off the JavaScript thread. */
+    create(options: ProgramOptions): Promise<NativeProgram>;
+  };
   readonly Session: {
     /** Builds an ONNX Runtime session from a serialized ModelProto, off the JavaScript thread. */
     create(model: Uint8Array, options: SessionOptions): Promise<Session>;
@@ -192,8 +196,61 @@ export interface Step {
   readonly publish: boolean;
 }
 
+/** Commands in a row of numbers; see src/engine/lowered/encode.ts. */
+export interface EncodedCommands {
+  readonly operators: readonly string[];
+  /** Of each command. */
+  readonly names: readonly string[];
+  readonly words: Float64Array;
+}
+
+/** Where the bytes of a weight are. */
+export type WeightBytes =
+  | { readonly file: string; readonly offset: number }
+  | { readonly data: Float32Array | BigInt64Array | Uint8Array };
+
+/** Memory that commands work on, by its place in the list from 1 on; 0 is the arena. */
+export type ProgramBuffer =
+  | { readonly kind: 'kept' | 'input' | 'output'; readonly bytes: number }
+  | ({ readonly kind: 'weight'; readonly bytes: number } & WeightBytes)
+  | ({
+      readonly kind: 'packed';
+      /** Of the weight as it is, `[features, inner, segments]` of `dtype`. */
+      readonly bytes: number;
+      readonly dtype: 'float32' | 'bfloat16';
+      readonly packed: {
+        readonly features: number;
+        readonly segments: number;
+        readonly inner: number;
+        readonly dtype: 'float32' | 'bfloat16';
+        readonly geglu: boolean;
+      };
+    } & WeightBytes);
+
+export interface ProgramOptions {
+  /** The calling one included. */
+  readonly threads: number;
+  readonly arenaBytes: number;
+  readonly buffers: readonly ProgramBuffer[];
+  readonly prepared: EncodedCommands;
+  readonly commands: EncodedCommands;
+}
+
+/** A list of commands with its memory. */
+export interface NativeProgram {
+  /**
+   * Runs the commands off the JavaScript thread, the prepared ones first where `prepare` says that values of
+   * the image are new. `arrays` are inputs and outputs in the order of their buffers. One run at a time.
+   */
+  run(arrays: readonly Tensor['data'][], prepare: boolean): Promise<void>;
+  /** How long each command took in all calls so far, the prepared ones left out. */
+  milliseconds(): Float64Array;
+  /** Frees all. Not during a run. */
+  release(): void;
+}
+
 /** Rejections of `create` and `run` are Errors with one of these codes. */
-export type NativeErrorCode = 'ORT' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
+export type NativeErrorCode = 'ORT' | 'PROGRAM' | 'COMM_TIMEOUT' | 'COMM_ABORTED' | 'COMM_PROTOCOL';
 
 export interface Session {
   readonly inputs: readonly string[];

@@ -1,4 +1,4 @@
-import { expected } from '../base/errors.js';
+import { DistriError, expected } from '../base/errors.js';
 import type { StoredType } from '../checkpoint/formats/safetensors.js';
 import type { Graph, GraphPart } from '../graph/graph.js';
 import { Kernels } from '../graph/kernels/kernels.js';
@@ -6,17 +6,18 @@ import type { Layout } from '../graph/value.js';
 import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
 import type { Executable, ExecutableOptions } from './executable.js';
-import { SessionExecutable } from './onnxruntime/session-executable.js';
 
 /** What a rank computes on, and how. Chosen once for a run and handed to families, planner and ranks. */
 export interface Device {
   readonly name: string;
   /** What runs programs on it. */
-  readonly engine: string;
+  readonly engine: EngineName;
   /** Of activations, and so of what ranks exchange. */
   readonly elementType: ElementType;
   /** Types in which it takes weights from files as they are; the first is what others are converted to. */
   readonly weightTypes: readonly StoredType[];
+  /** Whether ranks can exchange what it computes. */
+  readonly exchanges: boolean;
   /** How images may lie in its memory. */
   readonly layouts: readonly Layout[];
   /** What models are built of. */
@@ -26,47 +27,99 @@ export interface Device {
   freeBytes(): number;
 }
 
-/** float32 on any CPU, by ONNX Runtime: the reference that everything else is compared with. */
-const cpu: Device = {
+/** Names of `--dtype`, as torch's users write them, and the element types that they mean. */
+const dtypes = { fp32: 'float32', bf16: 'bfloat16' } as const satisfies Readonly<Record<string, ElementType>>;
+export type DtypeName = keyof typeof dtypes;
+export const dtypeNames = Object.keys(dtypes) as readonly DtypeName[];
+
+/** Names of `--engine`, see docs/engines.md. */
+export const engineNames = ['onnxruntime', 'lowered'] as const;
+export type EngineName = (typeof engineNames)[number];
+
+/** What all CPUs have in common, whatever runs on them. */
+const cpu = {
   name: 'cpu',
+  weightTypes: ['F32'],
+  kernels: (graph: Graph) => new Kernels(graph),
+  freeBytes: () => availableMemory(),
+} as const;
+
+/** float32 on any CPU, by ONNX Runtime: the reference that everything else is compared with. */
+const onnxruntime: Device = {
+  ...cpu,
   engine: 'onnxruntime',
   elementType: 'float32',
-  weightTypes: ['F32'],
   layouts: ['row_major'],
-  kernels: (graph) => new Kernels(graph),
-  load: (part, options) => SessionExecutable.load(part, options),
-  freeBytes: () => availableMemory(),
+  exchanges: true,
+  load: async (part, options) => {
+    // A process that only plans runs nothing.
+    const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
+    return SessionExecutable.load(part, options);
+  },
 };
 
-/** Names of `--dtype`, as torch's users write them, and the element types that they mean. */
-const dtypes = { fp32: 'float32' } as const satisfies Readonly<Record<string, ElementType>>;
-/** Of `--dtype`: what weights and activations are computed in. @useDeclaredType */
-export type DtypeName = keyof typeof dtypes;
+/** Commands of kernels of our own. */
+function lowered(elementType: ElementType): Device {
+  return {
+    ...cpu,
+    engine: 'lowered',
+    elementType,
+    layouts: ['channels_last'],
+    exchanges: false,
+    load: async (part, options) => {
+      const { ProgramExecutable } = await import('./lowered/program-executable.js');
+      return ProgramExecutable.load(part, elementType, options);
+    },
+  };
+}
 
-const devices: readonly Device[] = [cpu];
+/** In the order of preference where nothing is asked for. */
+const devices: readonly Device[] = [onnxruntime, lowered('float32'), lowered('bfloat16')];
 
 /** Which device a run asks for; it travels to the ranks. */
 export interface DeviceChoice {
-  /** Name of a device that this build knows: cpu. */
   readonly device: string;
-  /** Of weights and activations. */
+  readonly engine: EngineName;
   readonly dtype: DtypeName;
 }
 
 /** What is chosen where nothing is asked for. */
-export const defaultDevice: DeviceChoice = { device: 'cpu', dtype: 'fp32' };
+export const defaultDevice: DeviceChoice = { device: 'cpu', engine: 'onnxruntime', dtype: 'fp32' };
 
-/** The device of a choice. What this build can't compute is refused. */
-export function openDevice({ device, dtype }: DeviceChoice = defaultDevice): Device {
-  const named = devices.filter(({ name }) => name === device);
-  if (named.length === 0) {
-    throw expected(
-      `one of ${[...new Set(devices.map(({ name }) => name))].join(', ')}`,
-      'the device',
-      device,
-    );
-  }
-  const found = named.find(({ elementType }) => elementType === dtypes[dtype]);
-  if (found === undefined) throw expected(`one of ${Object.keys(dtypes).join(', ')}`, 'the dtype', dtype);
-  return found;
+/** The first device that is as asked for. What this build can't compute is refused. */
+export function chooseDevice(
+  asked: {
+    readonly dtype?: DtypeName | 'auto' | undefined;
+    readonly engine?: EngineName | 'auto' | undefined;
+  } = {},
+): DeviceChoice {
+  const { dtype = 'auto', engine = 'auto' } = asked;
+  if (dtype !== 'auto' && !dtypeNames.includes(dtype))
+    throw expected(`one of auto, ${dtypeNames.join(', ')}`, 'the dtype', dtype);
+  if (engine !== 'auto' && !engineNames.includes(engine))
+    throw expected(`one of auto, ${engineNames.join(', ')}`, 'the engine', engine);
+  const choices = devices.map(choiceOf);
+  const found = choices.find(
+    (choice) =>
+      (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
+  );
+  if (found) return found;
+  throw new DistriError('unsupported', `--engine ${engine} has no ${dtype}; --engine lowered has`);
+}
+
+/** The device of a choice. */
+export function openDevice(choice: DeviceChoice = defaultDevice): Device {
+  const found = devices.find((device) => sameChoice(choiceOf(device), choice));
+  if (found) return found;
+  const all = devices.map((device) => Object.values(choiceOf(device)).join(' ')).join(', ');
+  throw expected(`one of ${all}`, 'the device', Object.values(choice).join(' '));
+}
+
+function choiceOf({ name, engine, elementType }: Device): DeviceChoice {
+  const dtype = dtypeNames.find((candidate) => dtypes[candidate] === elementType) as DtypeName;
+  return { device: name, engine, dtype };
+}
+
+function sameChoice(a: DeviceChoice, b: DeviceChoice): boolean {
+  return a.device === b.device && a.engine === b.engine && a.dtype === b.dtype;
 }

@@ -10,7 +10,7 @@ export interface ExecutableOptions {
   readonly communicator: Communicator | undefined;
   /** See SessionOptions.memory. */
   readonly memory?: SessionOptions['memory'];
-  /** See SessionOptions.profile. */
+  /** Where a profile is written when the part is released: what its files' names begin with. */
   readonly profile?: string | undefined;
 }
 

@@ -22,11 +22,8 @@ import { type GenerationRequest, imageCount } from '../pipelines/request.js';
 import { type CaptionEmbeds, T5TextEncoder } from '../pipelines/text/t5.js';
 import { TorchGenerator } from '../tensor/random-torch.js';
 import { float32, int64, type Tensor } from '../tensor/tensor.js';
-import { preprocessCaption } from './caption.js';
+import { CAPTION_TOKENS, preprocessCaption } from './caption.js';
 import type { ConfigSource } from './family.js';
-
-/** Of PixArt-alpha's captions. */
-export const CAPTION_TOKENS = 120;
 
 /** The captions of a transformer, as encode_prompt of diffusers' PixArtAlphaPipeline. */
 export class PixArtConditioner implements Conditioner {

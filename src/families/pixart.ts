@@ -5,8 +5,8 @@ import type { PictureSize } from '../base/sizes.js';
 import { readAutoencoderKLConfig, vaeScaleFactor } from '../models/autoencoder-kl.js';
 import { pixArtModel, readPixArtTransformer2DConfig } from '../models/pixart-transformer-2d.js';
 import type { Geometry } from '../pipelines/geometry.js';
+import { CAPTION_TOKENS } from './caption.js';
 import type { ConfigSource, Family, Outline } from './family.js';
-import { CAPTION_TOKENS, PixArtConditioner, randomPixArtConditioner } from './pixart-conditioner.js';
 import { resolutionBin } from './resolution-bins.js';
 import { REFERENCE_PROMPT } from './unet.js';
 
@@ -68,7 +68,7 @@ export const pixArt: Family = {
     example: 'pixart-xl-2',
     isArchitecture: ({ _class_name }) => _class_name === 'PixArtTransformer2DModel',
     configs,
-    conditioner: randomPixArtConditioner,
+    conditioner: async (source) => (await conditioners()).randomPixArtConditioner(source),
   },
   examples: [
     '--model PixArt-alpha/PixArt-XL-2-1024-MS --prompt "a small cactus with a happy face in the Sahara desert"',
@@ -81,8 +81,11 @@ export const pixArt: Family = {
   ],
   outline,
   geometry,
-  conditioner: (device, source, encodes, options) => PixArtConditioner.load(device, source, encodes, options),
+  conditioner: async (...given) => (await conditioners()).PixArtConditioner.load(...given),
 };
+
+/** What encodes texts is loaded where it is needed: a parent of ranks has no use for it. */
+const conditioners = () => import('./pixart-conditioner.js');
 
 async function outline(source: ConfigSource): Promise<Outline> {
   const transformer = readPixArtTransformer2DConfig(await source.config('transformer'));

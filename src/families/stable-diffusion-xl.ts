@@ -1,8 +1,14 @@
 import { embeddedModel } from '../base/package.js';
 import type { TextEncoderSpec } from '../pipelines/text/prompt-embeds.js';
 import type { Family } from './family.js';
-import { isUNet, REFERENCE_PROMPT, randomUNetConditioner, unetConfigs, unetFamily } from './unet.js';
-import { UNetConditioner } from './unet-conditioner.js';
+import {
+  isUNet,
+  loadUNetConditioner,
+  REFERENCE_PROMPT,
+  randomUNetConditioner,
+  unetConfigs,
+  unetFamily,
+} from './unet.js';
 
 /** The last but one hidden states of both encoders side by side, and the pooled projection of the second. */
 const encoders: readonly TextEncoderSpec[] = [
@@ -42,6 +48,6 @@ export const stableDiffusionXL: Family = {
   ],
   conditioner: (device, source, encodes, options) => {
     const zeroesEmptyPrompt = source.modelIndex.force_zeros_for_empty_prompt !== false;
-    return UNetConditioner.load(device, source, encodes, options, { encoders, zeroesEmptyPrompt });
+    return loadUNetConditioner(device, source, encodes, options, { encoders, zeroesEmptyPrompt });
   },
 };

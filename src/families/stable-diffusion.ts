@@ -1,7 +1,13 @@
 import type { TextEncoderSpec } from '../pipelines/text/prompt-embeds.js';
 import type { Family } from './family.js';
-import { isUNet, REFERENCE_PROMPT, randomUNetConditioner, unetConfigs, unetFamily } from './unet.js';
-import { UNetConditioner } from './unet-conditioner.js';
+import {
+  isUNet,
+  loadUNetConditioner,
+  REFERENCE_PROMPT,
+  randomUNetConditioner,
+  unetConfigs,
+  unetFamily,
+} from './unet.js';
 
 /** The last hidden state, normed. */
 const encoders: readonly TextEncoderSpec[] = [
@@ -35,5 +41,5 @@ export const stableDiffusion: Family = {
     '--mode benchmark --random_weights sd-1.5 --image_size 256 --num_inference_steps 10 --test_times 3',
   ],
   conditioner: (device, source, encodes, options) =>
-    UNetConditioner.load(device, source, encodes, options, { encoders, zeroesEmptyPrompt: false }),
+    loadUNetConditioner(device, source, encodes, options, { encoders, zeroesEmptyPrompt: false }),
 };

@@ -2,7 +2,7 @@ import { abbreviate, quote } from '../base/quote.js';
 import type { ComponentSource } from '../checkpoint/component-source.js';
 import type { Device } from '../engine/device.js';
 import type { ExecutableOptions } from '../engine/executable.js';
-import { unetNames } from '../models/unet-2d-condition.js';
+import { type UNet2DConditionConfig, unetNames } from '../models/unet-2d-condition.js';
 import {
   batchSize,
   type Conditioner,
@@ -26,6 +26,7 @@ import {
   TextEncoders,
 } from '../pipelines/text/prompt-embeds.js';
 import type { ProgressListener } from '../ranks/progress.js';
+import { TorchGenerator } from '../tensor/random-torch.js';
 import { float32, type Tensor } from '../tensor/tensor.js';
 
 /**
@@ -127,7 +128,7 @@ export class UNetConditioner implements Conditioner {
  * What a UNet is told once per image, by name: texts and, where they have a summary, the sizes that SDXL
  * wants to know.
  */
-export function unetInputs(
+function unetInputs(
   { positive, negative }: UNetConditioning,
   request: GenerationRequest,
   { topology, role, record }: Pick<ConditioningContext, 'topology' | 'role' | 'record'>,
@@ -168,4 +169,25 @@ function report(
 function recordEmbeds(prefix: string, { embeds, pooled }: PromptEmbeds, record: Recorder): void {
   record(`${prefix}prompt_embeds`, () => embeds);
   if (pooled) record(`${prefix}pooled_prompt_embeds`, () => pooled);
+}
+
+/** Random texts of so many tokens, the same on all ranks. */
+export function randomConditioner(
+  { textTime, crossAttentionDim }: UNet2DConditionConfig,
+  tokens: number,
+): Conditioner {
+  return {
+    encodesText: false,
+    inputs: async (request, context) => {
+      const images = imageCount(request);
+      const generator = new TorchGenerator(request.seed);
+      const embeds = (): PromptEmbeds => ({
+        embeds: generator.randn([images, tokens, crossAttentionDim]),
+        pooled: textTime && generator.randn([images, textTime.inputDim - 6 * textTime.timeEmbedDim]),
+      });
+      const conditioning = { positive: embeds(), negative: context.topology.guided ? embeds() : undefined };
+      return unetInputs(conditioning, request, context);
+    },
+    release: () => {},
+  };
 }

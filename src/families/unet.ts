@@ -6,14 +6,12 @@ import { readCLIPTextConfig } from '../models/clip-text.js';
 import { readUNet2DConditionConfig, unetModel } from '../models/unet-2d-condition.js';
 import type { Conditioner } from '../pipelines/conditioning.js';
 import type { Geometry } from '../pipelines/geometry.js';
-import { imageCount } from '../pipelines/request.js';
-import type { PromptEmbeds } from '../pipelines/text/prompt-embeds.js';
-import { TorchGenerator } from '../tensor/random-torch.js';
 import type { ConfigSource, Family, Outline } from './family.js';
-import { unetInputs } from './unet-conditioner.js';
+import type { UNetConditioner } from './unet-conditioner.js';
 
 /** SDXL base's size, for models that do not say theirs. */
 const REFERENCE_SIZE = 1024;
+
 /** Of CLIP's texts, for architectures that are known by their UNet alone. */
 const CLIP_TOKENS = 77;
 
@@ -103,21 +101,14 @@ export function unetConfigs(
   };
 }
 
+/** What encodes texts is loaded where it is needed: a parent of ranks has no use for it. */
+export const loadUNetConditioner: typeof UNetConditioner.load = async (...given) => {
+  const { UNetConditioner } = await import('./unet-conditioner.js');
+  return UNetConditioner.load(...given);
+};
+
 /** Random texts, the same on all ranks. */
 export async function randomUNetConditioner(source: ConfigSource): Promise<Conditioner> {
-  const { textTime, crossAttentionDim } = readUNet2DConditionConfig(await source.config('unet'));
-  return {
-    encodesText: false,
-    inputs: async (request, context) => {
-      const images = imageCount(request);
-      const generator = new TorchGenerator(request.seed);
-      const embeds = (): PromptEmbeds => ({
-        embeds: generator.randn([images, CLIP_TOKENS, crossAttentionDim]),
-        pooled: textTime && generator.randn([images, textTime.inputDim - 6 * textTime.timeEmbedDim]),
-      });
-      const conditioning = { positive: embeds(), negative: context.topology.guided ? embeds() : undefined };
-      return unetInputs(conditioning, request, context);
-    },
-    release: () => {},
-  };
+  const { randomConditioner } = await import('./unet-conditioner.js');
+  return randomConditioner(readUNet2DConditionConfig(await source.config('unet')), CLIP_TOKENS);
 }

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
-import sharp from 'sharp';
 import { readWhole } from '../base/file-io.js';
+import { loadSharp } from '../images/open-image.js';
 import { type Image, readImage } from '../images/pixels.js';
 import { readPngTexts } from '../images/png-text.js';
 
@@ -23,7 +23,7 @@ export async function loadPicture(path: string): Promise<LoadedPicture> {
 
 /** A WebP picture no wider or higher than `side`, as a URI. */
 export async function thumbnailUri({ pixels, width, height }: Image, side: number): Promise<string> {
-  const thumbnail = await sharp(pixels, { raw: { width, height, channels: 3 } })
+  const thumbnail = await loadSharp()(pixels, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: 'inside', withoutEnlargement: true })
     .webp({ quality: THUMBNAIL_QUALITY })
     .toBuffer();

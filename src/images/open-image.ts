@@ -1,4 +1,5 @@
-import sharp, { type Metadata, type Sharp, type SharpOptions } from 'sharp';
+import { createRequire } from 'node:module';
+import type { Metadata, Sharp, SharpOptions } from 'sharp';
 import { DistriError, type ErrorCode, toError } from '../base/errors.js';
 import { requireFile } from '../base/file-io.js';
 
@@ -15,6 +16,14 @@ export interface OpenImage {
 }
 
 /**
+ * Loaded when there is an image: it takes a tenth of a second, and most processes have none. By `require`, as
+ * its ES module prints a warning of Node's before 20.18.
+ */
+export function loadSharp(): typeof import('sharp')['default'] {
+  return createRequire(import.meta.url)('sharp');
+}
+
+/**
  * Opens the image file at the path `source`, or the bytes of one, and gives it to `use`. What cannot be
  * decoded is an error of `code` that names it `name`.
  */
@@ -26,6 +35,7 @@ export async function withImage<T>(
   options: SharpOptions = {},
 ): Promise<T> {
   if (typeof source === 'string') await requireFile(source, code);
+  const sharp = loadSharp();
   try {
     const image = sharp(source, { failOn: 'error', limitInputPixels: MAX_PIXELS, ...options });
     return await use({ image, metadata: await image.metadata() });

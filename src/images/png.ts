@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import sharp from 'sharp';
 import { fileError } from '../base/file-io.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { loadSharp } from './open-image.js';
 
 /** A text of a PNG: its keyword (1 to 79 Latin-1 characters) and what it says. */
 export interface PngText {
@@ -39,7 +39,7 @@ export async function encodePng(
   const [, height, width, channels] = images.shape as [number, number, number, 3];
   const size = height * width * channels;
   const pixels = images.data.subarray(index * size, (index + 1) * size);
-  const png = await sharp(pixels, { raw: { width, height, channels } }).png().toBuffer();
+  const png = await loadSharp()(pixels, { raw: { width, height, channels } }).png().toBuffer();
   return insertText(png, text);
 }
 

@@ -32,7 +32,7 @@ export interface LoadOptions {
   /** Who runs the VAE, on how much at a time. */
   readonly vae: VaeSpread;
   /**
-   * Writes ONNX Runtime's profile of the noise model's steps to files that begin so, when the pipeline is
+   * Writes the engine's profile of the noise model's steps to files that begin so, when the pipeline is
    * closed.
    */
   readonly profile?: string | undefined;

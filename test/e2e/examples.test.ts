@@ -18,7 +18,7 @@ const expected: Readonly<Record<string, { readonly says: readonly RegExp[]; read
       /^step 12 of 12, the largest latent is \d/m,
       /^latents 1 x 4 x 32 x 32$/m,
       /^ended: seen enough$/m,
-      /^usage: Expected multiples of 8 .*"100 100"$/m,
+      /^usage: Expected multiples of 8 .*"100 256"$/m,
       /^1 picture of 256 x 256$/m,
     ],
     pictures: 0,

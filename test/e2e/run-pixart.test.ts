@@ -26,6 +26,8 @@ test('run-pixart draws what diffusers draws, on one rank and on several', () =>
       ['-n', '2'],
       ['-n', '3', '--parallelism', 'tensor'],
       ['-n', '4', '--parallelism', 'tensor'],
+      // More than there are heads.
+      ['-n', '7', '--parallelism', 'tensor'],
     ].entries()) {
       const path = join(folder, `${index}.safetensors`);
       const args = [

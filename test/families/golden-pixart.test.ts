@@ -3,6 +3,7 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { chooseDevice, engineNames } from '../../src/engine/device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
 import { assertClose, comparePictures } from '../support/golden.js';
 import { type DitCase, openDit, pixArtCases, pixArtRequest, tinyPixArt } from '../support/golden-dit.js';
@@ -48,11 +49,15 @@ async function withScheduler({ scheduler_config }: DitCase): Promise<string> {
 }
 
 describe('one rank computes what PixArtAlphaPipeline of diffusers computes', async () => {
-  for (const golden of await pixArtCases()) {
-    it(golden.name, async () => {
+  const cases = await pixArtCases();
+  for (const [engine, golden] of engineNames.flatMap((engine) =>
+    cases.map((golden) => [engine, golden] as const),
+  )) {
+    it(`${golden.name}, by ${engine}`, async () => {
+      const device = chooseDevice({ engine, dtype: 'fp32' });
       const directory = await withScheduler(golden);
       try {
-        const { trace = {} } = await generateHere(directory, pixArtRequest(golden));
+        const { trace = {} } = await generateHere(directory, pixArtRequest(golden), device);
         const file = await openDit(golden.name);
         for (const name of file.tensors.keys()) {
           const wanted = await file.read(name);

@@ -151,11 +151,11 @@ test('a family is its file and a row', async () => {
 test('a device is a row', async () => {
   const drawn = await draw('run-sdxl', '-n', '2');
   const text = await readFile(module('engine/device.js'), 'utf8');
-  const twin = `const devices = [cpu, { ...cpu, name: 'twin', load: (...given) => {
+  const twin = `const devices = [{ ...onnxruntime, name: 'twin', load: (...given) => {
     writeFileSync('twin.txt', 'loaded');
-    return cpu.load(...given);
-  } }];`;
-  const replaced = text.replace('const devices = [cpu];', twin).replace("device: 'cpu'", "device: 'twin'");
+    return onnxruntime.load(...given);
+  } }, `;
+  const replaced = text.replace('const devices = [', twin).replace("device: 'cpu'", "device: 'twin'");
   await writeFile(module('engine/device.js'), `import { writeFileSync } from 'node:fs';\n${replaced}`);
   assert.deepEqual(await draw('run-sdxl', '-n', '2'), drawn);
   assert.equal(await readFile(join(copy, 'twin.txt'), 'utf8'), 'loaded');

@@ -49,12 +49,12 @@ test('schedulers are known by name to their registry, and to families that have 
   assert.deepEqual(quoted(names, /^(schedulers\/registry|families\/[\w-]+)\.ts$/), []);
 });
 
-test('operators are known by name to the graph alone', () => {
+test('operators are known by name to the graph, and to what makes commands of them', () => {
   const own = Object.entries(operators).filter(([, { domain }]) => domain === 'distri');
   assert.deepEqual(
     quoted(
       own.map(([name]) => name),
-      /^graph\//,
+      /^(graph|engine\/lowered)\//,
     ),
     [],
   );

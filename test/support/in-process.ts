@@ -1,3 +1,4 @@
+import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
 import { loadPipeline } from '../../src/families/load-pipeline.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
@@ -20,10 +21,10 @@ export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 export async function generateHere(
   directory: string,
   request: GenerationRequest,
-  variant?: string,
+  device: DeviceChoice = defaultDevice,
 ): Promise<Generation> {
-  const family = familyOf(await openCheckpoint(directory, { variant }));
-  const load = loadOf(family.name, directory, { variant, weights: 'private' });
+  const family = familyOf(await openCheckpoint(directory));
+  const load = loadOf(family.name, directory, { device, weights: 'private' });
   const cache = new PartCache();
   try {
     const spec = { load, request, parallel: parallelOf('patch', { splitBatch: true }) };

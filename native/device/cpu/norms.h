@@ -31,10 +31,14 @@ struct Sums {
 // columns, then of channels in their order, whatever rows there are besides.
 void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool);
 
+// The sums of each group of x, of float32, into `sums` [images, groups]: those of each channel in float32 one
+// pixel after the other, as torch takes them where channels come last.
+void SumChannels(const Image& x, int64_t groups, Sums* sums, Pool& pool);
+
 // Of an image's group.
 struct Moments {
-  float mean;
-  float variance;
+  double mean;
+  double variance;
 };
 
 // y = activation(scale * (x - mean) / sqrt(variance + epsilon) + shift) with `moments` [images, groups]; x

@@ -4,62 +4,34 @@
 #include <array>
 #include <memory>
 
-#include "device/cpu/product_finish.h"
+#include "device/cpu/product_division.h"
 #include "device/cpu/product_kernel.h"
+#include "device/cpu/product_order.h"
 #include "device/cpu/product_panel.h"
 #include "device/cpu/product_positions.h"
+#include "device/cpu/product_results.h"
 
-// A task is some panels of weights for a block of positions. Of a panel as many steps are taken at a time as
-// stay in the first-level cache while all positions pass by; what is summed so far waits in the second-level
-// cache.
+// A task is some panels of weights for a block of positions. For each block of the inner dimension all panels
+// and positions pass by, so that x and weights are read once by a task; what is summed so far waits.
 namespace distri::device::cpu {
 namespace {
 
-// Positions of a block: enough that weights which come from memory are used often, with x still in the
-// second-level cache.
+constexpr int64_t kLine = 64;
 constexpr int64_t kMostPositions = 512;
-constexpr int64_t kMostLanes = 64;
-// As many as keep some threads busy until the end.
-constexpr int64_t kFewestTasks = 32;
+// What of x stays in the second-level cache, and what of weights.
+constexpr int64_t kBlockBytes = 640 << 10;
+constexpr int64_t kPassingBytes = 640 << 10;
+constexpr int64_t kMostSums = 128 << 10;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Room for the sums of one panel; one per thread, kept.
+// Room for the sums of a task; one per thread, kept.
 struct Scratch {
-  alignas(64) float sums[kMostPositions * kMostLanes];
-  alignas(64) float addend[kMostLanes];
+  alignas(64) float sums[kMostSums];
 };
 
 Scratch& ThreadScratch() {
   thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
   return *scratch;
 }
-
-// Part `index` of `count` things divided into parts of about equal size.
-struct Share {
-  int64_t begin;
-  int64_t end;
-
-  Share(int64_t count, int64_t parts, int64_t index)
-      : begin(count * index / parts), end(count * (index + 1) / parts) {}
-};
-
-// How a product is divided.
-struct Division {
-  // Tiles are of this many positions where they can be.
-  static constexpr int64_t kUnit = kMaxTile;
-  int64_t units;
-  int64_t blocks;
-  int64_t groups;
-
-  Division(int64_t positions, int64_t panels) : units(CeilDiv(positions, kUnit)) {
-    const int64_t fewest = CeilDiv(units, kMostPositions / kUnit);
-    blocks = std::min(std::max(fewest, CeilDiv(kFewestTasks, panels)), units);
-    groups = std::min(CeilDiv(kFewestTasks, blocks), panels);
-  }
-
-  int64_t Tasks() const { return blocks * groups; }
-};
 
 class Runner {
  public:
@@ -68,24 +40,32 @@ class Runner {
         kernel_(kernel),
         grid_(product),
         panels_(product.weights, kernel.lanes),
+        order_(product.weights, kernel.lanes),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
-        segment_steps_(StepsOfSegment(product.weights)),
-        steps_(segment_steps_ * product.weights.segments),
-        step_bytes_(StepBytes(product.weights, kernel.lanes)),
-        chunks_(std::max<int64_t>(CeilDiv(steps_ * step_bytes_, kChunkBytes), 1)),
-        division_(grid_.Count(), panels_.Count()) {}
+        division_(InputOfDivision()),
+        tile_positions_(kernel.on_tiles
+                            ? kernel.positions
+                            : CeilDiv(grid_.Columns(), CeilDiv(grid_.Columns(), kernel.positions))) {}
 
   int64_t Tasks() const { return division_.Tasks(); }
 
-  // Blocks of positions follow each other, so that weights are read from memory once.
   void Task(int64_t task) const {
-    const Share units(division_.units, division_.blocks, task % division_.blocks);
-    const Share panels(panels_.Count(), division_.groups, task / division_.blocks);
+    const Share units = division_.UnitsOf(task);
+    const Share panels = division_.PanelsOf(task);
     const int64_t first = units.begin * Division::kUnit;
-    const int64_t end = std::min(units.end * Division::kUnit, grid_.Count());
+    const int64_t positions = std::min(units.end * Division::kUnit, grid_.Count()) - first;
     const Cursor cursor(grid_, first);
     if (kernel_.begin) kernel_.begin();
-    for (int64_t panel = panels.begin; panel < panels.end; ++panel) RunPanel(panel, cursor, end - first);
+    ResultWriter writer(product_, grid_, panels_);
+    order_.ForEachPass([&](const SumOrder::Pass& steps) {
+      SumOrder::Pass located = steps;
+      Locate(located);
+      const Pass pass{located, panels, cursor, positions, writer};
+      const int64_t together = PanelsTogether(steps);
+      for (int64_t panel = panels.begin; panel < panels.end; panel += together)
+        MultiplyPanels(pass, {panel, std::min(panel + together, panels.end)});
+      writer.Complete();
+    });
     if (kernel_.end) kernel_.end();
   }
 
@@ -97,105 +77,118 @@ class Runner {
     int64_t positions = 0;
   };
 
-  void RunPanel(int64_t panel, const Cursor& begin, int64_t positions) const {
-    Scratch& scratch = ThreadScratch();
-    for (int64_t index = 0; index < chunks_; ++index) {
-      std::array<Part, kMaxParts> parts;
-      const Chunk chunk = ChunkOf(panel, index, parts);
-      Cursor cursor = begin;
-      int64_t done = 0;
-      while (done < positions) {
-        PositionTile tile;
-        TakeTile(cursor, positions - done, tile);
-        float* sums = scratch.sums + (chunks_ == 1 ? 0 : done * kernel_.lanes);
-        kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk,
-                         sums);
-        if (index + 1 == chunks_) FinishTile(panel, tile, sums, scratch.addend);
-        done += tile.positions;
-      }
+  DivisionInput InputOfDivision() const {
+    const int64_t block_bytes = std::max<int64_t>(order_.BlockInner() * item_bytes_, 1);
+    DivisionInput input;
+    input.positions = grid_.Count();
+    input.panels = panels_.Count();
+    input.position_bytes = product_.weights.inner * item_bytes_;
+    input.panel_bytes = order_.PanelBytes();
+    input.most_positions = std::min(kBlockBytes / block_bytes, kMostPositions);
+    // Sums of one pass go to results at once.
+    const int64_t rows = kMostSums / kernel_.lanes;
+    input.most_pairs = order_.OnePass() ? rows * panels_.Count() : rows;
+    input.steps = order_.PanelBytes() / order_.StepBytes();
+    return input;
+  }
+
+  // Makes of parts of segments parts of x.
+  void Locate(SumOrder::Pass& pass) const {
+    for (size_t i = 0; product_.segment_offsets && i < static_cast<size_t>(pass.count); ++i)
+      pass.parts[i].offset += product_.segment_offsets[pass.segments[i]];
+  }
+
+  const std::byte* PackedAt(int64_t panel, int64_t step) const {
+    return product_.packed + panel * order_.PanelBytes() + step * order_.StepBytes();
+  }
+
+  // What a task does with some steps of its panels.
+  struct Pass {
+    const SumOrder::Pass& steps;
+    const Share& panels;
+    const Cursor& begin;
+    int64_t positions;
+    ResultWriter& writer;
+  };
+
+  // Whether a tile is multiplied by one panel after the other, as its x stays in the first-level cache, or a
+  // panel with one tile after the other.
+  bool TilesFirst() const { return kernel_.on_tiles && product_.weights.segments == 1; }
+
+  // Panels of which a pass stays in the second-level cache until all tiles have passed.
+  int64_t PanelsTogether(const SumOrder::Pass& pass) const {
+    const int64_t bytes = std::max<int64_t>(pass.steps, 1) * order_.StepBytes();
+    return TilesFirst() ? std::max<int64_t>(kPassingBytes / bytes, 1) : 1;
+  }
+
+  // All positions times some panels, tile by tile.
+  void MultiplyPanels(const Pass& pass, const Share& panels) const {
+    Cursor cursor = pass.begin;
+    PositionTile tile;
+    for (int64_t first = 0; first < pass.positions; first += tile.positions) {
+      TakeTile(cursor, pass.positions - first, tile);
+      for (int64_t panel = panels.begin; panel < panels.end; ++panel) MultiplyTile(pass, panel, first, tile);
     }
   }
 
-  Chunk ChunkOf(int64_t panel, int64_t index, std::array<Part, kMaxParts>& parts) const {
-    const Share steps(steps_, chunks_, index);
-    int64_t count = 0;
-    for (int64_t step = steps.begin; step < steps.end;) {
-      const int64_t segment = step / segment_steps_;
-      const int64_t end = std::min(steps.end, (segment + 1) * segment_steps_);
-      const int64_t first = (step - segment * segment_steps_) * kStep;
-      const int64_t inner = std::min((end - step) * kStep, product_.weights.inner - first);
-      const int64_t offset = product_.segment_offsets ? product_.segment_offsets[segment] : 0;
-      parts[static_cast<size_t>(count++)] = {offset + first, inner};
-      step = end;
+  void MultiplyTile(const Pass& pass, int64_t panel, int64_t first, const PositionTile& tile) const {
+    const SumOrder::Pass& steps = pass.steps;
+    const Chunk chunk{steps.parts.data(), steps.count,
+                      steps.steps,        PackedAt(panel, steps.first_step),
+                      steps.first,        panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
+    Meanwhile meanwhile;
+    if (kernel_.on_tiles) {
+      if (steps.last) meanwhile.writer = &pass.writer;
+      Prefetch(pass, panel, first, first + tile.positions, meanwhile);
     }
-    const std::byte* packed = product_.packed + (panel * steps_ + steps.begin) * step_bytes_;
-    return {parts.data(), count, packed, index == 0, panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
+    float* sums = SumsOf(pass, panel, first);
+    kernel_.multiply({tile.stretches.data(), tile.count, grid_.ColumnStride(kX) * item_bytes_}, chunk, sums,
+                     meanwhile);
+    if (!steps.last) return;
+    pass.writer.Complete();
+    pass.writer.Take(panel, tile.spans.data(), tile.count, sums);
+  }
+
+  // The weights that come next, which most likely are in memory: of the next panel, or of this one's next
+  // pass. With each tile comes a share of them, or all with the first tile if that needs them.
+  void Prefetch(const Pass& pass, int64_t panel, int64_t first, int64_t end, Meanwhile& meanwhile) const {
+    const SumOrder::Pass& steps = pass.steps;
+    const int64_t lines = steps.steps * order_.StepBytes() / kLine;
+    const bool more_panels = panel + 1 < pass.panels.end;
+    if (TilesFirst() && first == 0 && more_panels) {
+      meanwhile.packed = PackedAt(panel + 1, steps.first_step);
+      meanwhile.lines = lines;
+      return;
+    }
+    if (TilesFirst() ? steps.last : !more_panels) return;
+    const int64_t before = lines * first / pass.positions;
+    const std::byte* const next = TilesFirst() ? PackedAt(panel, steps.first_step + steps.steps)
+                                               : PackedAt(panel + 1, steps.first_step);
+    meanwhile.packed = next + before * kLine;
+    meanwhile.lines = lines * end / pass.positions - before;
+  }
+
+  // Of one pass only those of two tiles are kept: the one before may not be finished.
+  float* SumsOf(const Pass& pass, int64_t panel, int64_t first) const {
+    const int64_t rows = CeilDiv(pass.positions, kMaxTile) * kMaxTile;
+    const int64_t before =
+        order_.OnePass() ? pass.writer.Slot() * kMaxTile : (panel - pass.panels.begin) * rows + first;
+    return ThreadScratch().sums + before * kernel_.lanes;
   }
 
   // Positions from the cursor on, at most `left`.
   void TakeTile(Cursor& cursor, int64_t left, PositionTile& tile) const {
-    int64_t room = std::min(kernel_.positions, left);
-    if (!kernel_.joins_stretches) {
-      // Of about equal size: a short one at the end would take almost as long as a whole one.
-      const int64_t stretch = std::min(cursor.LeftInRow(), left);
-      room = CeilDiv(stretch, CeilDiv(stretch, kernel_.positions));
-    }
-    do {
+    int64_t room = std::min(tile_positions_, left);
+    if (!kernel_.on_tiles) room = std::min(room, cursor.LeftInRow());
+    tile.count = 0;
+    tile.positions = 0;
+    while (room > 0) {
       const Span span = cursor.Next(room);
       const auto index = static_cast<size_t>(tile.count++);
       tile.spans[index] = span;
       tile.stretches[index] = {product_.x.data + span.offsets[kX] * item_bytes_, span.count};
       tile.positions += span.count;
       room -= span.count;
-    } while (room > 0);
-  }
-
-  void FinishTile(int64_t panel, const PositionTile& tile, float* sums, float* addend) const {
-    const Finish finish{product_.activation, panels_.lanes, panels_.WidthOf(panel), product_.residual.type,
-                        product_.result.type};
-    for (int64_t i = 0; i < tile.count; ++i) {
-      const Span& span = tile.spans[static_cast<size_t>(i)];
-      FinishSpan(panel, finish, span, sums, addend);
-      sums += span.count * panels_.lanes;
-    }
-  }
-
-  void FinishSpan(int64_t panel, const Finish& finish, const Span& span, float* sums, float* addend) const {
-    // Rows that differ in what is added are finished one by one.
-    const int64_t shift_stride = grid_.ColumnStride(kShift);
-    const int64_t together = product_.shift && shift_stride != 0 ? 1 : span.count;
-    const int64_t first_result = panel * panels_.Width();
-    for (int64_t row = 0; row < span.count; row += together) {
-      FindAddend(panel, product_.shift ? product_.shift + span.offsets[kShift] + row * shift_stride : nullptr,
-                 addend);
-      FinishedRows rows;
-      rows.count = together;
-      Locate(product_.result, grid_.ColumnStride(kResult), span.offsets[kResult], row, first_result,
-             rows.result, rows.result_stride);
-      if (product_.residual.data) {
-        std::byte* residual = nullptr;
-        Locate(product_.residual, grid_.ColumnStride(kResidual), span.offsets[kResidual], row, first_result,
-               residual, rows.residual_stride);
-        rows.residual = residual;
-      }
-      FinishRows(finish, rows, addend, sums + row * panels_.lanes);
-    }
-  }
-
-  // Where a panel's results of row `row` of a span are, and their distance in bytes.
-  static void Locate(const PositionedArray& array, int64_t stride, int64_t offset, int64_t row,
-                     int64_t first_result, std::byte*& data, int64_t& stride_bytes) {
-    const auto item = static_cast<int64_t>(ItemBytes(array.type));
-    data = array.data + (offset + row * stride + first_result) * item;
-    stride_bytes = stride * item;
-  }
-
-  void FindAddend(int64_t panel, const float* shift, float* addend) const {
-    for (int64_t lane = 0; lane < panels_.lanes; ++lane) {
-      const int64_t feature = panels_.FeatureOf(panel, lane);
-      addend[lane] = feature < 0
-                         ? 0.0f
-                         : (product_.bias ? product_.bias[feature] : 0.0f) + (shift ? shift[feature] : 0.0f);
     }
   }
 
@@ -203,12 +196,11 @@ class Runner {
   const ProductKernel& kernel_;
   Grid grid_;
   Panels panels_;
+  SumOrder order_;
   int64_t item_bytes_;
-  int64_t segment_steps_;
-  int64_t steps_;
-  int64_t step_bytes_;
-  int64_t chunks_;
   Division division_;
+  // Of a row's tiles, so that the last is hardly shorter than others: it would take as long.
+  int64_t tile_positions_;
 };
 
 }  // namespace

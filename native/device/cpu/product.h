@@ -53,9 +53,9 @@ struct PositionedArray {
   int64_t column_stride = 0;
 };
 
-// result = activation(x * weights + bias + shift) + residual, at every position. Sums are in float32, each taken
-// over segments and inner elements in order, one accumulator per element: a position's result depends on nothing
-// but its own operands.
+// result = activation(x * weights + bias + shift) + residual, at every position. Sums are in float32, one
+// accumulator per element, in an order that follows from segments and inner elements alone (product_order.h): a
+// position's result depends on nothing but its own operands.
 struct Product {
   Positions positions;
   // Element 0 of segment 0 at position (0, 0, 0). Its type is that of the weights.

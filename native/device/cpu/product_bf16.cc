@@ -78,7 +78,7 @@ template <int V>
 constexpr Function kFunctions[kRows] = {MultiplyTile<V, 1>, MultiplyTile<V, 2>, MultiplyTile<V, 3>,
                                         MultiplyTile<V, 4>, MultiplyTile<V, 5>, MultiplyTile<V, 6>};
 
-void Multiply(const Tile& tile, const Chunk& chunk, float* sums) {
+void Multiply(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile&) {
   const auto rows = static_cast<size_t>(tile.stretches[0].count - 1);
   (chunk.width <= kWidth ? kFunctions<1> : kFunctions<kVectors>)[rows](tile, chunk, sums);
 }

@@ -4,16 +4,18 @@
 #include <cstring>
 
 #include "device/cpu/bfloat16.h"
+#include "device/cpu/product_kernel.h"
 #include "ops/levels.h"
 #include "ops/math.h"
+#include "ops/vectors.h"
 
 namespace distri::device::cpu {
 namespace {
 
 using ops::Choose;
+using ops::Vector;
 
-constexpr int64_t kMostLanes = 64;
-alignas(64) constexpr float kZeros[kMostLanes] = {};
+alignas(64) constexpr float kZeros[kMaxLanes] = {};
 
 struct Silu {
   static DISTRI_INLINE float Of(float x) { return ops::Silu(x); }
@@ -28,50 +30,85 @@ struct QuickGelu {
   static DISTRI_INLINE float Of(float x) { return ops::QuickGelu(x); }
 };
 
-template <class Function>
-DISTRI_INLINE void ActivateRows(int64_t count, int64_t lanes, const float* addend, float* sums) {
-  for (int64_t row = 0; row < count; ++row, sums += lanes) {
+// y = function(x + addend), W of each. Of a fixed number and by way of an array of its own, as the compiler
+// would otherwise make code for every case in which they overlap.
+template <int W, class Function>
+DISTRI_INLINE void ActivateVector(const float* x, const float* addend, float* y) {
+  float activated[W];
 #pragma omp simd
-    for (int64_t i = 0; i < lanes; ++i) sums[i] = Function::Of(sums[i] + addend[i]);
-  }
+  for (int i = 0; i < W; ++i) activated[i] = Function::Of(x[i] + addend[i]);
+  std::memcpy(y, activated, sizeof activated);
+}
+
+template <int W, class Function>
+DISTRI_INLINE void ActivateRows(int64_t count, int64_t lanes, const float* addend, float* sums) {
+  for (int64_t row = 0; row < count; ++row, sums += lanes)
+    for (int64_t lane = 0; lane < lanes; lane += W)
+      ActivateVector<W, Function>(sums + lane, addend + lane, sums + lane);
 }
 
 // Values of the lower lanes times what their gates in the upper ones let through.
+template <int W>
 DISTRI_INLINE void GateRows(int64_t count, int64_t lanes, const float* addend, float* sums) {
   const int64_t half = lanes / 2;
   for (int64_t row = 0; row < count; ++row, sums += lanes) {
-#pragma omp simd
-    for (int64_t i = 0; i < half; ++i)
-      sums[i] = (sums[i] + addend[i]) * ops::Gelu(sums[half + i] + addend[half + i]);
+    for (int64_t lane = 0; lane < half; lane += W) {
+      float gates[W];
+      ActivateVector<W, Gelu>(sums + half + lane, addend + half + lane, gates);
+      auto& values = *reinterpret_cast<Vector<W>*>(sums + lane);
+      values = (values + *reinterpret_cast<const Vector<W>*>(addend + lane)) *
+               *reinterpret_cast<Vector<W>*>(gates);
+    }
   }
 }
 
-DISTRI_INLINE float ToFloat(float x) { return x; }
-DISTRI_INLINE float ToFloat(uint16_t x) { return FromBFloat16(x); }
-DISTRI_INLINE void Store(float x, float* y) { *y = x; }
-DISTRI_INLINE void Store(float x, uint16_t* y) { *y = ToBFloat16(x); }
+template <int W>
+using Words __attribute__((vector_size(W * sizeof(uint32_t)))) = uint32_t;
+template <int W>
+using Halves __attribute__((vector_size(W * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias)) =
+    uint16_t;
 
-// All of `width`, a multiple of W.
-template <int W, class Residual, class Result>
-DISTRI_INLINE void StoreRow(int64_t width, const float* sums, const float* addend, const std::byte* residual,
-                            std::byte* result) {
-  const auto* r = reinterpret_cast<const Residual*>(residual);
-  auto* y = reinterpret_cast<Result*>(result);
-  for (int64_t lane = 0; lane < width; lane += W) {
-#pragma omp simd
-    for (int64_t i = lane; i < lane + W; ++i)
-      Store(residual ? sums[i] + addend[i] + ToFloat(r[i]) : sums[i] + addend[i], y + i);
-  }
+template <int W>
+DISTRI_INLINE void LoadVector(const float* x, Vector<W>& values) {
+  values = *reinterpret_cast<const Vector<W>*>(x);
+}
+template <int W>
+DISTRI_INLINE void LoadVector(const uint16_t* x, Vector<W>& values) {
+  const auto words = __builtin_convertvector(*reinterpret_cast<const Halves<W>*>(x), Words<W>);
+  values = reinterpret_cast<Vector<W>>(words << 16);
 }
 
-// `stride` is that of sums; `width` is what of them is stored.
+template <int W>
+DISTRI_INLINE void StoreVector(const Vector<W>& values, float* y) {
+  *reinterpret_cast<Vector<W>*>(y) = values;
+}
+// As ToBFloat16.
+template <int W>
+DISTRI_INLINE void StoreVector(const Vector<W>& values, uint16_t* y) {
+  const auto bits = reinterpret_cast<Words<W>>(values);
+  const Words<W> rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+  const Words<W> quiet = bits | 0x400000u;
+  const Words<W> chosen = values != values ? quiet : rounded;
+  *reinterpret_cast<Halves<W>*>(y) = __builtin_convertvector(chosen >> 16, Halves<W>);
+}
+
+// `width` is a multiple of W; `stride` is that of sums.
 template <int W, class Residual, class Result>
 DISTRI_INLINE void StoreRows(const FinishedRows& rows, int64_t width, const float* addend, const float* sums,
                              int64_t stride) {
   const std::byte* residual = rows.residual;
   std::byte* result = rows.result;
   for (int64_t row = 0; row < rows.count; ++row) {
-    StoreRow<W, Residual, Result>(width, sums, addend, residual, result);
+    for (int64_t lane = 0; lane < width; lane += W) {
+      Vector<W> values = *reinterpret_cast<const Vector<W>*>(sums + lane) +
+                         *reinterpret_cast<const Vector<W>*>(addend + lane);
+      if (residual) {
+        Vector<W> added;
+        LoadVector<W>(reinterpret_cast<const Residual*>(residual) + lane, added);
+        values += added;
+      }
+      StoreVector<W>(values, reinterpret_cast<Result*>(result) + lane);
+    }
     sums += stride;
     result += rows.result_stride;
     if (residual) residual += rows.residual_stride;
@@ -93,10 +130,10 @@ struct Loops {
   struct Name {                                                                                     \
     template <class Function>                                                                       \
     TARGET static void Of(int64_t count, int64_t lanes, const float* addend, float* sums) {         \
-      ActivateRows<Function>(count, lanes, addend, sums);                                           \
+      ActivateRows<W, Function>(count, lanes, addend, sums);                                        \
     }                                                                                               \
     TARGET static void Gate(int64_t count, int64_t lanes, const float* addend, float* sums) {       \
-      GateRows(count, lanes, addend, sums);                                                         \
+      GateRows<W>(count, lanes, addend, sums);                                                      \
     }                                                                                               \
     template <class Residual, class Result>                                                         \
     TARGET static void StoreOf(const FinishedRows& rows, int64_t width, const float* addend,        \
@@ -117,8 +154,8 @@ StoreAll StoreFor(const Finish& finish) {
 // Of a panel that is narrower than others nothing may be read or written beside it.
 void StoreNarrow(const Finish& finish, const FinishedRows& rows, int64_t full, const float* addend,
                  const float* sums) {
-  std::byte result[kMostLanes * sizeof(float)];
-  std::byte residual[kMostLanes * sizeof(float)] = {};
+  std::byte result[kMaxLanes * sizeof(float)];
+  std::byte residual[kMaxLanes * sizeof(float)] = {};
   const auto width = static_cast<size_t>(finish.width);
   for (int64_t row = 0; row < rows.count; ++row) {
     FinishedRows one{1, nullptr, 0, result, 0};

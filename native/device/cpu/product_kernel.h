@@ -8,17 +8,17 @@
 
 namespace distri::device::cpu {
 
-// Packed weights are panels of features: for every segment and `kStep` elements of the inner dimension,
-// padded with zeros, a step. Of float32 a step has for each element the weights of all lanes, of bfloat16 for
-// each pair of elements pairs of weights of all lanes.
+// Packed weights are panels of features, which are steps of `kStep` elements of the inner dimension, padded
+// with zeros. Of float32 a step has for each element the weights of all lanes, of bfloat16 for each pair of
+// elements pairs of weights of all lanes.
 constexpr int64_t kStep = 32;
-// The most elements of x that are multiplied at a time: with their weights they stay in the first-level
-// cache.
-constexpr int64_t kChunkBytes = 32 << 10;
-// No panel has steps shorter than that.
-constexpr int64_t kShortestStep = 512;
-constexpr int64_t kMaxParts = kChunkBytes / kShortestStep;
+// What is multiplied with one call at most: parts, and steps of a part.
+constexpr int64_t kMaxParts = 9;
+constexpr int64_t kMaxSteps = 20;
 constexpr int64_t kMaxTile = 32;
+constexpr int64_t kMaxLanes = 64;
+
+class ResultWriter;
 
 // Positions whose elements of x lie at constant distances.
 struct Stretch {
@@ -37,6 +37,8 @@ struct Part {
 struct Chunk {
   const Part* parts;
   int64_t count;
+  // Of all parts.
+  int64_t steps;
   const std::byte* packed;
   // Sums begin with zero, otherwise with what is there.
   bool first;
@@ -52,16 +54,25 @@ struct Tile {
   int64_t stride;
 };
 
+// What can be done while a tile is multiplied on AMX, and need not: that leaves a processor time.
+struct Meanwhile {
+  // Some of its rows are written; may be null.
+  ResultWriter* writer = nullptr;
+  // Weights that are needed before long, in lines.
+  const std::byte* packed = nullptr;
+  int64_t lines = 0;
+};
+
 struct ProductKernel {
   // Features of a panel.
   int64_t lanes;
   // Positions of a tile at most.
   int64_t positions;
-  // Whether a tile may be of several stretches.
-  bool joins_stretches;
+  // Whether it runs on AMX: a tile may be of several stretches, and there is time for other things meanwhile.
+  bool on_tiles;
   // sums[position][lane] += x * packed. Sums of a tile that is not full may have any value beyond its
   // positions.
-  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums);
+  void (*multiply)(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile& meanwhile);
   // What a thread does before and after; may be null.
   void (*begin)();
   void (*end)();

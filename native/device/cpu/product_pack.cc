@@ -2,12 +2,11 @@
 
 #include "device/cpu/bfloat16.h"
 #include "device/cpu/product.h"
+#include "device/cpu/product_order.h"
 #include "device/cpu/product_panel.h"
 
 namespace distri::device::cpu {
 namespace {
-
-constexpr int64_t kLine = 64;
 
 template <class From, class To>
 To Convert(From value) {
@@ -40,15 +39,20 @@ void PackStep(const Panels& panels, int64_t panel, const WeightSource& source, c
 template <class From, class To>
 void Pack(const WeightShape& shape, const WeightSource& source, std::byte* packed, Pool& pool) {
   const Panels panels(shape, KernelFor(shape.type).lanes);
-  const int64_t steps = StepsOfSegment(shape);
-  pool.Run(panels.Count() * shape.segments, [&](int64_t task) {
-    const int64_t segment = task % shape.segments;
-    const From* begin = reinterpret_cast<const From*>(source.data) + segment * source.segment_stride;
-    To* out = reinterpret_cast<To*>(packed) + task * steps * kStep * panels.lanes;
-    for (int64_t inner = 0; inner < shape.inner; inner += kStep) {
-      PackStep(panels, task / shape.segments, source, begin + inner * source.inner_stride,
-               std::min(kStep, shape.inner - inner), out + inner * panels.lanes);
-    }
+  const SumOrder order(shape, panels.lanes);
+  const auto* weights = reinterpret_cast<const From*>(source.data);
+  pool.Run(panels.Count(), [&](int64_t panel) {
+    order.ForEachPass([&](const SumOrder::Pass& pass) {
+      std::byte* step = packed + panel * order.PanelBytes() + pass.first_step * order.StepBytes();
+      for (int64_t i = 0; i < pass.count; ++i) {
+        const Part& part = pass.parts[static_cast<size_t>(i)];
+        const From* begin = weights + pass.segments[static_cast<size_t>(i)] * source.segment_stride;
+        for (int64_t j = 0; j < part.inner; j += kStep, step += order.StepBytes()) {
+          PackStep(panels, panel, source, begin + (part.offset + j) * source.inner_stride,
+                   std::min(kStep, part.inner - j), reinterpret_cast<To*>(step));
+        }
+      }
+    });
   });
 }
 
@@ -56,8 +60,7 @@ void Pack(const WeightShape& shape, const WeightSource& source, std::byte* packe
 
 size_t PackedBytes(const WeightShape& shape) {
   const Panels panels(shape, KernelFor(shape.type).lanes);
-  static_assert(kShortestStep % kLine == 0, "panels begin with lines");
-  return static_cast<size_t>(panels.Count() * PanelBytes(shape, panels.lanes));
+  return static_cast<size_t>(panels.Count() * SumOrder(shape, panels.lanes).PanelBytes());
 }
 
 void PackWeights(const WeightShape& shape, const WeightSource& source, std::byte* packed, Pool& pool) {

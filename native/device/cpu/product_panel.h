@@ -32,14 +32,4 @@ struct Panels {
   }
 };
 
-inline int64_t StepsOfSegment(const WeightShape& shape) { return (shape.inner + kStep - 1) / kStep; }
-
-inline int64_t StepBytes(const WeightShape& shape, int64_t lanes) {
-  return kStep * lanes * static_cast<int64_t>(ItemBytes(shape.type));
-}
-
-inline int64_t PanelBytes(const WeightShape& shape, int64_t lanes) {
-  return shape.segments * StepsOfSegment(shape) * StepBytes(shape, lanes);
-}
-
 }  // namespace distri::device::cpu

@@ -13,6 +13,9 @@ using ops::Vector;
 // Positions that are computed together, so that each vector of weights that is loaded is used as often.
 constexpr int kRows = 6;
 
+// Sums of about so many terms are added up: that is rounded less often than one sum of all.
+constexpr int64_t kTermsOfASum = 128;
+
 template <int W>
 using Words __attribute__((vector_size(W * sizeof(uint32_t)), aligned(sizeof(uint32_t)))) = uint32_t;
 using Pair __attribute__((aligned(2), may_alias)) = uint32_t;
@@ -21,19 +24,21 @@ template <int W, int V, int R>
 struct Totals {
   Vector<W> at[R][V];
 
-  DISTRI_INLINE void Begin(const float* sums, int64_t lanes, bool first) {
+  DISTRI_INLINE void Clear() {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v)
-        at[r][v] = first ? Vector<W>{} : *reinterpret_cast<const Vector<W>*>(sums + r * lanes + v * W);
+      for (int v = 0; v < V; ++v) at[r][v] = Vector<W>{};
   }
 
-  DISTRI_INLINE void End(float* sums, int64_t lanes) const {
+  DISTRI_INLINE void AddTo(float* sums, int64_t lanes, bool first) const {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<W>*>(sums + r * lanes + v * W) = at[r][v];
+      for (int v = 0; v < V; ++v) {
+        auto* sum = reinterpret_cast<Vector<W>*>(sums + r * lanes + v * W);
+        *sum = first ? at[r][v] : *sum + at[r][v];
+      }
   }
 };
 
@@ -110,13 +115,21 @@ DISTRI_INLINE void MultiplyTile(const Tile& tile, const Chunk& chunk, int64_t la
   const auto* packed = reinterpret_cast<const Element*>(chunk.packed);
   const int64_t stride = tile.stride / static_cast<int64_t>(sizeof(Element));
   Totals<W, V, R> totals;
-  totals.Begin(sums, lanes, chunk.first);
+  totals.Clear();
+  bool first = chunk.first;
+  int64_t terms = 0;
+  if (chunk.count == 0) totals.AddTo(sums, lanes, first);
   for (int64_t i = 0; i < chunk.count; ++i) {
     const Part& part = chunk.parts[i];
     Elements::template Multiply<W, V, R>(x + part.offset, stride, part.inner, packed, lanes, totals);
     packed += (part.inner + kStep - 1) / kStep * kStep * lanes;
+    terms += part.inner;
+    if (terms < kTermsOfASum && i + 1 < chunk.count) continue;
+    totals.AddTo(sums, lanes, first);
+    totals.Clear();
+    first = false;
+    terms = 0;
   }
-  totals.End(sums, lanes);
 }
 
 // The loops compiled for one instruction set. Each is a function of its own: inlined into one another they
@@ -134,7 +147,7 @@ struct Loops {
       MultiplyTile<Elements, W, Vectors, R>(tile, chunk, W * V, sums);                                       \
     }                                                                                                        \
     template <class Elements>                                                                                \
-    static void Multiply(const Tile& tile, const Chunk& chunk, float* sums) {                                \
+    static void Multiply(const Tile& tile, const Chunk& chunk, float* sums, const Meanwhile&) {              \
       using Function = void (*)(const Tile&, const Chunk&, float*);                                          \
       static constexpr Function kFull[kRows] = {Of<Elements, V, 1>, Of<Elements, V, 2>, Of<Elements, V, 3>,  \
                                                 Of<Elements, V, 4>, Of<Elements, V, 5>, Of<Elements, V, 6>}; \

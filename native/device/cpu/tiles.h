@@ -38,6 +38,12 @@ DISTRI_INLINE void LoadTile(const void* rows, int64_t stride) {
   asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(rows), "r"(stride), "i"(T) : "memory");
 }
 
+// What is not looked for again soon: it does not drive out of the first-level cache what is.
+template <int T>
+DISTRI_INLINE void LoadPassingTile(const void* rows, int64_t stride) {
+  asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" : : "r"(rows), "r"(stride), "i"(T) : "memory");
+}
+
 template <int T>
 DISTRI_INLINE void StoreTile(void* rows, int64_t stride) {
   asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(rows), "r"(stride), "i"(T) : "memory");

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { defaultRanks } from '../../app/setup.js';
 import { expected } from '../../base/errors.js';
+import { type DtypeName, dtypeNames, type EngineName, engineNames } from '../../engine/device.js';
 import type { WeightsMode } from '../../machine/memory.js';
 import { atLeast, choice, value, withDefault } from './build.js';
 import { number } from './parsers.js';
@@ -16,6 +17,8 @@ export interface RanksOptions {
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly comm_timeout: number;
+  readonly dtype: DtypeName | 'auto';
+  readonly engine: EngineName | 'auto';
 }
 
 export function addRanksOptions(command: Command): Command {
@@ -29,7 +32,12 @@ export function addRanksOptions(command: Command): Command {
     ),
   )
     .addOption(weightsOption())
-    .addOption(commTimeoutOption());
+    .addOption(commTimeoutOption())
+    .optionsGroup('Device:')
+    .addOption(choice('--dtype <name>', 'of weights and activations', ['auto', ...dtypeNames], 'auto'))
+    .addOption(
+      choice('--engine <name>', 'what computes, see docs/engines.md', ['auto', ...engineNames], 'auto'),
+    );
 }
 
 /** `-n`. */

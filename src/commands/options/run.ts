@@ -96,6 +96,8 @@ export function setupOf(options: DrawOptions): SetupOptions {
     dataParallel: options.data_parallel,
     threads: options.threads,
     weights: options.weights,
+    dtype: options.dtype,
+    engine: options.engine,
     parallelism: options.parallelism,
     splitBatch: !options.no_split_batch,
     useCfgParallel: options.use_cfg_parallel,

@@ -14,7 +14,7 @@ export function describeRun(plan: DrawPlan, terminal: Terminal, groups = 1): voi
   terminal.note(describeRequest(plan));
   terminal.note(
     (groups === 1 ? '' : `${groups} groups, each of `) +
-      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights; ${mode}`,
+      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights, ${load.device.dtype} by ${load.device.engine}; ${mode}`,
   );
   if (worldSize === 1) return;
   const listed = terminal.verbosity === 'verbose' || worldSize <= LISTED_RANKS ? worldSize : LISTED_RANKS - 1;

@@ -1,0 +1,83 @@
+// A list of commands with its memory: what the lowered engine loads and runs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/command.h"
+#include "device/cpu/pool.h"
+#include "device/cpu/product.h"
+#include "device/memory.h"
+
+namespace distri::device {
+
+// A command of a list, ready to run.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual void Run(const Bases& bases, cpu::Pool& pool) = 0;
+};
+
+// Commands as JavaScript hands them over, see src/engine/lowered/encode.ts.
+struct EncodedCommands {
+  std::vector<std::string> operators;
+  std::vector<std::string> names;
+  std::vector<double> words;
+};
+
+struct PackedSpec {
+  cpu::WeightShape shape;
+  cpu::WeightSource source;
+};
+
+// A buffer of a program. Buffer 0 is the arena.
+struct BufferSpec {
+  enum class Kind { kKept, kWeight, kPacked, kInput, kOutput };
+  Kind kind = Kind::kKept;
+  size_t bytes = 0;
+  // Of weights as they are, which outlive the program.
+  const std::byte* data = nullptr;
+  PackedSpec packed;
+};
+
+struct ProgramSpec {
+  int threads = 1;
+  size_t arena_bytes = 0;
+  std::vector<BufferSpec> buffers;
+  EncodedCommands prepared;
+  EncodedCommands commands;
+};
+
+class Program {
+ public:
+  // Checks the commands and packs weights. Throws std::invalid_argument.
+  explicit Program(const ProgramSpec& spec);
+
+  // What callers bring, in the order of their buffers: inputs and outputs.
+  size_t given() const { return given_.size(); }
+  size_t given_bytes(size_t index) const { return given_bytes_[index]; }
+
+  // Nanoseconds that each command took so far, those of every call first to last.
+  const std::vector<int64_t>& nanoseconds() const { return nanoseconds_; }
+
+  // `prepare`: what the image gives is new. Not on two threads at a time.
+  void Run(const std::vector<std::byte*>& given, bool prepare);
+
+ private:
+  void AddBuffer(const BufferSpec& spec);
+
+  cpu::Pool pool_;
+  std::vector<Memory> memory_;
+  Bases bases_;
+  std::vector<size_t> bytes_;
+  std::vector<size_t> given_;
+  std::vector<size_t> given_bytes_;
+  std::vector<std::unique_ptr<Executor>> prepared_;
+  std::vector<std::unique_ptr<Executor>> commands_;
+  std::vector<int64_t> nanoseconds_;
+};
+
+}  // namespace distri::device

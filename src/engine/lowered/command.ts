@@ -1,0 +1,73 @@
+import type { ElementType } from '../../tensor/element-type.js';
+import type { View } from './view.js';
+
+/** What a command takes: operands in order, `?` for those that may be left out, and numbers. */
+interface CommandRow {
+  readonly operands: readonly string[];
+  readonly attributes: readonly string[];
+}
+
+const unary: CommandRow = { operands: ['x', 'y'], attributes: [] };
+const binary: CommandRow = { operands: ['a', 'b', 'y'], attributes: [] };
+
+/**
+ * What devices can do, see docs/engines.md. Images are `[batch, rows, columns, channels]`, tokens
+ * `[batch, tokens, features]`; y is the result.
+ */
+export const commands = {
+  /** y = x, converted to its type. */
+  Copy: unary,
+  /** Zeros in a frame around the image y. */
+  ClearFrame: { operands: ['y'], attributes: ['top', 'left', 'bottom', 'right'] },
+  /**
+   * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is
+   * the first segment of the operand, the others lie `distances` away.
+   */
+  Product: {
+    operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y'],
+    attributes: ['distances', 'activation'],
+  },
+  /** softmax(scale * query key^T) value for each of `heads`. */
+  Attention: { operands: ['query', 'key', 'value', 'y'], attributes: ['heads', 'scale', 'causal'] },
+  /** With room for the sums of each row and group. */
+  GroupNorm: {
+    operands: ['x', 'scale', 'shift', 'sums', 'y'],
+    attributes: ['groups', 'epsilon', 'silu', 'floatSums'],
+  },
+  LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
+  RmsNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
+  Add: binary,
+  Multiply: binary,
+  Silu: unary,
+  QuickGelu: unary,
+  Gelu: unary,
+  GeluTanh: unary,
+  Sine: unary,
+  Cosine: unary,
+  Softmax: unary,
+  /** Rows of a table. */
+  Gather: { operands: ['table', 'ids', 'y'], attributes: [] },
+  /** Tokens at `(batch, token)`. */
+  PickTokens: { operands: ['x', 'positions', 'y'], attributes: [] },
+  MultiplyMatrices: binary,
+} as const satisfies Readonly<Record<string, CommandRow>>;
+
+export type CommandName = keyof typeof commands;
+
+/** One of the steps of a program: static in all but the data. */
+export interface Command {
+  readonly op: CommandName;
+  /** Of the operation that it comes from, for errors, profiles and lists. */
+  readonly name: string;
+  readonly operands: Readonly<Record<string, View>>;
+  readonly attributes: Readonly<Record<string, number | readonly number[]>>;
+}
+
+/** How a product's weight is packed: `[features, segments, inner]`. */
+export interface PackedWeight {
+  readonly features: number;
+  readonly segments: number;
+  readonly inner: number;
+  readonly dtype: ElementType;
+  readonly geglu: boolean;
+}

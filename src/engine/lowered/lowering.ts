@@ -1,0 +1,297 @@
+import type { GraphPart, Initializer } from '../../graph/graph.js';
+import type { Operation, Value } from '../../graph/value.js';
+import { operandNames } from '../../graph/value.js';
+import { type ElementType, itemBytes } from '../../tensor/element-type.js';
+import { elementCount, type Shape } from '../../tensor/tensor.js';
+import type { Command, CommandName, PackedWeight } from './command.js';
+import {
+  activationCodes,
+  type Pending,
+  type Placement,
+  placed,
+  placementOf,
+  positionsOfOperand,
+} from './pending.js';
+import {
+  denseStrides,
+  denseView,
+  isInnerDense,
+  orderOf,
+  permuted,
+  reshaped,
+  type Storage,
+  type View,
+} from './view.js';
+
+/** Rows and columns around an image that its readers look at: `[top, left, bottom, right]`. */
+export type Frame = readonly [number, number, number, number];
+export const noFrame: Frame = [0, 0, 0, 0];
+
+/** Order of an image's dimensions in memory. */
+export const channelsLast = [0, 2, 3, 1] as const;
+
+/** What a weight's storage holds. */
+export interface WeightContent {
+  readonly value: Value;
+  readonly content: Initializer;
+  /** As a product reads it; undefined as it is. */
+  readonly packed: PackedWeight | undefined;
+}
+
+/** A part of a program on its way to commands: where values are, and what is not computed yet. */
+export class Lowering {
+  /** What runs at every call. */
+  readonly commands: Command[] = [];
+  /** What runs when the image's values are new. */
+  readonly prepared: Command[] = [];
+  readonly weights = new Map<Storage, WeightContent>();
+  readonly inputs = new Map<string, View>();
+  readonly outputs = new Map<string, View>();
+  /** Of activations. */
+  readonly elementType: ElementType;
+  readonly #part: GraphPart;
+  readonly #views = new Map<string, View>();
+  readonly #pending = new Map<string, Pending>();
+  readonly #readers: ReadonlyMap<string, number>;
+  readonly #frames: ReadonlyMap<string, Frame>;
+  readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
+
+  constructor(part: GraphPart, elementType: ElementType, frames: ReadonlyMap<string, Frame>) {
+    this.#part = part;
+    this.elementType = elementType;
+    this.#readers = countReaders(part);
+    this.#frames = frames;
+  }
+
+  /** Reads what the caller gives: values of the image once, into memory of the program's own. */
+  readInputs(): void {
+    for (const value of this.#part.inputs) {
+      const given = denseView('input', asCallersHave(value));
+      this.inputs.set(value.name, given);
+      if (value.phase === 'step' || given.dtype !== 'float32') {
+        this.#views.set(value.name, given);
+        continue;
+      }
+      const dtype = value.shape.length > 2 ? this.elementType : given.dtype;
+      const kept = denseView('kept', { ...value, dtype });
+      this.prepared.push({ op: 'Copy', name: value.name, operands: { x: given, y: kept }, attributes: {} });
+      this.#views.set(value.name, kept);
+    }
+  }
+
+  /** Copies results to where the caller takes them. */
+  writeOutputs(): void {
+    for (const value of this.#part.outputs) {
+      const taken = denseView('output', asCallersHave(value));
+      this.outputs.set(value.name, taken);
+      this.emit('Copy', value.name, { x: this.view(value), y: taken });
+    }
+  }
+
+  emit(
+    op: CommandName,
+    name: string,
+    operands: Readonly<Record<string, View | undefined>>,
+    attributes: Command['attributes'] = {},
+  ): void {
+    const given = Object.entries(operands).filter((entry): entry is [string, View] => entry[1] !== undefined);
+    this.commands.push({ op, name, operands: Object.fromEntries(given), attributes });
+  }
+
+  /** Where a value is; what is pending is computed now. */
+  view(value: Value): View {
+    const pending = this.#pending.get(value.name);
+    if (pending) this.#compute(pending);
+    const known = this.#views.get(value.name);
+    if (known) return known;
+    if (!this.#part.initializers.has(value.name)) throw new Error(`nothing has computed ${value.name}`);
+    const weight = this.weight(value, undefined);
+    this.#views.set(value.name, weight);
+    return weight;
+  }
+
+  /** The same, with the elements of the last dimension next to each other, and in this type. */
+  dense(value: Value, dtype?: ElementType): View {
+    const view = this.view(value);
+    const wanted = dtype ?? view.dtype;
+    if (isInnerDense(view) && view.dtype === wanted) return view;
+    return this.copied(view, value.name, wanted);
+  }
+
+  /** A dense copy. */
+  copied(view: View, name: string, dtype: ElementType = view.dtype): View {
+    const copy = denseView('arena', { name: `${name}/copy`, dtype, shape: view.shape });
+    this.emit('Copy', copy.storage.name, { x: view, y: copy });
+    return copy;
+  }
+
+  /** A value is this view from here on. */
+  set(value: Value, view: View): void {
+    this.#views.set(value.name, view);
+  }
+
+  /**
+   * Memory for a value, with its dimensions in this order, by default in their own. An image with channels
+   * last has the frame of zeros that its readers want.
+   */
+  allocate(
+    value: Value,
+    dtype: ElementType,
+    order: readonly number[] = value.shape.map((_, axis) => axis),
+  ): View {
+    const { name, shape } = value;
+    const isImage = order.length === 4 && order.every((axis, place) => axis === channelsLast[place]);
+    const ordered = order.map((axis) => shape[axis] as number);
+    const memory = isImage
+      ? this.image(name, shape, this.#frames.get(name) ?? noFrame, dtype)
+      : denseView('arena', { name, dtype, shape: ordered });
+    const view = permuted(
+      memory,
+      shape.map((_, axis) => order.indexOf(axis)),
+    );
+    this.set(value, view);
+    return view;
+  }
+
+  /** Memory for an image of `shape`, seen as `[batch, rows, columns, channels]`, in a frame of zeros. */
+  image(name: string, shape: Shape, frame: Frame, dtype: ElementType): View {
+    const [batch, channels, rows, columns] = shape as [number, number, number, number];
+    const [top, left, bottom, right] = frame;
+    const whole = [batch, top + rows + bottom, left + columns + right, channels];
+    const storage: Storage = { name, kind: 'arena', bytes: itemBytes[dtype] * elementCount(whole) };
+    const strides = denseStrides(whole);
+    const offset = top * (strides[1] as number) + left * (strides[2] as number);
+    const image: View = { storage, dtype, shape: [batch, rows, columns, channels], strides, offset };
+    if (frame.some((width) => width > 0)) {
+      this.#framed.set(storage, { image, frame });
+      this.emit('ClearFrame', name, { y: image }, { top, left, bottom, right });
+    }
+    return image;
+  }
+
+  /** Whether this is an image in a frame of zeros that is at least as wide. */
+  hasFrame(view: View, frame: Frame): boolean {
+    const known = this.#framed.get(view.storage);
+    return (
+      known !== undefined &&
+      known.image.offset === view.offset &&
+      known.image.shape.every((size, axis) => size === view.shape[axis]) &&
+      known.frame.every((width, side) => width >= (frame[side] as number))
+    );
+  }
+
+  /** Memory for a command to work in. */
+  scratch(name: string, bytes: number): View {
+    return denseView('arena', { name, dtype: 'float32', shape: [bytes / itemBytes.float32] });
+  }
+
+  /** The type of an operation's result: that of its operands, of which those of images and tokens win. */
+  typeOf(operation: Operation): ElementType {
+    const types = operation.spec.inputs.flatMap((value) =>
+      value && !this.#part.initializers.has(value.name) ? [this.#typeNow(value)] : [],
+    );
+    return types.includes(this.elementType) ? this.elementType : 'float32';
+  }
+
+  #typeNow(value: Value): ElementType {
+    return this.#pending.has(value.name)
+      ? this.#resultType(value)
+      : (this.#views.get(value.name)?.dtype ?? value.dtype);
+  }
+
+  /** How the operand of the result's shape lies, for results that are computed element by element. */
+  orderLike({ shape }: Value, operands: readonly Value[]): readonly number[] | undefined {
+    const whole = operands.find((value) => elementCount(value.shape) === elementCount(shape));
+    return whole && whole.shape.length === shape.length ? orderOf(this.view(whole)) : undefined;
+  }
+
+  /** A weight as a product reads it, or as it is. */
+  weight(value: Value, packed: PackedWeight | undefined): View {
+    const initializer = this.#part.initializers.get(value.name);
+    if (!initializer) throw new Error(`${value.name} is no weight`);
+    const view = denseView('weight', value);
+    this.weights.set(view.storage, { ...initializer, packed });
+    return view;
+  }
+
+  /** The tensor of a value that is kept in the program. */
+  constant(value: Value | undefined): readonly bigint[] {
+    const content = value && this.#part.initializers.get(value.name)?.content;
+    if (content?.kind !== 'constant') throw new Error(`${value?.name} is no constant`);
+    return Array.from(content.tensor.data as BigInt64Array);
+  }
+
+  isWeight(value: Value): boolean {
+    return this.#part.initializers.has(value.name);
+  }
+
+  /** Whether a value is read once, by an operation of this part. */
+  isReadOnce({ name }: Value): boolean {
+    return this.#readers.get(name) === 1;
+  }
+
+  /** Leaves a product for what follows it, or computes it where nothing can become part of it. */
+  postpone(pending: Pending): void {
+    this.#pending.set(pending.value.name, pending);
+    if (!this.isReadOnce(pending.value)) this.#compute(pending);
+  }
+
+  /** A product whose result nobody has read, and that only one operation will read. */
+  pendingOf(value: Value): Pending | undefined {
+    return this.#pending.get(value.name);
+  }
+
+  /** The product is that of another value from now on. */
+  replace(pending: Pending, next: Pending): void {
+    this.#pending.delete(pending.value.name);
+    this.postpone(next);
+  }
+
+  placement({ shape, x, weight, activation }: Pick<Pending, 'shape' | 'x' | 'weight' | 'activation'>) {
+    const features = weight.shape[0] as number;
+    return placementOf(shape, x, activation === 'geglu' ? features / 2 : features);
+  }
+
+  #compute(pending: Pending): void {
+    const { value, name, x, weight, bias, shift, residual, activation, distances } = pending;
+    this.#pending.delete(value.name);
+    const place = this.placement(pending) as Placement;
+    const result = this.allocate(value, this.#resultType(value), place.order);
+    const inPlace = (view: View | undefined) => view && placed(view, place);
+    const y = inPlace(result);
+    if (!y) throw new Error(`${name} can't be written as ${value.name}`);
+    const operands = {
+      x: positionsOfOperand(x, place.dims.slice(0, -1)),
+      weight,
+      bias,
+      shift,
+      residual: inPlace(residual),
+      y,
+    };
+    this.emit('Product', name, operands, { distances, activation: activationCodes[activation] });
+  }
+
+  /** Results of the part and what has no positions stay exact. */
+  #resultType(value: Value): ElementType {
+    const isOutput = this.#part.outputs.some(({ name }) => name === value.name);
+    return isOutput || value.shape.length < 3 ? 'float32' : this.elementType;
+  }
+
+  /** A view in another shape, copied where it must be. */
+  reshape(view: View, name: string, shape: Shape): View {
+    return reshaped(view, shape) ?? (reshaped(this.copied(view, name), shape) as View);
+  }
+}
+
+/** Callers give and take float32 where a device computes with shorter floats. */
+function asCallersHave(value: Value): Value {
+  return value.dtype === 'int64' ? value : { ...value, dtype: 'float32' };
+}
+
+function countReaders({ operations, outputs }: GraphPart): Map<string, number> {
+  const readers = new Map<string, number>();
+  for (const name of [...operations.flatMap(operandNames), ...outputs.map((value) => value.name)]) {
+    readers.set(name, (readers.get(name) ?? 0) + 1);
+  }
+  return readers;
+}

@@ -1,0 +1,160 @@
+import type { OperatorName } from '../../graph/operators.js';
+import { intAttribute, type Operation, type Value } from '../../graph/value.js';
+import type { CommandName } from './command.js';
+import { channelsLast, type Lowering } from './lowering.js';
+import {
+  activateProduct,
+  addToProduct,
+  intsOf,
+  lowerAttention,
+  lowerBinary,
+  lowerConv,
+  lowerDouble,
+  lowerLinear,
+  viewProduct,
+} from './products.js';
+import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
+
+type Lower = (lowering: Lowering, operation: Operation) => void;
+
+/** What each operator becomes. */
+export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
+  Add: (lowering, operation) => {
+    if (!addToProduct(lowering, operation)) lowerBinary(lowering, operation, 'Add');
+  },
+  Mul: (lowering, operation) => lowerBinary(lowering, operation, 'Multiply'),
+  Conv: lowerConv,
+  Linear: lowerLinear,
+  Attention: (lowering, operation) =>
+    lowerAttention(lowering, operation, intAttribute(operation.spec, 'heads'), false),
+  MultiHeadAttention: (lowering, operation) =>
+    lowerAttention(lowering, operation, intAttribute(operation.spec, 'num_heads'), true),
+  GroupNorm: lowerGroupNorm,
+  LayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'LayerNorm'),
+  SimplifiedLayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'RmsNorm'),
+  QuickGelu: (lowering, operation) => {
+    const alpha = floatOf(operation, 'alpha');
+    const silu = alpha === 1;
+    if (activateProduct(lowering, operation, silu ? 'silu' : 'quick_gelu')) return;
+    lowerUnary(lowering, operation, silu ? 'Silu' : 'QuickGelu');
+  },
+  Gelu: (lowering, operation) => {
+    const exact = operation.spec.attributes?.approximate?.value === 'none';
+    if (activateProduct(lowering, operation, exact ? 'gelu' : 'gelu_tanh')) return;
+    lowerUnary(lowering, operation, exact ? 'Gelu' : 'GeluTanh');
+  },
+  Sin: (lowering, operation) => lowerUnary(lowering, operation, 'Sine'),
+  Cos: (lowering, operation) => lowerUnary(lowering, operation, 'Cosine'),
+  Softmax: (lowering, operation) => lowerUnary(lowering, operation, 'Softmax'),
+  MatMul: (lowering, operation) => {
+    const [a, b] = operation.spec.inputs as [Value, Value];
+    const operands = { a: lowering.view(a), b: lowering.view(b) };
+    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation));
+    lowering.emit('MultiplyMatrices', operation.spec.name, { ...operands, y });
+  },
+  Gather: (lowering, operation) => {
+    const [table, ids] = operation.spec.inputs as [Value, Value];
+    const operands = { table: lowering.view(table), ids: lowering.view(ids) };
+    const y = lowering.allocate(operation.outputs[0] as Value, lowering.elementType);
+    lowering.emit('Gather', operation.spec.name, { ...operands, y });
+  },
+  GatherND: (lowering, operation) => {
+    const [x, positions] = operation.spec.inputs as [Value, Value];
+    const operands = { x: lowering.view(x), positions: lowering.view(positions) };
+    const y = lowering.allocate(operation.outputs[0] as Value, 'float32');
+    lowering.emit('PickTokens', operation.spec.name, { ...operands, y });
+  },
+  Resize: lowerDouble,
+  Concat: (lowering, operation) => {
+    const axis = axisOf(operation);
+    const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));
+    const order = orderOf(parts[0] as View);
+    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), order);
+    let start = 0;
+    for (const part of parts) {
+      const end = start + (part.shape[axis] as number);
+      lowering.emit('Copy', operation.spec.name, { x: part, y: sliced(y, axis, start, end) });
+      start = end;
+    }
+  },
+  Reshape: (lowering, operation) => {
+    const [result] = operation.outputs as [Value];
+    const change = (view: View) => reshaped(view, result.shape);
+    if (viewProduct(lowering, operation, change)) return;
+    const view = lowering.view(operation.spec.inputs[0] as Value);
+    lowering.set(result, lowering.reshape(view, operation.spec.name, result.shape));
+  },
+  Transpose: (lowering, operation) => {
+    const order = intsOf(operation, 'perm');
+    const change = (view: View) => permuted(view, order);
+    if (viewProduct(lowering, operation, change)) return;
+    const view = lowering.view(operation.spec.inputs[0] as Value);
+    lowering.set(operation.outputs[0] as Value, change(view));
+  },
+  Slice: (lowering, operation) => {
+    const [x, ...bounds] = operation.spec.inputs;
+    const [start, end, axis] = bounds.map((value) => Number(lowering.constant(value)[0]));
+    const view = lowering.view(x as Value);
+    lowering.set(operation.outputs[0] as Value, sliced(view, axis as number, start as number, end as number));
+  },
+  Split: (lowering, operation) => {
+    const axis = axisOf(operation);
+    const view = lowering.view(operation.spec.inputs[0] as Value);
+    for (const [index, part] of operation.outputs.entries()) {
+      const size = part.shape[axis] as number;
+      lowering.set(part, sliced(view, axis, index * size, (index + 1) * size));
+    }
+  },
+};
+
+/** x `[batch, channels, rows, columns]`, scale and shift. */
+function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
+  const { spec, outputs } = operation;
+  const [x, scale, shift] = spec.inputs as [Value, Value, Value];
+  const groups = intAttribute(spec, 'groups');
+  const image = permuted(lowering.view(x), channelsLast);
+  const [batch, rows] = image.shape as [number, number];
+  const dense = image.strides[3] === 1 ? image : lowering.copied(image, x.name);
+  const sums = lowering.scratch(`${spec.name}/sums`, batch * rows * groups * SUMS_BYTES);
+  const y = permuted(lowering.allocate(outputs[0] as Value, dense.dtype, channelsLast), channelsLast);
+  const operands = { x: dense, scale: lowering.view(scale), shift: lowering.view(shift), sums, y };
+  const attributes = {
+    groups,
+    epsilon: floatOf(operation, 'epsilon'),
+    silu: intAttribute(spec, 'activation'),
+    floatSums: intAttribute(spec, 'float_sums'),
+  };
+  lowering.emit('GroupNorm', spec.name, operands, attributes);
+}
+
+/** Two doubles. */
+const SUMS_BYTES = 16;
+
+function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | 'RmsNorm'): void {
+  const { spec, outputs } = operation;
+  const [x, scale, shift] = spec.inputs as [Value, Value, Value?];
+  const operands = {
+    x: lowering.dense(x),
+    scale: lowering.view(scale),
+    shift: shift && lowering.view(shift),
+  };
+  const y = lowering.allocate(outputs[0] as Value, lowering.typeOf(operation));
+  lowering.emit(op, spec.name, { ...operands, y }, { epsilon: floatOf(operation, 'epsilon') });
+}
+
+function lowerUnary(lowering: Lowering, operation: Operation, op: CommandName): void {
+  const x = lowering.view(operation.spec.inputs[0] as Value);
+  const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), orderOf(x));
+  lowering.emit(op, operation.spec.name, { x, y });
+}
+
+function floatOf({ spec }: Operation, name: string): number {
+  const attribute = spec.attributes?.[name];
+  if (attribute?.type !== 'float') throw new Error(`${spec.name} has no number ${name}`);
+  return attribute.value;
+}
+
+function axisOf({ spec, outputs }: Operation): number {
+  const axis = intAttribute(spec, 'axis');
+  return axis < 0 ? (outputs[0] as Value).shape.length + axis : axis;
+}
