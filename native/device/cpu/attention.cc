@@ -241,7 +241,7 @@ class AttentionRun {
     std::atomic<int64_t> next{0};
     pool.Run(std::min<int64_t>(pool.threads(), count * blocks), [&](int64_t task) {
       const QueryState state = layout_.StateAt(states_ + task * layout_.state);
-      [[maybe_unused]] const FlushTinyNumbers flush;
+      [[maybe_unused]] const FlushTinyNumbers flush{};
       if (kernel_.begin != nullptr) kernel_.begin();
       for (int64_t i = next.fetch_add(1); i < count * blocks; i = next.fetch_add(1)) {
         const int64_t head = first_head + i / blocks;

@@ -23,6 +23,7 @@ constexpr int64_t kPairBytes = 4;
 constexpr __mmask16 kAllLanes = 0xffff;
 // Rows of a product that are computed together, so that each vector that is loaded is used as often.
 constexpr int kRows = 6;
+
 // words[i][j] = words of row j, word i; of 16 rows and columns.
 DISTRI_BF16 DISTRI_INLINE void StoreTransposed(Vector<kWidth> (&block)[kWidth], std::byte* words,
                                                int64_t stride) {

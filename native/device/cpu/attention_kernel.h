@@ -1,6 +1,6 @@
 // What of attention depends on types and instruction sets. Everything of queries is kept transposed, a row of
-// kQueries for each element of a head or each key: so the softmax of as many queries is done in as many
-// lanes.
+// block's queries for each element of a head or each key: so the softmax of as many queries is done in as
+// many lanes.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace distri::device::cpu {
 
 // The most queries and keys of a block.
 constexpr int64_t kMostQueries = 64;
-constexpr int64_t kMostKeys = 256;
+constexpr int64_t kMostKeys = 96;
 // A maximum of no scores, and what scores that are not to count become at most.
 constexpr float kNoScore = -1e30f;
 
@@ -86,8 +86,8 @@ const AttentionKernel& AttentionKernelFor(Type type);
 // Computes in float32, from and to either type.
 const AttentionKernel& VectorAttentionKernel(Type type);
 
+// Those that multiply bfloat16.
 #if defined(DISTRI_HAS_BF16)
-// Multiply bfloat16.
 const AttentionKernel& Bf16AttentionKernel();
 #endif
 #if defined(DISTRI_HAS_AMX)

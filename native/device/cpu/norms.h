@@ -27,21 +27,22 @@ struct Sums {
   double squares;
 };
 
-// The sums of each row and group of x into `sums` [images, rows, groups]: of each channel in the order of columns,
-// then of channels in their order, whatever rows there are besides.
+// The sums of each row and group of x into `sums` [images, rows, groups]: of each channel in the order of
+// columns, then of channels in their order, whatever rows there are besides.
 void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool);
 
 // The sums of each group of x, of float32, into `sums` [images, groups]: those of each channel in float32 one
 // pixel after the other, as torch takes them where channels come last.
 void SumChannels(const Image& x, int64_t groups, Sums* sums, Pool& pool);
 
-// For each image and group mean and 1 / sqrt(variance + epsilon), of `moments` [images, groups]: mean and variance.
+// Of an image's group.
 struct Moments {
   double mean;
   double variance;
 };
 
-// y = activation(scale * (x - mean) / sqrt(variance + epsilon) + shift); x and y may be the same.
+// y = activation(scale * (x - mean) / sqrt(variance + epsilon) + shift) with `moments` [images, groups]; x
+// and y may be the same.
 void NormalizeGroups(const Image& x, const Image& y, int64_t groups, const Moments* moments, float epsilon,
                      const float* scale, const float* shift, bool silu, Pool& pool);
 
@@ -54,9 +55,9 @@ struct FeatureRows {
   int64_t row_stride = 0;
 };
 
-// y = (x - mean) / sqrt(variance + epsilon) * scale + shift over the features of each row; scale and shift are
-// [features] or null. With modulation: times (1 + image_scale) plus image_shift, which are [images, features] with
-// these strides, where row r is of image r / rows_per_image.
+// y = (x - mean) / sqrt(variance + epsilon) * scale + shift over the features of each row; scale and shift
+// are [features] or null. With modulation: times (1 + image_scale) plus image_shift, which are [images,
+// features] with these strides, where row r is of image r / rows_per_image.
 struct LayerNorm {
   FeatureRows x;
   FeatureRows y;

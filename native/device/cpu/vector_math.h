@@ -7,16 +7,16 @@ namespace distri::device::cpu {
 
 constexpr float kLog2E = 1.44269504f;
 
-// 2^x, to 2 units in the last place: 0 below 2^-126, at most 2^127, 1 for 0; what is no number stays none.
+// 2^x for x up to 127, to 2 units in the last place: 0 for less than 2^-126, 1 for 0; what is no number stays
+// none.
 template <int W>
-DISTRI_INLINE Vector<W> Exp2(Vector<W> x) {
+DISTRI_INLINE Vector<W> Exp2(const Vector<W>& x) {
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits of the mantissa.
   constexpr float kRound = 12582912.0f;
-  constexpr float kLowest = -126.0f;
-  constexpr float kHighest = 127.0f;
+  // Whose bits as a power of two are those of zero.
+  constexpr float kLowest = -127.0f;
 
   const Vector<W> none{};
-  x = x > kHighest ? none + kHighest : x;
   const Vector<W> clamped = x < kLowest ? none + kLowest : x;
   const Vector<W> shifted = clamped + kRound;
   const Vector<W> r = clamped - (shifted - kRound);
@@ -31,13 +31,15 @@ DISTRI_INLINE Vector<W> Exp2(Vector<W> x) {
   p = p * r + 1.0f;
 
   const Words<W> power = (reinterpret_cast<Words<W>>(shifted) << 23) + 0x3f800000u;
-  return x < kLowest ? none : p * reinterpret_cast<Vector<W>>(power);
+  return p * reinterpret_cast<Vector<W>>(power);
 }
 
 // x * sigmoid(x).
 template <int W>
 DISTRI_INLINE Vector<W> Silu(const Vector<W>& x) {
-  return x / (1.0f + Exp2<W>(-kLog2E * x));
+  constexpr float kHighest = 127.0f;
+  const Vector<W> exponent = -kLog2E * x;
+  return x / (1.0f + Exp2<W>(exponent > kHighest ? Vector<W>{} + kHighest : exponent));
 }
 
 }  // namespace distri::device::cpu

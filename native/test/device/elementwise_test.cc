@@ -267,7 +267,7 @@ void TokensArePickedByPosition() {
 void MatricesAreMultipliedInBatches() {
   Random random(8);
   Pool pool(2);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 25; ++round) {
     const int64_t batch = Between(random, 1, 3);
     const int64_t m = Between(random, 1, 40);
     const int64_t k = Between(random, 1, 150);
