@@ -150,8 +150,10 @@ class Runner {
   }
 
   // The weights that come next, which most likely are in memory: of the next panel, or of this one's next
-  // pass. With each tile comes a share of them, or all with the first tile if that needs them.
+  // pass. With each tile comes a share of them, or all with the first tile if that needs them. A single tile
+  // reads weights as fast as they come.
   void Prefetch(const Pass& pass, int64_t panel, int64_t first, int64_t end, Meanwhile& meanwhile) const {
+    if (TilesFirst() && end - first == pass.positions) return;
     const SumOrder::Pass& steps = pass.steps;
     const int64_t lines = steps.steps * order_.StepBytes() / kLine;
     const bool more_panels = panel + 1 < pass.panels.end;
