@@ -29,7 +29,6 @@ class Grid {
   }
 
   int64_t Count() const { return At(0).count * At(1).count * At(2).count; }
-  int64_t Columns() const { return At(2).count; }
   int64_t ColumnStride(Operand operand) const { return At(2).strides[operand]; }
 
  private:
