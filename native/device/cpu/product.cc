@@ -186,9 +186,9 @@ class Runner {
     tile.count = 0;
     tile.positions = 0;
     while (room > 0) {
-      const Span span = cursor.Next(room);
       const auto index = static_cast<size_t>(tile.count++);
-      tile.spans[index] = span;
+      Span& span = tile.spans[index];
+      cursor.Next(room, span);
       tile.stretches[index] = {product_.x.data + span.offsets[kX] * item_bytes_, span.count};
       tile.positions += span.count;
       room -= span.count;
