@@ -42,10 +42,7 @@ class Runner {
         panels_(product.weights, kernel.lanes),
         order_(product.weights, kernel.lanes),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
-        division_(InputOfDivision()),
-        tile_positions_(kernel.on_tiles
-                            ? kernel.positions
-                            : CeilDiv(grid_.Columns(), CeilDiv(grid_.Columns(), kernel.positions))) {}
+        division_(InputOfDivision()) {}
 
   int64_t Tasks() const { return division_.Tasks(); }
 
@@ -150,8 +147,10 @@ class Runner {
   }
 
   // The weights that come next, which most likely are in memory: of the next panel, or of this one's next
-  // pass. With each tile comes a share of them, or all with the first tile if that needs them.
+  // pass. With each tile comes a share of them, or all with the first tile if that needs them. A single tile
+  // reads weights as fast as they come.
   void Prefetch(const Pass& pass, int64_t panel, int64_t first, int64_t end, Meanwhile& meanwhile) const {
+    if (TilesFirst() && end - first == pass.positions) return;
     const SumOrder::Pass& steps = pass.steps;
     const int64_t lines = steps.steps * order_.StepBytes() / kLine;
     const bool more_panels = panel + 1 < pass.panels.end;
@@ -178,14 +177,18 @@ class Runner {
 
   // Positions from the cursor on, at most `left`.
   void TakeTile(Cursor& cursor, int64_t left, PositionTile& tile) const {
-    int64_t room = std::min(tile_positions_, left);
-    if (!kernel_.on_tiles) room = std::min(room, cursor.LeftInRow());
+    int64_t room = std::min(kernel_.positions, left);
+    if (!kernel_.on_tiles) {
+      // Of about equal size: a short tile at the end of a row would take almost as long as a whole one.
+      const int64_t stretch = std::min(cursor.LeftInRow(), left);
+      room = CeilDiv(stretch, CeilDiv(stretch, kernel_.positions));
+    }
     tile.count = 0;
     tile.positions = 0;
     while (room > 0) {
-      const Span span = cursor.Next(room);
       const auto index = static_cast<size_t>(tile.count++);
-      tile.spans[index] = span;
+      Span& span = tile.spans[index];
+      cursor.Next(room, span);
       tile.stretches[index] = {product_.x.data + span.offsets[kX] * item_bytes_, span.count};
       tile.positions += span.count;
       room -= span.count;
@@ -199,8 +202,6 @@ class Runner {
   SumOrder order_;
   int64_t item_bytes_;
   Division division_;
-  // Of a row's tiles, so that the last is hardly shorter than others: it would take as long.
-  int64_t tile_positions_;
 };
 
 }  // namespace

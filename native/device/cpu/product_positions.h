@@ -29,7 +29,6 @@ class Grid {
   }
 
   int64_t Count() const { return At(0).count * At(1).count * At(2).count; }
-  int64_t Columns() const { return At(2).count; }
   int64_t ColumnStride(Operand operand) const { return At(2).strides[operand]; }
 
  private:
@@ -82,14 +81,15 @@ class Cursor {
 
   int64_t LeftInRow() const { return grid_->At(2).count - at_[2]; }
 
-  // The next positions of the row, at most `limit`.
-  Span Next(int64_t limit) {
-    Span span{std::min(limit, LeftInRow()), {}};
-    for (size_t dimension = 0; dimension < 3; ++dimension)
-      for (size_t operand = 0; operand < kOperands; ++operand)
-        span.offsets[operand] += at_[dimension] * grid_->At(dimension).strides[operand];
+  // The next positions of the row, at most `limit`. Each number is written once and where it stays: a copy in
+  // larger pieces would wait until all stores before it are done, those of results included.
+  void Next(int64_t limit, Span& span) {
+    span.count = std::min(limit, LeftInRow());
+    for (size_t operand = 0; operand < kOperands; ++operand) {
+      span.offsets[operand] = at_[0] * grid_->At(0).strides[operand] +
+                              at_[1] * grid_->At(1).strides[operand] + at_[2] * grid_->At(2).strides[operand];
+    }
     Advance(span.count);
-    return span;
   }
 
  private:
