@@ -1,5 +1,5 @@
-// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with the sanitizers named (address,
-// undefined, thread).
+// Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with each of the sanitizers named (address,
+// undefined, thread; several at once as `address,undefined`).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -9,7 +9,7 @@ import { compile, configure, root } from './cmake.mjs';
 
 const SANITIZERS = ['address', 'undefined', 'thread'];
 const TESTS = ['distri_math_test', 'distri_comm_test', 'distri_ops_test', 'distri_device_test'];
-/** Those that compute, with the loops of every instruction set that this processor has. */
+/** Those that compute: sanitizers watch the loops of every instruction set that this processor has. */
 const COMPUTING_TESTS = ['distri_math_test', 'distri_ops_test', 'distri_device_test'];
 /** Where kernels of bfloat16 alone differ from those of the level above. */
 const BFLOAT16_LEVELS = ['bf16', 'v4'];
@@ -19,7 +19,7 @@ const TEST_LIMIT_MS = 60_000;
 const ortLibrary = process.env.DISTRI_ORT_LIBRARY || findOrtLibrary();
 const wanted = process.argv.slice(2);
 
-const unknown = wanted.filter((name) => !SANITIZERS.includes(name));
+const unknown = wanted.flatMap((names) => names.split(',')).filter((name) => !SANITIZERS.includes(name));
 if (unknown.length > 0) fail(`no such sanitizer: ${unknown.join(', ')}; there are ${SANITIZERS.join(', ')}`);
 
 for (const sanitizer of wanted.length > 0 ? wanted : [undefined]) test(sanitizer);
@@ -31,7 +31,11 @@ function test(sanitizer) {
     console.log(`${label}: skipped, the compiler has no runtime for -fsanitize=${sanitizer}`);
     return;
   }
-  const build = join(root, 'build', sanitizer === undefined ? 'native-test' : `native-${sanitizer}`);
+  const build = join(
+    root,
+    'build',
+    sanitizer === undefined ? 'native-test' : `native-${sanitizer.replace(',', '-')}`,
+  );
   // Sanitized code without optimisation takes minutes.
   const type = sanitizer === undefined ? 'Release' : 'RelWithDebInfo';
   const checks = `-DDISTRI_CHECK_READS=${sanitizer === undefined ? 'OFF' : 'ON'}`;
@@ -41,7 +45,7 @@ function test(sanitizer) {
   compile(build, TESTS, failed);
   for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
   // Threads meet in the same places whatever they compute with.
-  if (sanitizer === 'thread') return;
+  if (sanitizer === undefined || sanitizer === 'thread') return;
   for (const level of lowerLevels()) {
     const names = BFLOAT16_LEVELS.includes(level) ? ['distri_device_test'] : COMPUTING_TESTS;
     for (const name of names) run(join(build, name), `${label}: ${name} (${level})`, level);
