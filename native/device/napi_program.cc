@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "comm/napi_communicator.h"
+#include "comm/napi_step.h"
 #include "napi/arguments.h"
 #include "napi/errors.h"
 #include "napi/promise_worker.h"
@@ -106,6 +108,8 @@ std::shared_ptr<Loading> ReadOptions(const Napi::Object& options, std::vector<de
                            [&](const Napi::Value& value, const std::string& name) {
                              return ReadBuffer(value, name, *loading, files);
                            });
+  const Napi::Value communicator = options.Get("communicator");
+  if (!communicator.IsUndefined()) spec.communicator = UnwrapCommunicator(communicator);
   spec.prepared = ReadCommands(options.Get("prepared"), "prepared");
   spec.commands = ReadCommands(options.Get("commands"), "commands");
   return loading;
@@ -175,9 +179,10 @@ Napi::Value NapiProgram::Run(const Napi::CallbackInfo& info) {
     std::vector<Napi::Value> kept;
     const std::vector<std::byte*> arrays = BindArrays(info[0], program, kept);
     const bool prepare = ReadBoolean(info[1], "prepare");
+    const Step step = ReadStep(info[2]).value_or(Step{});
     kept.push_back(info.This());
     const Napi::Value promise = PromiseWorker::Start(
-        info.Env(), kept, [&program, arrays, prepare] { program.Run(arrays, prepare); },
+        info.Env(), kept, [&program, arrays, prepare, step] { program.Run(arrays, prepare, step); },
         [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
     running_ = true;
     return promise;

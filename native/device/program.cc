@@ -104,7 +104,7 @@ std::vector<std::unique_ptr<Executor>> ReadCommands(const EncodedCommands& encod
 
 }  // namespace
 
-Program::Program(const ProgramSpec& spec) : pool_(spec.threads) {
+Program::Program(const ProgramSpec& spec) : pool_(spec.threads), communicator_(spec.communicator) {
   memory_.emplace_back(spec.arena_bytes);
   bases_.push_back(memory_.back().data());
   bytes_.push_back(spec.arena_bytes);
@@ -138,14 +138,15 @@ void Program::AddBuffer(const BufferSpec& spec) {
   bases_.push_back(memory_.back().data());
 }
 
-void Program::Run(const std::vector<std::byte*>& given, bool prepare) {
+void Program::Run(const std::vector<std::byte*>& given, bool prepare, const Step& step) {
   for (size_t index = 0; index < given_.size(); ++index) bases_[given_[index]] = given.at(index);
+  const Call call{bases_, pool_, communicator_.get(), step};
   if (prepare) {
-    for (const auto& command : prepared_) command->Run(bases_, pool_);
+    for (const auto& command : prepared_) command->Run(call);
   }
   auto before = Clock::now();
   for (size_t index = 0; index < commands_.size(); ++index) {
-    commands_[index]->Run(bases_, pool_);
+    commands_[index]->Run(call);
     const auto after = Clock::now();
     nanoseconds_[index] += std::chrono::duration_cast<std::chrono::nanoseconds>(after - before).count();
     before = after;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "device/command.h"
 #include "device/cpu/pool.h"
 #include "device/cpu/product.h"
@@ -14,11 +15,20 @@
 
 namespace distri::device {
 
+// What a command is run with.
+struct Call {
+  const Bases& bases;
+  cpu::Pool& pool;
+  // Null for programs that exchange nothing.
+  Communicator* communicator;
+  Step step;
+};
+
 // A command of a list, ready to run.
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual void Run(const Bases& bases, cpu::Pool& pool) = 0;
+  virtual void Run(const Call& call) = 0;
 };
 
 // Commands as JavaScript hands them over, see src/engine/lowered/encode.ts.
@@ -47,6 +57,8 @@ struct ProgramSpec {
   int threads = 1;
   size_t arena_bytes = 0;
   std::vector<BufferSpec> buffers;
+  // Of commands that exchange.
+  std::shared_ptr<Communicator> communicator;
   EncodedCommands prepared;
   EncodedCommands commands;
 };
@@ -63,13 +75,14 @@ class Program {
   // Nanoseconds that each command took so far, those of every call first to last.
   const std::vector<int64_t>& nanoseconds() const { return nanoseconds_; }
 
-  // `prepare`: what the image gives is new. Not on two threads at a time.
-  void Run(const std::vector<std::byte*>& given, bool prepare);
+  // `prepare`: what the image gives is new. Not on two threads at a time. Throws CommError.
+  void Run(const std::vector<std::byte*>& given, bool prepare, const Step& step);
 
  private:
   void AddBuffer(const BufferSpec& spec);
 
   cpu::Pool pool_;
+  std::shared_ptr<Communicator> communicator_;
   std::vector<Memory> memory_;
   Bases bases_;
   std::vector<size_t> bytes_;

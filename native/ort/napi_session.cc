@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "comm/napi_communicator.h"
+#include "comm/napi_step.h"
 #include "napi/arguments.h"
 #include "napi/errors.h"
 #include "napi/promise_worker.h"
@@ -44,18 +45,6 @@ ort::SessionConfig ReadConfig(const Napi::Object& options, std::vector<Napi::Val
     config.rank = config.communicator->rank();
   }
   return config;
-}
-
-std::optional<Step> ReadStep(const Napi::Value& value) {
-  if (value.IsUndefined()) return std::nullopt;
-  const Napi::Object object = ReadObject(value, "step");
-  const auto number = [&](const char* key) { return ReadInteger(object.Get(key), key, 0, kMaxSafeInteger); };
-  Step step;
-  step.call = number("call");
-  step.tick = number("tick");
-  step.read_tick = number("readTick");
-  step.publish = ReadBoolean(object.Get("publish"), "publish");
-  return step;
 }
 
 Napi::Uint8Array ReadModel(const Napi::Value& value) {

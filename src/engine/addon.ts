@@ -232,6 +232,8 @@ export interface ProgramOptions {
   readonly threads: number;
   readonly arenaBytes: number;
   readonly buffers: readonly ProgramBuffer[];
+  /** Needed when commands exchange. */
+  readonly communicator?: Communicator;
   readonly prepared: EncodedCommands;
   readonly commands: EncodedCommands;
 }
@@ -242,7 +244,7 @@ export interface NativeProgram {
    * Runs the commands off the JavaScript thread, the prepared ones first where `prepare` says that values of
    * the image are new. `arrays` are inputs and outputs in the order of their buffers. One run at a time.
    */
-  run(arrays: readonly Tensor['data'][], prepare: boolean): Promise<void>;
+  run(arrays: readonly Tensor['data'][], prepare: boolean, step?: Step): Promise<void>;
   /** How long each command took in all calls so far, the prepared ones left out. */
   milliseconds(): Float64Array;
   /** Frees all. Not during a run. */

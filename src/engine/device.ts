@@ -6,6 +6,7 @@ import type { Layout } from '../graph/value.js';
 import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
 import type { Executable, ExecutableOptions } from './executable.js';
+import { exactSumBytes } from './lowered/command.js';
 
 /** What a rank computes on, and how. Chosen once for a run and handed to families, planner and ranks. */
 export interface Device {
@@ -63,9 +64,10 @@ function lowered(elementType: ElementType): Device {
   return {
     ...cpu,
     engine: 'lowered',
+    kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes }),
     elementType,
     layouts: ['channels_last'],
-    exchanges: false,
+    exchanges: true,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
       return ProgramExecutable.load(part, elementType, options);

@@ -42,6 +42,8 @@ function distri(
 /** Every operator that models and strategies are built of, by name. */
 export const operators = {
   Add: onnx(),
+  /** To float32, of devices that compute with shorter floats. */
+  Cast: onnx({}, { view: true }),
   Concat: onnx({ axis: 'int' }),
   Conv: onnx({ kernel_shape: 'ints', strides: 'ints', pads: 'ints' }, { kind: 'conv', macs: convMacs }),
   Cos: onnx(),

@@ -28,10 +28,12 @@ export interface GatherOptions {
 export function gatherParts(
   kernels: Kernels,
   slots: SlotReserver,
-  x: Value,
+  part: Value,
   name: string,
   { topology, role, participantsOf, areaOf, size }: GatherOptions,
 ): Value {
+  // Rounded once, wherever it is: the picture must not depend on who computes it.
+  const x = kernels.asFloat32(part);
   const [batch, channels] = x.shape as [number, number];
   const total = role.guidance === 'both' ? batch : 2 * batch;
   const roleOf = (rank: number) => topology.roles[rank] as RankRole;

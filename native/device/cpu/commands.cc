@@ -7,6 +7,8 @@
 
 #include "device/cpu/attention.h"
 #include "device/cpu/elementwise.h"
+#include "device/cpu/exact_sums.h"
+#include "device/cpu/exchange.h"
 #include "device/cpu/norms.h"
 #include "device/cpu/product.h"
 
@@ -39,7 +41,7 @@ template <auto Function>
 class Direct : public Executor {
  public:
   explicit Direct(Command command) : command_(std::move(command)) {}
-  void Run(const Bases& bases, Pool& pool) override { Function(command_, bases, pool); }
+  void Run(const Call& call) override { Function(command_, call.bases, call.pool); }
 
  private:
   Command command_;
@@ -82,7 +84,9 @@ class ClearFrame : public Executor {
     Require(ShapeOf(command_, 0).rank == 4 && InnerDense(ShapeOf(command_, 0)), "an image with channels last");
   }
 
-  void Run(const Bases& bases, Pool& pool) override {
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    Pool& pool = call.pool;
     const Strided image = command_.At(0, bases);
     const auto item = static_cast<int64_t>(ItemBytes(image.type));
     const int64_t pixel = image.strides[2] * item;
@@ -120,7 +124,9 @@ class RunProduct : public Executor {
                         product_.activation == Activation::kGeglu};
   }
 
-  void Run(const Bases& bases, Pool& pool) override {
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    Pool& pool = call.pool;
     product_.x = Positioned(command_.At(0, bases));
     product_.packed = command_.At(1, bases).data;
     product_.bias = command_.At(2, bases).as<float>();
@@ -155,7 +161,9 @@ class RunAttention : public Executor {
     attention_.parts = 1;
   }
 
-  void Run(const Bases& bases, Pool& pool) override {
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    Pool& pool = call.pool;
     const Tokens keys = TokensOf(command_.At(1, bases));
     const Tokens values = TokensOf(command_.At(2, bases));
     attention_.query = TokensOf(command_.At(0, bases));
@@ -172,52 +180,130 @@ class RunAttention : public Executor {
   Memory work_;
 };
 
-class RunGroupNorm : public Executor {
+// The sums of an image's groups, of all its rows.
+class GroupSums {
  public:
-  explicit RunGroupNorm(Command command) : command_(std::move(command)), groups_(command_.Integer(0)) {
-    const Strided& x = ShapeOf(command_, 0);
-    Require(x.rank == 4 && InnerDense(x), "an image with channels last");
-    moments_.resize(static_cast<size_t>(x.shape[0] * groups_));
-  }
+  GroupSums(int64_t groups, bool channels) : groups_(groups), channels_(channels) {}
 
-  void Run(const Bases& bases, Pool& pool) override {
-    const Image x = ImageOf(command_.At(0, bases));
-    auto* sums = reinterpret_cast<Sums*>(command_.At(3, bases).data);
+  // `rows` has room for the sums of each row and group.
+  void Take(const Image& x, Sums* rows, ExactSums* sums, Pool& pool) const {
     // Only float32 is rounded like anybody else's.
-    const bool channels = command_.Integer(3) != 0 && x.type == Type::kFloat32;
-    const int64_t rows = channels ? 1 : x.rows;
+    const bool channels = channels_ && x.type == Type::kFloat32;
+    const int64_t count = channels ? 1 : x.rows;
+    const int64_t elements = x.columns * (x.channels / groups_) * (channels ? x.rows : 1);
     if (channels) {
-      SumChannels(x, groups_, sums, pool);
+      SumChannels(x, groups_, rows, pool);
     } else {
-      SumRows(x, groups_, sums, pool);
+      SumRows(x, groups_, rows, pool);
     }
-    const double count = static_cast<double>(x.rows) * static_cast<double>(x.columns * (x.channels / groups_));
     for (int64_t image = 0; image < x.images; ++image) {
       for (int64_t group = 0; group < groups_; ++group) {
-        const Sums* first = sums + image * rows * groups_ + group;
-        moments_[static_cast<size_t>(image * groups_ + group)] = Add(first, rows, count);
+        ExactSums& total = sums[image * groups_ + group] = {};
+        for (int64_t row = 0; row < count; ++row) {
+          total.Add(rows[(image * count + row) * groups_ + group], elements);
+        }
       }
     }
-    NormalizeGroups(x, ImageOf(command_.At(4, bases)), groups_, moments_.data(),
-                    static_cast<float>(command_.Number(1)), command_.At(1, bases).as<float>(),
-                    command_.At(2, bases).as<float>(), command_.Integer(2) != 0, pool);
   }
 
  private:
-  // The rows of a group in their order.
-  Moments Add(const Sums* rows, int64_t count, double elements) const {
-    double sum = 0;
-    double squares = 0;
-    for (int64_t row = 0; row < count; ++row) {
-      sum += rows[row * groups_].sum;
-      squares += rows[row * groups_].squares;
+  int64_t groups_;
+  bool channels_;
+};
+
+class RunGroupNorm : public Executor {
+ public:
+  explicit RunGroupNorm(Command command)
+      : command_(std::move(command)),
+        groups_(command_.Integer(0)),
+        group_sums_(groups_, command_.Integer(3) != 0) {
+    const Strided& x = ShapeOf(command_, 0);
+    Require(x.rank == 4 && InnerDense(x), "an image with channels last");
+    sums_.resize(static_cast<size_t>(x.shape[0] * groups_));
+    moments_.resize(sums_.size());
+  }
+
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    const Image x = ImageOf(command_.At(0, bases));
+    group_sums_.Take(x, reinterpret_cast<Sums*>(command_.At(3, bases).data), sums_.data(), call.pool);
+    for (size_t i = 0; i < sums_.size(); ++i) moments_[i] = {sums_[i].Mean(), sums_[i].Variance()};
+    NormalizeGroups(x, ImageOf(command_.At(4, bases)), groups_, moments_.data(),
+                    static_cast<float>(command_.Number(1)), command_.At(1, bases).as<float>(),
+                    command_.At(2, bases).as<float>(), command_.Integer(2) != 0, call.pool);
+  }
+
+ private:
+  Command command_;
+  int64_t groups_;
+  GroupSums group_sums_;
+  std::vector<ExactSums> sums_;
+  std::vector<Moments> moments_;
+};
+
+// The sums of this rank's rows, to be left for others.
+class RunStatistics : public Executor {
+ public:
+  explicit RunStatistics(Command command)
+      : command_(std::move(command)), group_sums_(command_.Integer(0), false) {}
+
+  void Run(const Call& call) override {
+    const Image x = ImageOf(command_.At(0, call.bases));
+    group_sums_.Take(x, reinterpret_cast<Sums*>(command_.At(1, call.bases).data),
+                     reinterpret_cast<ExactSums*>(command_.At(2, call.bases).data), call.pool);
+  }
+
+ private:
+  Command command_;
+  GroupSums group_sums_;
+};
+
+// A norm of a band of rows, with the statistics of all bands; see docs/operators.md for the ways to take them.
+class RunBandNorm : public Executor {
+ public:
+  explicit RunBandNorm(Command command)
+      : command_(std::move(command)),
+        groups_(command_.Integer(0)),
+        statistics_(static_cast<Statistics>(command_.Integer(3))),
+        peers_(command_.Integer(4)) {
+    moments_.resize(static_cast<size_t>(ShapeOf(command_, 0).shape[0] * groups_));
+  }
+
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    const auto sums = [&](size_t operand) {
+      return reinterpret_cast<const ExactSums*>(command_.At(operand, bases).data);
+    };
+    const bool synchronous = call.step.read_tick == call.step.tick;
+    for (size_t i = 0; i < moments_.size(); ++i) {
+      moments_[i] = MomentsOf(sums(3)[i], sums(4) + i, command_.Has(5) ? sums(5) + i : nullptr, synchronous);
     }
-    const double mean = sum / elements;
-    return {mean, squares / elements - mean * mean};
+    NormalizeGroups(ImageOf(command_.At(0, bases)), ImageOf(command_.At(6, bases)), groups_, moments_.data(),
+                    static_cast<float>(command_.Number(1)), command_.At(1, bases).as<float>(),
+                    command_.At(2, bases).as<float>(), command_.Integer(2) != 0, call.pool);
+  }
+
+ private:
+  enum class Statistics { kFresh = 0, kStale = 1, kCorrected = 2, kSeparate = 3 };
+
+  // `others` are those of each other rank, one after the other; `before` is what this rank had when they had
+  // theirs.
+  Moments MomentsOf(const ExactSums& own, const ExactSums* others, const ExactSums* before,
+                    bool synchronous) const {
+    if (statistics_ == Statistics::kSeparate && !synchronous) return {own.Mean(), own.Variance()};
+    const bool corrected = statistics_ == Statistics::kCorrected && !synchronous;
+    ExactSums total = corrected ? *before : own;
+    for (int64_t peer = 0; peer < peers_; ++peer) total.Add(others[static_cast<size_t>(peer) * moments_.size()]);
+    const double mean = total.Mean() + (corrected ? own.Mean() - before->Mean() : 0);
+    const double square = total.MeanSquare() + (corrected ? own.MeanSquare() - before->MeanSquare() : 0);
+    const double variance = square - mean * mean;
+    return {mean, statistics_ == Statistics::kCorrected && variance < 0 ? own.Variance() : variance};
   }
 
   Command command_;
   int64_t groups_;
+  Statistics statistics_;
+  int64_t peers_;
   std::vector<Moments> moments_;
 };
 
@@ -249,22 +335,27 @@ std::unique_ptr<Executor> Create(Command command) {
 constexpr CommandRow kCommands[] = {
     {"Add", 3, 0, Create<Direct<RunBinary<Binary::kAdd>>>},
     {"Attention", 4, 3, Create<RunAttention>},
+    {"BandNorm", 7, 5, Create<RunBandNorm>},
     {"ClearFrame", 1, 4, Create<ClearFrame>},
     {"Copy", 2, 0, Create<Direct<RunCopy>>},
     {"Cosine", 2, 0, Create<Direct<RunUnary<Unary::kCosine>>>},
+    {"Fetch", 1, 4, CreateFetch},
     {"Gather", 3, 0, Create<Direct<RunGather>>},
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
     {"GroupNorm", 5, 4, Create<RunGroupNorm>},
+    {"Leave", 1, 3, CreateLeave},
     {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
     {"MultiplyMatrices", 3, 0, Create<Direct<RunMatrices>>},
     {"PickTokens", 3, 0, Create<Direct<RunPickTokens>>},
     {"Product", 6, 2, Create<RunProduct>},
+    {"Publish", 0, 2, CreatePublish},
     {"QuickGelu", 2, 0, Create<Direct<RunUnary<Unary::kQuickGelu>>>},
     {"RmsNorm", 4, 1, Create<Direct<RunLayerNorm<true>>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
+    {"Statistics", 3, 1, Create<RunStatistics>},
     {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},
 };
 

@@ -50,6 +50,18 @@ export const commands = {
   /** Tokens at `(batch, token)`. */
   PickTokens: { operands: ['x', 'positions', 'y'], attributes: [] },
   MultiplyMatrices: binary,
+  /** Sums of the rows of x by image and group, with room for those of each row. */
+  Statistics: { operands: ['x', 'rows', 'sums'], attributes: ['groups'] },
+  /** GroupNorm of a band: own sums, those of `peers` other ranks, and the own ones that they knew. */
+  BandNorm: {
+    operands: ['x', 'scale', 'shift', 'sums', 'others', 'before?', 'y'],
+    attributes: ['groups', 'epsilon', 'silu', 'statistics', 'peers'],
+  },
+  /** x into the own slot from byte `offset` on. Ages of what is exchanged are those of parallel/slots.ts. */
+  Leave: { operands: ['x'], attributes: ['slot', 'offset', 'age'] },
+  Publish: { operands: [], attributes: ['slot', 'age'] },
+  /** y from a peer's slot, from byte `offset` on. */
+  Fetch: { operands: ['y'], attributes: ['slot', 'peer', 'offset', 'age'] },
 } as const satisfies Readonly<Record<string, CommandRow>>;
 
 export type CommandName = keyof typeof commands;
@@ -62,6 +74,9 @@ export interface Command {
   readonly operands: Readonly<Record<string, View>>;
   readonly attributes: Readonly<Record<string, number | readonly number[]>>;
 }
+
+/** Bytes of a statistic that ranks exchange: native/device/cpu/exact_sums.h. */
+export const exactSumBytes = 48;
 
 /** How a product's weight is packed: `[features, segments, inner]`. */
 export interface PackedWeight {

@@ -20,9 +20,9 @@ export interface CommandList {
   readonly weights: ReadonlyMap<Storage, WeightContent>;
 }
 
-/** A part of a program as commands, with activations of this type. */
-export function lower(part: GraphPart, elementType: ElementType): CommandList {
-  const lowering = new Lowering(part, elementType, framesOf(part));
+/** A part of a program as commands of this rank, with activations of this type. */
+export function lower(part: GraphPart, elementType: ElementType, rank: number): CommandList {
+  const lowering = new Lowering(part, elementType, rank, framesOf(part));
   lowering.readInputs();
   for (const operation of part.operations) {
     const lowerOperation = lowerings[operation.spec.op as OperatorName];

@@ -3,7 +3,7 @@ import type { Operation, Value } from '../../graph/value.js';
 import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
-import type { Command, CommandName, PackedWeight } from './command.js';
+import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
 import {
   activationCodes,
   type Pending,
@@ -49,6 +49,8 @@ export class Lowering {
   readonly outputs = new Map<string, View>();
   /** Of activations. */
   readonly elementType: ElementType;
+  /** Who computes. */
+  readonly rank: number;
   readonly #part: GraphPart;
   readonly #views = new Map<string, View>();
   readonly #pending = new Map<string, Pending>();
@@ -56,7 +58,8 @@ export class Lowering {
   readonly #frames: ReadonlyMap<string, Frame>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
-  constructor(part: GraphPart, elementType: ElementType, frames: ReadonlyMap<string, Frame>) {
+  constructor(part: GraphPart, elementType: ElementType, rank: number, frames: ReadonlyMap<string, Frame>) {
+    this.rank = rank;
     this.#part = part;
     this.elementType = elementType;
     this.#readers = countReaders(part);
@@ -180,9 +183,18 @@ export class Lowering {
     );
   }
 
-  /** Memory for a command to work in. */
-  scratch(name: string, bytes: number): View {
-    return denseView('arena', { name, dtype: 'float32', shape: [bytes / itemBytes.float32] });
+  /** Memory for so many sums of rows, two doubles each. */
+  rowSums(name: string, count: number): View {
+    return denseView('arena', { name, dtype: 'float32', shape: [4 * count] });
+  }
+
+  /** Memory for so many sums that are exchanged, see native/device/cpu/exact_sums.h. */
+  exactSums(name: string, count: number): View {
+    return denseView('arena', {
+      name,
+      dtype: 'float32',
+      shape: [(exactSumBytes / itemBytes.float32) * count],
+    });
   }
 
   /** The type of an operation's result: that of its operands, of which those of images and tokens win. */
@@ -274,7 +286,8 @@ export class Lowering {
   /** Results of the part and what has no positions stay exact. */
   #resultType(value: Value): ElementType {
     const isOutput = this.#part.outputs.some(({ name }) => name === value.name);
-    return isOutput || value.shape.length < 3 ? 'float32' : this.elementType;
+    const exact = isOutput || value.shape.length < 3 || value.dtype === 'float32';
+    return exact ? 'float32' : this.elementType;
   }
 
   /** A view in another shape, copied where it must be. */

@@ -1,11 +1,18 @@
 import type { OperatorName } from '../../graph/operators.js';
 import { intAttribute, type Operation, type Value } from '../../graph/value.js';
+import { floatOf, intsOf } from './attributes.js';
 import type { CommandName } from './command.js';
+import {
+  lowerGatherBands,
+  lowerHalo,
+  lowerPatchAttention,
+  lowerPatchGroupNorm,
+  lowerPatchGroupNormHalo,
+} from './exchanges.js';
 import { channelsLast, type Lowering } from './lowering.js';
 import {
   activateProduct,
   addToProduct,
-  intsOf,
   lowerAttention,
   lowerBinary,
   lowerConv,
@@ -65,6 +72,11 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
     lowering.emit('PickTokens', operation.spec.name, { ...operands, y });
   },
   Resize: lowerDouble,
+  HaloExchange: lowerHalo,
+  PatchGroupNorm: lowerPatchGroupNorm,
+  PatchGroupNormHalo: lowerPatchGroupNormHalo,
+  PatchAttention: lowerPatchAttention,
+  GatherBands: lowerGatherBands,
   Concat: (lowering, operation) => {
     const axis = axisOf(operation);
     const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));
@@ -91,6 +103,12 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
     const view = lowering.view(operation.spec.inputs[0] as Value);
     lowering.set(operation.outputs[0] as Value, change(view));
   },
+  Cast: (lowering, operation) => {
+    if (viewProduct(lowering, operation, (view) => view)) return;
+    const x = lowering.view(operation.spec.inputs[0] as Value);
+    const y = lowering.allocate(operation.outputs[0] as Value, 'float32', orderOf(x));
+    lowering.emit('Copy', operation.spec.name, { x, y });
+  },
   Slice: (lowering, operation) => {
     const [x, ...bounds] = operation.spec.inputs;
     const [start, end, axis] = bounds.map((value) => Number(lowering.constant(value)[0]));
@@ -115,7 +133,7 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   const image = permuted(lowering.view(x), channelsLast);
   const [batch, rows] = image.shape as [number, number];
   const dense = image.strides[3] === 1 ? image : lowering.copied(image, x.name);
-  const sums = lowering.scratch(`${spec.name}/sums`, batch * rows * groups * SUMS_BYTES);
+  const sums = lowering.rowSums(`${spec.name}/sums`, batch * rows * groups);
   const y = permuted(lowering.allocate(outputs[0] as Value, dense.dtype, channelsLast), channelsLast);
   const operands = { x: dense, scale: lowering.view(scale), shift: lowering.view(shift), sums, y };
   const attributes = {
@@ -126,9 +144,6 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   };
   lowering.emit('GroupNorm', spec.name, operands, attributes);
 }
-
-/** Two doubles. */
-const SUMS_BYTES = 16;
 
 function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | 'RmsNorm'): void {
   const { spec, outputs } = operation;
@@ -146,12 +161,6 @@ function lowerUnary(lowering: Lowering, operation: Operation, op: CommandName): 
   const x = lowering.view(operation.spec.inputs[0] as Value);
   const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), orderOf(x));
   lowering.emit(op, operation.spec.name, { x, y });
-}
-
-function floatOf({ spec }: Operation, name: string): number {
-  const attribute = spec.attributes?.[name];
-  if (attribute?.type !== 'float') throw new Error(`${spec.name} has no number ${name}`);
-  return attribute.value;
 }
 
 function axisOf({ spec, outputs }: Operation): number {

@@ -1,6 +1,7 @@
 import { intAttribute, type Operation, type Value } from '../../graph/value.js';
 import type { ElementType } from '../../tensor/element-type.js';
 import type { Shape } from '../../tensor/tensor.js';
+import { intsOf } from './attributes.js';
 import { channelsLast, type Frame, type Lowering, noFrame } from './lowering.js';
 import { type Pending, type ProductActivation, placed, resultShape } from './pending.js';
 import { broadcastTo, isInnerDense, permuted, reshaped, sliced, type View } from './view.js';
@@ -213,12 +214,6 @@ function everySecond(image: View, row: number, column: number): View {
     shape: [batch, rows / 2, columns / 2, channels],
     strides: [images, 2 * down, 2 * right, across],
   };
-}
-
-export function intsOf({ spec }: Operation, name: string): readonly number[] {
-  const attribute = spec.attributes?.[name];
-  if (attribute?.type !== 'ints') throw new Error(`${spec.name} has no integers ${name}`);
-  return attribute.value;
 }
 
 function sameShape(a: Shape, b: Shape): boolean {

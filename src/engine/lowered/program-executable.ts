@@ -41,14 +41,15 @@ export class ProgramExecutable implements Executable {
   static async load(
     part: GraphPart,
     elementType: ElementType,
-    { threads, profile }: ExecutableOptions,
+    { threads, rank, profile, communicator }: ExecutableOptions,
   ): Promise<ProgramExecutable> {
-    const list = lower(part, elementType);
+    const list = lower(part, elementType, rank);
     const places = new Buffers(list);
     const prepared = encode(list.prepared, places);
     const commands = encode(list.commands, places);
     const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, list)));
-    const options = { threads, arenaBytes: list.arena.bytes, buffers, prepared, commands };
+    const memory = { arenaBytes: list.arena.bytes, buffers };
+    const options = { threads, ...memory, prepared, commands, ...(communicator && { communicator }) };
     const program = await loadAddon().Program.create(options);
     const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
     return new ProgramExecutable(program, part, list, given, profile);
@@ -66,7 +67,7 @@ export class ProgramExecutable implements Executable {
     const arrays = this.#given.map(
       ({ name, kind }) => ((kind === 'input' ? inputs : results)[name] as Tensor).data,
     );
-    await this.#program.run(arrays, step === undefined || step.call === 0);
+    await this.#program.run(arrays, step === undefined || step.call === 0, step);
     return results;
   }
 

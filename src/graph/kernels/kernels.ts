@@ -26,10 +26,13 @@ export class Kernels {
   readonly graph: Graph;
   /** What ranks exchange. */
   readonly exchange: ExchangeKernels;
+  /** Bytes of what a rank tells others of the rows of a group: sums and their number. */
+  readonly statisticBytes: number;
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, { statisticBytes = 3 * 8 }: { readonly statisticBytes?: number } = {}) {
     this.graph = graph;
     this.exchange = new ExchangeKernels(graph);
+    this.statisticBytes = statisticBytes;
   }
 
   /** x `[batch, in, rows, columns]`, weight `[out, in, k, k]` -> `[batch, out, rows', columns']`. */
@@ -218,6 +221,12 @@ export class Kernels {
       },
       x.shape,
     );
+  }
+
+  /** The same numbers in float32, which they are computed in where nothing else reads them. */
+  asFloat32(x: Value): Value {
+    if (x.dtype === 'float32') return x;
+    return this.graph.node({ op: 'Cast', name: `${x.name}/float32`, inputs: [x] }, x.shape, 'float32');
   }
 
   /** Over the last dimension. */

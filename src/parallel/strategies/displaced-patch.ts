@@ -13,9 +13,6 @@ import { readWhole, type SlotAge, SlotTable } from '../slots.js';
 import { describeRange, type LayerStrategy, plainRow, synchronousStep } from '../strategy.js';
 import { type SyncMode, syncModeNames, syncModes } from '../sync-modes.js';
 
-/** Sum, sum of squares and count of a group, as doubles. */
-const bytesPerStatistic = 3 * 8;
-
 /** Options of `patch`. */
 export interface DisplacedOptions {
   /** What ranks exchange after the warm-up; by default corrected_async_gn. */
@@ -158,7 +155,7 @@ export class DisplacedPatch extends BandedLayers {
   #reserveNorm(x: Value, name: string, spec: GroupNormSpec): PatchNormSpec {
     const { role, slots } = this.context;
     const { statistics } = this.#mode;
-    const bytes = () => bytesPerStatistic * (x.shape[0] as number) * spec.groups;
+    const bytes = () => this.kernels.statisticBytes * (x.shape[0] as number) * spec.groups;
     const age: SlotAge =
       statistics === 'fresh' ? 'fresh' : statistics === 'separate' ? 'warm_up' : 'displaced';
     return {
