@@ -105,14 +105,22 @@ export function reshaped(view: View, shape: Shape): View | undefined {
     strides.push(...inner.map((distance) => distance * stride));
     first = last;
   }
-  return axis === old.length ? { ...view, shape, strides } : undefined;
+  return axis === old.length ? { ...view, shape, strides: withOnes(shape, strides) } : undefined;
 }
 
-/** The dimensions as they lie in memory, the outermost first; those of 1 before the others. */
+/** Dimensions of 1 lie around what is inside of them, so that `orderOf` leaves them in their places. */
+function withOnes(shape: Shape, strides: readonly number[]): number[] {
+  const complete = [...strides];
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1) continue;
+    complete[axis] = (complete[axis + 1] ?? 1) * (shape[axis + 1] ?? 1);
+  }
+  return complete;
+}
+
+/** The dimensions as they lie in memory, the outermost first. */
 export function orderOf({ shape, strides }: View): number[] {
-  const distance = (axis: number) =>
-    shape[axis] === 1 ? Number.MAX_SAFE_INTEGER : (strides[axis] as number);
-  return shape.map((_, axis) => axis).sort((a, b) => distance(b) - distance(a));
+  return shape.map((_, axis) => axis).sort((a, b) => (strides[b] as number) - (strides[a] as number));
 }
 
 /** Whether the elements of the last dimension are next to each other. */

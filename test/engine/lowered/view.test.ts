@@ -58,5 +58,9 @@ test('what is repeated stays in its place', () => {
 test('dimensions are found in the order in which they lie', () => {
   assert.deepEqual(orderOf(unframed), [0, 2, 3, 1]);
   assert.deepEqual(orderOf(framed), [0, 2, 3, 1]);
+  // Also those of 1, whether they were there from the beginning or not.
   assert.deepEqual(orderOf(permuted(dense([1, 4, 5, 3]), [0, 3, 1, 2])), [0, 2, 3, 1]);
+  assert.deepEqual(orderOf(permuted(dense([2, 1, 5, 3]), [0, 3, 1, 2])), [0, 2, 3, 1]);
+  const row = reshaped(permuted(dense([2, 5, 3]), [0, 2, 1]), [2, 3, 1, 5]);
+  assert.deepEqual(orderOf(row as View), [0, 2, 3, 1]);
 });
