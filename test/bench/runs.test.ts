@@ -25,11 +25,13 @@ function run(program: string, options: Readonly<Record<string, string>>, ...more
 const tiny = { random_weights: 'tiny-shapes', image_size: '64' };
 
 describe('the benchmark of', () => {
-  it('steps compares standard operators, one rank and two', () => {
+  it('steps compares standard operators, one rank, two, and commands', () => {
     const printed = run('unet-step/main.js', { ...tiny, rounds: '1', ranks: '2' });
     assert.match(printed, /^standard operators, onnxruntime-node, 2 threads +[\d.]+ +[\d.]+$/m);
-    assert.match(printed, /^distri, 1 rank x 2 threads +[\d.]+ +[\d.]+$/m);
+    assert.match(printed, /^distri, 1 rank x 2 threads, fp32 by onnxruntime +[\d.]+ +[\d.]+$/m);
+    assert.match(printed, /^distri, 1 rank x 2 threads, bf16 by lowered +[\d.]+ +[\d.]+$/m);
     assert.match(printed, /^distri N ranks \/ 1 rank: +[\d.]+ \(best\), [\d.]+ \(median of rounds\)$/m);
+    assert.match(printed, /^bf16 by commands \/ 1 rank: +[\d.]+ \(best\), [\d.]+ \(median of rounds\)$/m);
   });
 
   it('this checkout against another reads the steps of both', () => {

@@ -107,13 +107,15 @@ export function addToProduct(lowering: Lowering, operation: Operation): boolean 
   return false;
 }
 
-/** What is added to each channel of an image: `[batch, features, 1, 1]`. */
+/** What is added to each channel of an image: `[batch or 1, features, 1, 1]`. */
 function withShift(lowering: Lowering, pending: Pending, other: Value): Pending | undefined {
   const { shape } = other;
   const free = !pending.shift && !pending.residual && pending.activation === 'none';
   if (!free || shape.length !== 4 || shape[2] !== 1 || shape[3] !== 1) return undefined;
-  const shift = reshaped(lowering.view(other), shape.slice(0, 2));
-  return shift?.dtype === 'float32' && isInnerDense(shift) ? { ...pending, shift } : undefined;
+  const given = reshaped(lowering.view(other), shape.slice(0, 2));
+  if (given?.dtype !== 'float32' || !isInnerDense(given)) return undefined;
+  // The same for all images where it is there once.
+  return { ...pending, shift: broadcastTo(given, pending.value.shape.slice(0, 2)) };
 }
 
 function withResidual(lowering: Lowering, pending: Pending, other: Value): Pending | undefined {

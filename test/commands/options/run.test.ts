@@ -36,6 +36,8 @@ test("the defaults are those of distrifuser's script", () => {
     rng: 'cpu',
     weights: 'auto',
     comm_timeout: 60,
+    dtype: 'auto',
+    engine: 'auto',
   });
 });
 
