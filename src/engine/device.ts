@@ -85,9 +85,6 @@ export interface DeviceChoice {
   readonly dtype: DtypeName;
 }
 
-/** What is chosen where nothing is asked for. */
-export const defaultDevice: DeviceChoice = { device: 'cpu', engine: 'onnxruntime', dtype: 'fp32' };
-
 /** The first device that is as asked for. What this build can't compute is refused. */
 export function chooseDevice(
   asked: {
@@ -106,8 +103,15 @@ export function chooseDevice(
       (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
   );
   if (found) return found;
-  throw new DistriError('unsupported', `--engine ${engine} has no ${dtype}; --engine lowered has`);
+  const others = choices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
+  throw new DistriError(
+    'unsupported',
+    `--engine ${engine} has no ${dtype}; --engine ${others.join(' or ')} has`,
+  );
 }
+
+/** What is chosen where nothing is asked for. */
+export const defaultDevice: DeviceChoice = chooseDevice();
 
 /** The device of a choice. */
 export function openDevice(choice: DeviceChoice = defaultDevice): Device {

@@ -1,5 +1,13 @@
+import { sum } from '../base/numbers.js';
 import { elementCount, type Shape } from '../tensor/tensor.js';
-import { type Attribute, type Domain, intAttribute, type NodeSpec, type Operation } from './value.js';
+import {
+  type Attribute,
+  type Domain,
+  intAttribute,
+  intsAttribute,
+  type NodeSpec,
+  type Operation,
+} from './value.js';
 
 /** The kinds of computation that multiply matrices, and everything else. */
 export const computeKinds = ['conv', 'linear', 'attention', 'other'] as const;
@@ -222,8 +230,6 @@ function imageTokens(spec: NodeSpec): number {
   return intAttribute(spec, 'tokens');
 }
 
-function allTokens({ name, attributes }: NodeSpec): number {
-  const tokens = attributes?.tokens;
-  if (tokens?.type !== 'ints') throw new Error(`${name} does not say how many tokens each peer has`);
-  return tokens.value.reduce((sum, count) => sum + count, 0);
+function allTokens(spec: NodeSpec): number {
+  return sum(intsAttribute(spec, 'tokens'));
 }

@@ -74,6 +74,20 @@ export function operandNames({ spec }: Operation): string[] {
   return spec.inputs.flatMap((value) => (value ? [value.name] : []));
 }
 
+/** The integers of this name, which the operation is known to have. */
+export function intsAttribute({ name, attributes }: NodeSpec, key: string): readonly number[] {
+  const attribute = attributes?.[key];
+  if (attribute?.type !== 'ints') throw new Error(`${name} has no integers ${key}`);
+  return attribute.value;
+}
+
+/** The number of this name, which the operation is known to have. */
+export function floatAttribute({ name, attributes }: NodeSpec, key: string): number {
+  const attribute = attributes?.[key];
+  if (attribute?.type !== 'float') throw new Error(`${name} has no number ${key}`);
+  return attribute.value;
+}
+
 /** The integer attribute of this name, which the operation is known to have. */
 export function intAttribute({ name, attributes }: NodeSpec, key: string): number {
   const attribute = attributes?.[key];

@@ -10,7 +10,6 @@ const typeCodes: Readonly<Partial<Record<ElementType, number>>> = {
   float32: 0,
   bfloat16: 1,
   int64: 2,
-  uint8: 0,
 };
 
 /** Places of storages among a program's buffers, and where they begin there in bytes. */

@@ -1,8 +1,13 @@
 import { patchStatistics } from '../../graph/kernels/exchanges.js';
-import { intAttribute, type Operation, type Value } from '../../graph/value.js';
+import {
+  floatAttribute,
+  intAttribute,
+  intsAttribute,
+  type Operation,
+  type Value,
+} from '../../graph/value.js';
 import { itemBytes } from '../../tensor/element-type.js';
 import { elementCount } from '../../tensor/tensor.js';
-import { floatOf, intsOf } from './attributes.js';
 import { channelsLast, type Lowering } from './lowering.js';
 import { denseView, isInnerDense, permuted, sliced, type View } from './view.js';
 
@@ -105,7 +110,7 @@ function normBand(lowering: Lowering, operation: Operation, x: View, y: View): v
   const [, scale, shift] = spec.inputs as [Value, Value, Value];
   const groups = intAttribute(spec, 'groups');
   const statistics = intAttribute(spec, 'statistics');
-  const peers = intsOf(operation, 'peers');
+  const peers = intsAttribute(spec, 'peers');
   const own = peers[intAttribute(spec, 'index')] as number;
   const others = peers.filter((peer) => peer !== own);
   const [batch, rows] = x.shape as [number, number];
@@ -134,7 +139,7 @@ function normBand(lowering: Lowering, operation: Operation, x: View, y: View): v
   const silu = intAttribute(spec, 'activation');
   const attributes = {
     groups,
-    epsilon: floatOf(operation, 'epsilon'),
+    epsilon: floatAttribute(spec, 'epsilon'),
     silu,
     statistics,
     peers: others.length,
@@ -153,8 +158,8 @@ export function lowerPatchAttention(lowering: Lowering, operation: Operation): v
   const [query, key, value] = spec.inputs as [Value, Value, Value];
   const type = lowering.elementType;
   const parts = [lowering.dense(key, type), lowering.dense(value, type)];
-  const tokens = intsOf(operation, 'tokens');
-  const peers = intsOf(operation, 'peers');
+  const tokens = intsAttribute(spec, 'tokens');
+  const peers = intsAttribute(spec, 'peers');
   const index = intAttribute(spec, 'index');
   const age = intAttribute(spec, 'fresh') === 1 ? 'fresh' : 'displaced';
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot'), age);
@@ -185,7 +190,7 @@ export function lowerGatherBands(lowering: Lowering, operation: Operation): void
   const { spec, outputs } = operation;
   const x = permuted(lowering.view(spec.inputs[0] as Value), channelsLast);
   const whole = permuted(lowering.allocate(outputs[0] as Value, x.dtype, channelsLast), channelsLast);
-  const list = (name: string) => intsOf(operation, name);
+  const list = (name: string) => intsAttribute(spec, name);
   const ranks = list('ranks');
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot'), 'fresh');
   if (ranks.length > 1) exchange.publish(x);

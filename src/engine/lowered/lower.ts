@@ -6,7 +6,7 @@ import type { Command } from './command.js';
 import { type Frame, Lowering, noFrame, type WeightContent } from './lowering.js';
 import { lowerings } from './operators.js';
 import { frameOf } from './products.js';
-import type { Storage, View } from './view.js';
+import type { Storage } from './view.js';
 
 /** What a device runs: see docs/engines.md. */
 export interface CommandList {
@@ -15,8 +15,6 @@ export interface CommandList {
   /** At every call. */
   readonly commands: readonly Command[];
   readonly arena: Arena;
-  readonly inputs: ReadonlyMap<string, View>;
-  readonly outputs: ReadonlyMap<string, View>;
   readonly weights: ReadonlyMap<Storage, WeightContent>;
 }
 
@@ -30,8 +28,8 @@ export function lower(part: GraphPart, elementType: ElementType, rank: number): 
     lowerOperation(lowering, operation);
   }
   lowering.writeOutputs();
-  const { commands, prepared, inputs, outputs, weights } = lowering;
-  return { commands, prepared, arena: layOut([...prepared, ...commands]), inputs, outputs, weights };
+  const { commands, prepared, weights } = lowering;
+  return { commands, prepared, arena: layOut([...prepared, ...commands]), weights };
 }
 
 /** By name of an image the widest frame that convolutions read around it. */

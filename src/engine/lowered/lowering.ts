@@ -45,8 +45,6 @@ export class Lowering {
   /** What runs when the image's values are new. */
   readonly prepared: Command[] = [];
   readonly weights = new Map<Storage, WeightContent>();
-  readonly inputs = new Map<string, View>();
-  readonly outputs = new Map<string, View>();
   /** Of activations. */
   readonly elementType: ElementType;
   /** Who computes. */
@@ -70,7 +68,6 @@ export class Lowering {
   readInputs(): void {
     for (const value of this.#part.inputs) {
       const given = denseView('input', asCallersHave(value));
-      this.inputs.set(value.name, given);
       if (value.phase === 'step' || given.dtype !== 'float32') {
         this.#views.set(value.name, given);
         continue;
@@ -86,7 +83,6 @@ export class Lowering {
   writeOutputs(): void {
     for (const value of this.#part.outputs) {
       const taken = denseView('output', asCallersHave(value));
-      this.outputs.set(value.name, taken);
       this.emit('Copy', value.name, { x: this.view(value), y: taken });
     }
   }
@@ -233,19 +229,10 @@ export class Lowering {
     return Array.from(content.tensor.data as BigInt64Array);
   }
 
-  isWeight(value: Value): boolean {
-    return this.#part.initializers.has(value.name);
-  }
-
-  /** Whether a value is read once, by an operation of this part. */
-  isReadOnce({ name }: Value): boolean {
-    return this.#readers.get(name) === 1;
-  }
-
   /** Leaves a product for what follows it, or computes it where nothing can become part of it. */
   postpone(pending: Pending): void {
     this.#pending.set(pending.value.name, pending);
-    if (!this.isReadOnce(pending.value)) this.#compute(pending);
+    if (this.#readers.get(pending.value.name) !== 1) this.#compute(pending);
   }
 
   /** A product whose result nobody has read, and that only one operation will read. */

@@ -1,6 +1,12 @@
 import type { OperatorName } from '../../graph/operators.js';
-import { intAttribute, type Operation, type Value } from '../../graph/value.js';
-import { floatOf, intsOf } from './attributes.js';
+import {
+  floatAttribute,
+  intAttribute,
+  intsAttribute,
+  type Operation,
+  type Value,
+} from '../../graph/value.js';
+import { elementCount } from '../../tensor/tensor.js';
 import type { CommandName } from './command.js';
 import {
   lowerGatherBands,
@@ -40,7 +46,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   LayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'LayerNorm'),
   SimplifiedLayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'RmsNorm'),
   QuickGelu: (lowering, operation) => {
-    const alpha = floatOf(operation, 'alpha');
+    const alpha = floatAttribute(operation.spec, 'alpha');
     const silu = alpha === 1;
     if (activateProduct(lowering, operation, silu ? 'silu' : 'quick_gelu')) return;
     lowerUnary(lowering, operation, silu ? 'Silu' : 'QuickGelu');
@@ -97,7 +103,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
     lowering.set(result, lowering.reshape(view, operation.spec.name, result.shape));
   },
   Transpose: (lowering, operation) => {
-    const order = intsOf(operation, 'perm');
+    const order = intsAttribute(operation.spec, 'perm');
     const change = (view: View) => permuted(view, order);
     if (viewProduct(lowering, operation, change)) return;
     const view = lowering.view(operation.spec.inputs[0] as Value);
@@ -138,7 +144,7 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   const operands = { x: dense, scale: lowering.view(scale), shift: lowering.view(shift), sums, y };
   const attributes = {
     groups,
-    epsilon: floatOf(operation, 'epsilon'),
+    epsilon: floatAttribute(spec, 'epsilon'),
     silu: intAttribute(spec, 'activation'),
     floatSums: intAttribute(spec, 'float_sums'),
   };
@@ -148,13 +154,17 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
 function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | 'RmsNorm'): void {
   const { spec, outputs } = operation;
   const [x, scale, shift] = spec.inputs as [Value, Value, Value?];
+  const features = x.shape.at(-1) as number;
+  // Rows at regular distances, wherever the operand lies.
+  const asRows = (view: View) =>
+    lowering.reshape(view, spec.name, [elementCount(x.shape) / features, features]);
   const operands = {
-    x: lowering.dense(x),
+    x: asRows(lowering.dense(x)),
     scale: lowering.view(scale),
     shift: shift && lowering.view(shift),
+    y: asRows(lowering.allocate(outputs[0] as Value, lowering.typeOf(operation))),
   };
-  const y = lowering.allocate(outputs[0] as Value, lowering.typeOf(operation));
-  lowering.emit(op, spec.name, { ...operands, y }, { epsilon: floatOf(operation, 'epsilon') });
+  lowering.emit(op, spec.name, operands, { epsilon: floatAttribute(spec, 'epsilon') });
 }
 
 function lowerUnary(lowering: Lowering, operation: Operation, op: CommandName): void {

@@ -1,14 +1,13 @@
-import { intAttribute, type Operation, type Value } from '../../graph/value.js';
+import { intAttribute, intsAttribute, type Operation, type Value } from '../../graph/value.js';
 import type { ElementType } from '../../tensor/element-type.js';
 import type { Shape } from '../../tensor/tensor.js';
-import { intsOf } from './attributes.js';
-import { channelsLast, type Frame, type Lowering, noFrame } from './lowering.js';
+import { channelsLast, type Frame, type Lowering } from './lowering.js';
 import { type Pending, type ProductActivation, placed, resultShape } from './pending.js';
 import { broadcastTo, isInnerDense, permuted, reshaped, sliced, type View } from './view.js';
 
 /** The sides that a convolution reads beyond its operand. */
 export function frameOf(operation: Operation): Frame {
-  return intsOf(operation, 'pads') as unknown as Frame;
+  return intsAttribute(operation.spec, 'pads') as unknown as Frame;
 }
 
 /** x `[batch, in, rows, columns]`, weight `[out, in, k, k]`, bias. */
@@ -17,7 +16,7 @@ export function lowerConv(lowering: Lowering, operation: Operation): void {
   const [x, weight, bias] = spec.inputs as [Value, Value, Value?];
   const [result] = outputs as [Value];
   const [features, inner, kernel] = weight.shape as [number, number, number];
-  const stride = intsOf(operation, 'strides')[0] as number;
+  const stride = intsAttribute(operation.spec, 'strides')[0] as number;
   const frame = frameOf(operation);
   const image = framed(lowering, x, frame);
   const [, rowStride, columnStride] = image.strides as [number, number, number];
@@ -50,10 +49,7 @@ export function lowerConv(lowering: Lowering, operation: Operation): void {
 function framed(lowering: Lowering, x: Value, frame: Frame): View {
   const image = permuted(lowering.view(x), channelsLast);
   const ready = image.dtype === lowering.elementType && isInnerDense(image);
-  if (
-    ready &&
-    (frame === noFrame || frame.every((width) => width === 0) || lowering.hasFrame(image, frame))
-  ) {
+  if (ready && (frame.every((width) => width === 0) || lowering.hasFrame(image, frame))) {
     return image;
   }
   const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
