@@ -64,7 +64,7 @@ function lowered(elementType: ElementType): Device {
   return {
     ...cpu,
     engine: 'lowered',
-    kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes }),
+    kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes, framesImages: true }),
     elementType,
     layouts: ['channels_last'],
     exchanges: true,

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "device/cpu/elementwise.h"
 #include "device/cpu/lanes.h"
 #include "device/cpu/rows.h"
@@ -34,6 +36,15 @@ const float* Floats(const Strided& x, int64_t offset, int64_t stride, int64_t co
   return converted;
 }
 
+// The first of the arrays that an array's first dimension counts.
+Strided WithoutFirst(const Strided& x) {
+  Strided first = x;
+  first.rank = x.rank - 1;
+  std::copy(x.shape.begin() + 1, x.shape.end(), first.shape.begin());
+  std::copy(x.strides.begin() + 1, x.strides.end(), first.strides.begin());
+  return first;
+}
+
 }  // namespace
 
 void Combine(Binary op, const Strided& a, const Strided& b, const Strided& y, Pool& pool) {
@@ -49,6 +60,22 @@ void Combine(Binary op, const Strided& a, const Strided& b, const Strided& y, Po
     }
     loop(left, right, count, converted[0]);
     StoreRow(converted[0], count, y.type, At(y, offsets[2]), strides[2]);
+  });
+}
+
+void Sum(const Strided& x, const Strided& y, Pool& pool) {
+  const Strided first = WithoutFirst(x);
+  const Dimensions dimensions({&first, &y});
+  const auto strides = dimensions.Innermost().strides;
+  Walk(dimensions, pool, [&](const auto& offsets, int64_t count) {
+    float converted[kPiece];
+    float total[kPiece];
+    LoadRow(x.type, At(x, offsets[0]), strides[0], count, total);
+    for (int64_t part = 1; part < x.shape[0]; ++part) {
+      const int64_t offset = offsets[0] + part * x.strides[0];
+      ChosenLoops().add(total, Floats(x, offset, strides[0], count, converted), count, total);
+    }
+    StoreRow(total, count, y.type, At(y, offsets[1]), strides[1]);
   });
 }
 

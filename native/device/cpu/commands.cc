@@ -65,6 +65,10 @@ void RunSoftmax(const Command& command, const Bases& bases, Pool& pool) {
   Softmax(command.At(0, bases), command.At(1, bases), pool);
 }
 
+void RunSum(const Command& command, const Bases& bases, Pool& pool) {
+  Sum(command.At(0, bases), command.At(1, bases), pool);
+}
+
 void RunGather(const Command& command, const Bases& bases, Pool& pool) {
   Gather(command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
@@ -356,6 +360,7 @@ constexpr CommandRow kCommands[] = {
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
     {"Statistics", 3, 1, Create<RunStatistics>},
+    {"Sum", 2, 0, Create<Direct<RunSum>>},
     {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},
 };
 

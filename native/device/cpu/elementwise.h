@@ -18,6 +18,9 @@ enum class Binary : uint8_t { kAdd, kMultiply };
 // y = a op b, computed in float32. Operands have y's shape, with strides of 0 where they are repeated.
 void Combine(Binary op, const Strided& a, const Strided& b, const Strided& y, Pool& pool);
 
+// y = the sum of x over its first dimension, in its order, in float32. x has y's dimensions behind its first.
+void Sum(const Strided& x, const Strided& y, Pool& pool);
+
 enum class Unary : uint8_t { kSilu, kQuickGelu, kGelu, kGeluTanh, kSine, kCosine };
 
 // y = op(x), computed in float32. Of equal shape.

@@ -143,6 +143,27 @@ void OperandsOfSumsAndProductsAreRepeated() {
   }
 }
 
+void SumsAreTakenInTheOrderOfTheFirstDimension() {
+  Random random(9);
+  Pool pool(2);
+  for (int round = 0; round < 50; ++round) {
+    std::vector<int64_t> shape = AnyShape(random);
+    if (shape.size() == static_cast<size_t>(device::kMaxRank)) shape.pop_back();
+    TestArray y = AnyArray(random, AnyFloat(random), shape);
+    const int64_t parts = 1 + round % 4;
+    shape.insert(shape.begin(), parts);
+    TestArray x = AnyArray(random, AnyFloat(random), shape);
+    x.FillNormal(random);
+    Sum(x.view(), y.view(), pool);
+    for (int64_t i = 0; i < y.size(); ++i) {
+      auto total = static_cast<float>(x.Get(i));
+      for (int64_t part = 1; part < parts; ++part) total += static_cast<float>(x.Get(part * y.size() + i));
+      Check(y.Get(i) == Rounded(y.view().type, total), "a sum of arrays");
+    }
+    y.CheckSurroundings();
+  }
+}
+
 double Expected(Unary op, double x) {
   switch (op) {
     case Unary::kSilu:
@@ -306,6 +327,7 @@ void NothingIsDoneWithNoElements() {
 const AddTests added({DISTRI_TEST(CopiesConvertAndTransposeArraysOfAllStrides),
                       DISTRI_TEST(RoundingToBFloat16TakesTheEvenOfTwo), DISTRI_TEST(IntegersAreCopiedExactly),
                       DISTRI_TEST(OperandsOfSumsAndProductsAreRepeated),
+                      DISTRI_TEST(SumsAreTakenInTheOrderOfTheFirstDimension),
                       DISTRI_TEST(FunctionsAreThoseOfDoublePrecision),
                       DISTRI_TEST(AFunctionDependsOnNothingButItsElement),
                       DISTRI_TEST(SoftmaxesAreThoseOfDoublePrecision), DISTRI_TEST(RowsAreGatheredByIds),

@@ -37,6 +37,8 @@ export const commands = {
   LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
   RmsNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
   Add: binary,
+  /** Of x's first dimension, in its order. */
+  Sum: unary,
   Multiply: binary,
   Silu: unary,
   QuickGelu: unary,

@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { patchStatistics } from '../../graph/kernels/exchanges.js';
 import {
   floatAttribute,
@@ -6,53 +7,10 @@ import {
   type Operation,
   type Value,
 } from '../../graph/value.js';
-import { itemBytes } from '../../tensor/element-type.js';
-import { elementCount } from '../../tensor/tensor.js';
+import { attend, operandsOf } from './attention.js';
 import { channelsLast, type Lowering } from './lowering.js';
+import { type Age, bytesOf, Slot } from './slot.js';
 import { denseView, isInnerDense, permuted, sliced, type View } from './view.js';
-
-/** Codes of ages, as native/device/cpu/exchange.h has them. */
-const ages = { fresh: 0, displaced: 1, warm_up: 2 } as const;
-type Age = keyof typeof ages;
-
-/** What this rank exchanges through one slot. */
-class Slot {
-  readonly #lowering: Lowering;
-  readonly #name: string;
-  readonly #slot: number;
-  readonly #age: number;
-  #left = 0;
-
-  constructor(lowering: Lowering, name: string, slot: number, age: Age) {
-    this.#lowering = lowering;
-    this.#name = name;
-    this.#slot = slot;
-    this.#age = ages[age];
-  }
-
-  /** Leaves these one after the other and lets others read them. */
-  publish(...parts: readonly View[]): void {
-    for (const x of parts) {
-      this.#lowering.emit(
-        'Leave',
-        this.#name,
-        { x },
-        { slot: this.#slot, offset: this.#left, age: this.#age },
-      );
-      this.#left += bytesOf(x);
-    }
-    this.#lowering.emit('Publish', this.#name, {}, { slot: this.#slot, age: this.#age });
-  }
-
-  /** What `peer` left from byte `offset` on. */
-  fetch(peer: number, offset: number, y: View): void {
-    this.#lowering.emit('Fetch', this.#name, { y }, { slot: this.#slot, peer, offset, age: this.#age });
-  }
-}
-
-function bytesOf({ dtype, shape }: View): number {
-  return itemBytes[dtype] * elementCount(shape);
-}
 
 /** x `[batch, channels, rows, columns]` between a row of each neighbour. */
 export function lowerHalo(lowering: Lowering, operation: Operation): void {
@@ -154,21 +112,18 @@ function ageOf(statistics: number): Age {
 
 /** Query, key and value `[batch, tokens, features]` of a band, against the tokens of all bands. */
 export function lowerPatchAttention(lowering: Lowering, operation: Operation): void {
-  const { spec, outputs } = operation;
-  const [query, key, value] = spec.inputs as [Value, Value, Value];
-  const type = lowering.elementType;
-  const parts = [lowering.dense(key, type), lowering.dense(value, type)];
+  const { spec } = operation;
+  const { query, key, value } = operandsOf(lowering, operation);
   const tokens = intsAttribute(spec, 'tokens');
   const peers = intsAttribute(spec, 'peers');
   const index = intAttribute(spec, 'index');
   const age = intAttribute(spec, 'fresh') === 1 ? 'fresh' : 'displaced';
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot'), age);
-  exchange.publish(...parts);
+  exchange.publish(key, value);
   const [batch, , features] = key.shape as [number, number, number];
-  const total = tokens.reduce((sum, count) => sum + count, 0);
-  const wholes = parts.map((part, place) => {
+  const [keys, values] = [key, value].map((part, place) => {
     const name = `${spec.name}/${place === 0 ? 'keys' : 'values'}`;
-    const whole = denseView('arena', { name, dtype: type, shape: [batch, total, features] });
+    const whole = denseView('arena', { name, dtype: part.dtype, shape: [batch, sum(tokens), features] });
     let start = 0;
     for (const [band, count] of tokens.entries()) {
       const y = sliced(whole, 1, start, start + count);
@@ -177,12 +132,8 @@ export function lowerPatchAttention(lowering: Lowering, operation: Operation): v
       start += count;
     }
     return whole;
-  });
-  const y = lowering.allocate(outputs[0] as Value, type);
-  const heads = intAttribute(spec, 'heads');
-  const scale = 1 / Math.sqrt(features / heads);
-  const operands = { query: lowering.dense(query, type), key: wholes[0], value: wholes[1], y };
-  lowering.emit('Attention', spec.name, operands, { heads, scale, causal: 0 });
+  }) as [View, View];
+  attend(lowering, operation, { query, key: keys, value: values });
 }
 
 /** The parts of all ranks as one image. */

@@ -7,6 +7,8 @@ import {
   type Value,
 } from '../../graph/value.js';
 import { elementCount } from '../../tensor/tensor.js';
+import { lowerAllReduceSum } from './all-reduce-sum.js';
+import { lowerAttention, lowerCausalAttention } from './attention.js';
 import type { CommandName } from './command.js';
 import {
   lowerGatherBands,
@@ -19,13 +21,13 @@ import { channelsLast, type Lowering } from './lowering.js';
 import {
   activateProduct,
   addToProduct,
-  lowerAttention,
   lowerBinary,
   lowerConv,
   lowerDouble,
   lowerLinear,
   viewProduct,
 } from './products.js';
+import { lowerSequenceAttention } from './sequence-attention.js';
 import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
 
 type Lower = (lowering: Lowering, operation: Operation) => void;
@@ -38,10 +40,8 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   Mul: (lowering, operation) => lowerBinary(lowering, operation, 'Multiply'),
   Conv: lowerConv,
   Linear: lowerLinear,
-  Attention: (lowering, operation) =>
-    lowerAttention(lowering, operation, intAttribute(operation.spec, 'heads'), false),
-  MultiHeadAttention: (lowering, operation) =>
-    lowerAttention(lowering, operation, intAttribute(operation.spec, 'num_heads'), true),
+  Attention: lowerAttention,
+  MultiHeadAttention: lowerCausalAttention,
   GroupNorm: lowerGroupNorm,
   LayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'LayerNorm'),
   SimplifiedLayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'RmsNorm'),
@@ -83,6 +83,8 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   PatchGroupNormHalo: lowerPatchGroupNormHalo,
   PatchAttention: lowerPatchAttention,
   GatherBands: lowerGatherBands,
+  SequenceAttention: lowerSequenceAttention,
+  AllReduceSum: lowerAllReduceSum,
   Concat: (lowering, operation) => {
     const axis = axisOf(operation);
     const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));

@@ -1,5 +1,4 @@
 import { intAttribute, intsAttribute, type Operation, type Value } from '../../graph/value.js';
-import type { ElementType } from '../../tensor/element-type.js';
 import type { Shape } from '../../tensor/tensor.js';
 import { channelsLast, type Frame, type Lowering } from './lowering.js';
 import { type Pending, type ProductActivation, placed, resultShape } from './pending.js';
@@ -149,31 +148,6 @@ export function viewProduct(
   if (!lowering.placement(next)) return false;
   lowering.replace(pending, next);
   return true;
-}
-
-/** Query, key and value `[batch, tokens, heads * size]`. */
-export function lowerAttention(
-  lowering: Lowering,
-  operation: Operation,
-  heads: number,
-  causal: boolean,
-): void {
-  const [query, key, value] = operation.spec.inputs as [Value, Value, Value];
-  const [result] = operation.outputs as [Value];
-  const type: ElementType = lowering.elementType;
-  const operands = {
-    query: lowering.dense(query, type),
-    key: lowering.dense(key, type),
-    value: lowering.dense(value, type),
-  };
-  const y = lowering.allocate(result, type);
-  const scale = 1 / Math.sqrt((query.shape[2] as number) / heads);
-  lowering.emit(
-    'Attention',
-    operation.spec.name,
-    { ...operands, y },
-    { heads, scale, causal: causal ? 1 : 0 },
-  );
 }
 
 /** Elementwise, with dimensions of 1 repeated. */

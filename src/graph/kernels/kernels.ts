@@ -18,6 +18,9 @@ export interface AttentionShape {
   readonly causal: boolean;
 }
 
+/** What differs between devices in the way they compute. */
+export type KernelTraits = Partial<Pick<Kernels, 'statisticBytes' | 'framesImages'>>;
+
 /**
  * The one place where each kind of computation becomes nodes, but for what ranks exchange (exchanges.ts).
  * Strategies and models call these; `name` names the node and its result.
@@ -28,11 +31,14 @@ export class Kernels {
   readonly exchange: ExchangeKernels;
   /** Bytes of what a rank tells others of the rows of a group: sums and their number. */
   readonly statisticBytes: number;
+  /** Whether a convolution reads zeros, or rows of others, around an image where they lie. */
+  readonly framesImages: boolean;
 
-  constructor(graph: Graph, { statisticBytes = 3 * 8 }: { readonly statisticBytes?: number } = {}) {
+  constructor(graph: Graph, { statisticBytes = 3 * 8, framesImages = false }: KernelTraits = {}) {
     this.graph = graph;
     this.exchange = new ExchangeKernels(graph);
     this.statisticBytes = statisticBytes;
+    this.framesImages = framesImages;
   }
 
   /** x `[batch, in, rows, columns]`, weight `[out, in, k, k]` -> `[batch, out, rows', columns']`. */

@@ -87,9 +87,11 @@ export class DisplacedPatch extends BandedLayers {
 
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {
     if (this.alone || spec.kernel === 1) return super.conv2d(x, name, spec);
-    if (spec.zeros === 'after') throw new Error(`${name}: zeros after the image are of VAEs only`);
     const bordered = this.kernels.exchange.halo(`${name}.halo`, x, this.reserveHalo(x, name));
-    const result = this.convolve(bordered, name, spec, [0, 1, 0, 1]);
+    const after = spec.zeros === 'after';
+    const rows = bordered.shape[2] as number;
+    const read = after ? this.kernels.slice(`${name}.halo/below`, bordered, 2, 1, rows) : bordered;
+    const result = this.convolve(read, name, spec, [0, after ? 0 : 1, 0, 1]);
     return spec.stride === 2 ? this.inRegion(result, this.regionOf(x).bands.halved()) : result;
   }
 

@@ -45,10 +45,11 @@ export class SynchronousPatch {
     const role = topology.roles[Math.min(rank, this.ranks - 1)] as RankRole;
     const bands = planBands(rows, halvings, this.ranks);
     const context = { topology, role, bands, slots: slots.amongFirst(this.ranks) };
-    this.#layers = (kernels, weights) =>
-      this.ranks === 1
-        ? new SingleDevice(kernels, weights)
-        : new SynchronousBands(kernels, weights, context, 'full_sync');
+    this.#layers = (kernels, weights) => {
+      if (this.ranks === 1) return new SingleDevice(kernels, weights);
+      const Bands = kernels.framesImages ? DisplacedPatch : SynchronousBands;
+      return new Bands(kernels, weights, context, 'full_sync');
+    };
   }
 
   layers(kernels: Kernels, weights: WeightSource): Layers {
@@ -62,7 +63,7 @@ export class SynchronousPatch {
 }
 
 /**
- * Layers whose results take no more than a band, where displaced patches put every band between rows of its
+ * For devices without frames around images: layers whose results take no more than a band, where displaced patches put every band between rows of its
  * neighbours: a 3x3 convolution takes the band as if the image ended there, and the first and last row of its
  * result are then computed from three rows each.
  */
