@@ -110,8 +110,12 @@ std::shared_ptr<Loading> ReadOptions(const Napi::Object& options, std::vector<de
                            });
   const Napi::Value communicator = options.Get("communicator");
   if (!communicator.IsUndefined()) spec.communicator = UnwrapCommunicator(communicator);
-  spec.prepared = ReadCommands(options.Get("prepared"), "prepared");
-  spec.commands = ReadCommands(options.Get("commands"), "commands");
+  spec.lists = ReadArray(options.Get("lists"), "lists", kAnyLength,
+                         [](const Napi::Value& value, const std::string& name) {
+                           const Napi::Object list = ReadObject(value, name);
+                           return device::EncodedList{ReadCommands(list.Get("prepared"), name + ".prepared"),
+                                                      ReadCommands(list.Get("commands"), name + ".commands")};
+                         });
   return loading;
 }
 
@@ -128,20 +132,29 @@ Napi::Value Create(const Napi::CallbackInfo& info,
       });
 }
 
+size_t ReadListIndex(const Napi::Value& value, const device::Program& program) {
+  return static_cast<size_t>(ReadInteger(value, "list", 0, static_cast<int64_t>(program.lists()) - 1));
+}
+
 std::vector<std::byte*> BindArrays(const Napi::Value& value, const device::Program& program,
                                    std::vector<Napi::Value>& kept) {
   const auto arrays = ReadArray(value, "arrays", kAnyLength, [](const Napi::Value& array, const std::string& name) {
-    if (!array.IsTypedArray()) ThrowTypeError("a typed array", name, array);
-    return array.As<Napi::TypedArray>();
+    if (!array.IsTypedArray() && !array.IsUndefined()) ThrowTypeError("a typed array or undefined", name, array);
+    return array;
   });
   if (arrays.size() != program.given()) throw NativeError("PROGRAM", "a program is given too few or too many arrays");
   std::vector<std::byte*> data;
   for (size_t index = 0; index < arrays.size(); ++index) {
-    if (arrays[index].ByteLength() != program.given_bytes(index)) {
+    if (arrays[index].IsUndefined()) {
+      data.push_back(nullptr);
+      continue;
+    }
+    const auto array = arrays[index].As<Napi::TypedArray>();
+    if (array.ByteLength() != program.given_bytes(index)) {
       throw NativeError("PROGRAM", "array " + std::to_string(index) + " of a program has another size");
     }
-    kept.push_back(arrays[index]);
-    data.push_back(const_cast<std::byte*>(Bytes(arrays[index])));
+    kept.push_back(array);
+    data.push_back(const_cast<std::byte*>(Bytes(array)));
   }
   return data;
 }
@@ -177,12 +190,13 @@ Napi::Value NapiProgram::Run(const Napi::CallbackInfo& info) {
   return Rejecting(info.Env(), [&]() -> Napi::Value {
     device::Program& program = Checked();
     std::vector<Napi::Value> kept;
-    const std::vector<std::byte*> arrays = BindArrays(info[0], program, kept);
-    const bool prepare = ReadBoolean(info[1], "prepare");
-    const Step step = ReadStep(info[2]).value_or(Step{});
+    const size_t list = ReadListIndex(info[0], program);
+    const std::vector<std::byte*> arrays = BindArrays(info[1], program, kept);
+    const bool prepare = ReadBoolean(info[2], "prepare");
+    const Step step = ReadStep(info[3]).value_or(Step{});
     kept.push_back(info.This());
     const Napi::Value promise = PromiseWorker::Start(
-        info.Env(), kept, [&program, arrays, prepare, step] { program.Run(arrays, prepare, step); },
+        info.Env(), kept, [&program, list, arrays, prepare, step] { program.Run(list, arrays, prepare, step); },
         [](Napi::Env env) { return env.Undefined(); }, [this] { running_ = false; });
     running_ = true;
     return promise;
@@ -191,7 +205,8 @@ Napi::Value NapiProgram::Run(const Napi::CallbackInfo& info) {
 
 Napi::Value NapiProgram::Milliseconds(const Napi::CallbackInfo& info) {
   return Translating(info.Env(), [&]() -> Napi::Value {
-    const std::vector<int64_t>& nanoseconds = Checked().nanoseconds();
+    const device::Program& program = Checked();
+    const std::vector<int64_t>& nanoseconds = program.nanoseconds(ReadListIndex(info[0], program));
     auto times = Napi::Float64Array::New(info.Env(), nanoseconds.size());
     double* data = times.Data();
     for (size_t i = 0; i < nanoseconds.size(); ++i) data[i] = static_cast<double>(nanoseconds[i]) / 1e6;

@@ -73,8 +73,10 @@ Operand ReadOperand(Reader& reader, int64_t buffer, const std::vector<size_t>& b
   return operand;
 }
 
+// Marks in `uses` the buffers that they have operands in.
 std::vector<std::unique_ptr<Executor>> ReadCommands(const EncodedCommands& encoded,
-                                                    const std::vector<size_t>& bytes) {
+                                                    const std::vector<size_t>& bytes,
+                                                    std::vector<bool>& uses) {
   std::vector<std::unique_ptr<Executor>> commands;
   Reader reader(encoded.words);
   for (const std::string& name : encoded.names) {
@@ -91,6 +93,7 @@ std::vector<std::unique_ptr<Executor>> ReadCommands(const EncodedCommands& encod
       if (buffer < 0) continue;
       operand = ReadOperand(reader, buffer, bytes);
       CheckBounds(*operand, bytes[static_cast<size_t>(buffer)]);
+      uses[static_cast<size_t>(buffer)] = true;
     }
     try {
       commands.push_back(kind.create(Command(name, std::move(attributes), std::move(operands))));
@@ -109,9 +112,16 @@ Program::Program(const ProgramSpec& spec) : pool_(spec.threads), communicator_(s
   bases_.push_back(memory_.back().data());
   bytes_.push_back(spec.arena_bytes);
   for (const BufferSpec& buffer : spec.buffers) AddBuffer(buffer);
-  prepared_ = ReadCommands(spec.prepared, bytes_);
-  commands_ = ReadCommands(spec.commands, bytes_);
-  nanoseconds_.resize(commands_.size());
+  for (const EncodedList& list : spec.lists) lists_.push_back(ReadList(list));
+}
+
+Program::List Program::ReadList(const EncodedList& encoded) const {
+  List list;
+  list.uses.resize(bytes_.size());
+  list.prepared = ReadCommands(encoded.prepared, bytes_, list.uses);
+  list.commands = ReadCommands(encoded.commands, bytes_, list.uses);
+  list.nanoseconds.resize(list.commands.size());
+  return list;
 }
 
 void Program::AddBuffer(const BufferSpec& spec) {
@@ -138,17 +148,23 @@ void Program::AddBuffer(const BufferSpec& spec) {
   bases_.push_back(memory_.back().data());
 }
 
-void Program::Run(const std::vector<std::byte*>& given, bool prepare, const Step& step) {
-  for (size_t index = 0; index < given_.size(); ++index) bases_[given_[index]] = given.at(index);
+void Program::Run(size_t index, const std::vector<std::byte*>& given, bool prepare, const Step& step) {
+  List& list = lists_.at(index);
+  for (size_t place = 0; place < given_.size(); ++place) {
+    bases_[given_[place]] = given.at(place);
+    if (given[place] == nullptr && list.uses[given_[place]]) {
+      throw std::invalid_argument("input or output " + std::to_string(place) + " of a list is missing");
+    }
+  }
   const Call call{bases_, pool_, communicator_.get(), step};
   if (prepare) {
-    for (const auto& command : prepared_) command->Run(call);
+    for (const auto& command : list.prepared) command->Run(call);
   }
   auto before = Clock::now();
-  for (size_t index = 0; index < commands_.size(); ++index) {
-    commands_[index]->Run(call);
+  for (size_t place = 0; place < list.commands.size(); ++place) {
+    list.commands[place]->Run(call);
     const auto after = Clock::now();
-    nanoseconds_[index] += std::chrono::duration_cast<std::chrono::nanoseconds>(after - before).count();
+    list.nanoseconds[place] += std::chrono::duration_cast<std::chrono::nanoseconds>(after - before).count();
     before = after;
   }
 }

@@ -1,4 +1,4 @@
-// A list of commands with its memory: what the lowered engine loads and runs.
+// Lists of commands with their memory: what the lowered engine loads and runs.
 #pragma once
 
 #include <cstddef>
@@ -38,6 +38,13 @@ struct EncodedCommands {
   std::vector<double> words;
 };
 
+// One of the lists of a program.
+struct EncodedList {
+  // What runs when values of the image are new.
+  EncodedCommands prepared;
+  EncodedCommands commands;
+};
+
 struct PackedSpec {
   cpu::WeightShape shape;
   cpu::WeightSource source;
@@ -59,8 +66,7 @@ struct ProgramSpec {
   std::vector<BufferSpec> buffers;
   // Of commands that exchange.
   std::shared_ptr<Communicator> communicator;
-  EncodedCommands prepared;
-  EncodedCommands commands;
+  std::vector<EncodedList> lists;
 };
 
 class Program {
@@ -72,14 +78,27 @@ class Program {
   size_t given() const { return given_.size(); }
   size_t given_bytes(size_t index) const { return given_bytes_[index]; }
 
-  // Nanoseconds that each command took so far, those of every call first to last.
-  const std::vector<int64_t>& nanoseconds() const { return nanoseconds_; }
+  size_t lists() const { return lists_.size(); }
+  // Nanoseconds that each command of a list took so far, in all its calls.
+  const std::vector<int64_t>& nanoseconds(size_t list) const { return lists_.at(list).nanoseconds; }
 
-  // `prepare`: what the image gives is new. Not on two threads at a time. Throws CommError.
-  void Run(const std::vector<std::byte*>& given, bool prepare, const Step& step);
+  // `given` is null where the list has no such operand. `prepare`: what the image gives is new. Not on two
+  // threads at a time. Throws CommError, and std::invalid_argument where something is missing.
+  void Run(size_t list, const std::vector<std::byte*>& given, bool prepare, const Step& step);
 
  private:
+  using Executors = std::vector<std::unique_ptr<Executor>>;
+
+  struct List {
+    Executors prepared;
+    Executors commands;
+    // Buffers of which commands have operands.
+    std::vector<bool> uses;
+    std::vector<int64_t> nanoseconds;
+  };
+
   void AddBuffer(const BufferSpec& spec);
+  List ReadList(const EncodedList& encoded) const;
 
   cpu::Pool pool_;
   std::shared_ptr<Communicator> communicator_;
@@ -88,9 +107,7 @@ class Program {
   std::vector<size_t> bytes_;
   std::vector<size_t> given_;
   std::vector<size_t> given_bytes_;
-  std::vector<std::unique_ptr<Executor>> prepared_;
-  std::vector<std::unique_ptr<Executor>> commands_;
-  std::vector<int64_t> nanoseconds_;
+  std::vector<List> lists_;
 };
 
 }  // namespace distri::device

@@ -78,7 +78,6 @@ export async function planDrawing(
     splitBatch: settled.splitBatch ?? true,
   });
   const parallel = planStrategy(model, settled, topology);
-  requireExchange(opened, topology, parallel);
   const shared = { ...model.outline.model, latent: geometry.latent };
   const steps = scheduler.timesteps.length - firstStep(request);
   const { shares, options } = shareOut(parallel, topology, shared, model.scheduler);
@@ -93,26 +92,6 @@ export async function planDrawing(
     shares,
     mode: describeMode(options, topology, steps),
   };
-}
-
-/** Ranks share a picture only on devices whose values they can exchange. */
-function requireExchange(
-  { engine, exchanges }: Device,
-  { worldSize }: Topology,
-  parallel: ParallelOptions,
-): void {
-  if (exchanges) return;
-  if (strategyOf(parallel).kind === 'stages') {
-    throw new DistriError(
-      'unsupported',
-      `--engine ${engine} has no stages; another --parallelism than ${parallel.parallelism} would work`,
-    );
-  }
-  if (worldSize === 1) return;
-  throw new DistriError(
-    'unsupported',
-    `--engine ${engine} draws a picture on one rank, not on ${worldSize}; -n 1 would work, or as many groups as ranks`,
-  );
 }
 
 interface ChosenDevice {

@@ -137,9 +137,9 @@ export interface Communicator {
   /** Copies `data` of rank `root` into `data` of the others. Same byte length on all ranks. */
   broadcast(data: Float32Array | BigInt64Array | Uint8Array, root: number): Promise<void>;
   /** Leaves `data`, of the slot's size, for the others to read at this tick; waits for nobody. */
-  publish(slot: number, tick: number, data: Float32Array): void;
+  publish(slot: number, tick: number, data: Float32Array | Uint16Array): void;
   /** Copies what `peer` published in the slot at this tick, as long as `data`, into `data`; waits for it. */
-  fetch(slot: number, peer: number, tick: number, data: Float32Array): Promise<void>;
+  fetch(slot: number, peer: number, tick: number, data: Float32Array | Uint16Array): Promise<void>;
   statistics(): CommunicatorStatistics;
   /** Unmaps; the object is unusable afterwards. Sessions that use it must be released first. */
   close(): void;
@@ -204,10 +204,17 @@ export interface EncodedCommands {
   readonly words: Float64Array;
 }
 
+/** One of the lists of a program. */
+export interface EncodedList {
+  /** What runs when values of the image are new. */
+  readonly prepared: EncodedCommands;
+  readonly commands: EncodedCommands;
+}
+
 /** Where the bytes of a weight are. */
 export type WeightBytes =
   | { readonly file: string; readonly offset: number }
-  | { readonly data: Float32Array | BigInt64Array | Uint8Array };
+  | { readonly data: Tensor['data'] };
 
 /** Memory that commands work on, by its place in the list from 1 on; 0 is the arena. */
 export type ProgramBuffer =
@@ -234,19 +241,25 @@ export interface ProgramOptions {
   readonly buffers: readonly ProgramBuffer[];
   /** Needed when commands exchange. */
   readonly communicator?: Communicator;
-  readonly prepared: EncodedCommands;
-  readonly commands: EncodedCommands;
+  /** Of which a run takes one. */
+  readonly lists: readonly EncodedList[];
 }
 
-/** A list of commands with its memory. */
+/** Lists of commands with their memory. */
 export interface NativeProgram {
   /**
-   * Runs the commands off the JavaScript thread, the prepared ones first where `prepare` says that values of
-   * the image are new. `arrays` are inputs and outputs in the order of their buffers. One run at a time.
+   * Runs a list off the JavaScript thread, its prepared commands first where `prepare` says that values of
+   * the image are new. `arrays` are inputs and outputs in the order of their buffers, undefined where the list
+   * has none of them. One run at a time.
    */
-  run(arrays: readonly Tensor['data'][], prepare: boolean, step?: Step): Promise<void>;
-  /** How long each command took in all calls so far, the prepared ones left out. */
-  milliseconds(): Float64Array;
+  run(
+    list: number,
+    arrays: readonly (Tensor['data'] | undefined)[],
+    prepare: boolean,
+    step?: Step,
+  ): Promise<void>;
+  /** How long each command of a list took in all calls so far, the prepared ones left out. */
+  milliseconds(list: number): Float64Array;
   /** Frees all. Not during a run. */
   release(): void;
 }

@@ -17,8 +17,6 @@ export interface Device {
   readonly elementType: ElementType;
   /** Types in which it takes weights from files as they are; the first is what others are converted to. */
   readonly weightTypes: readonly StoredType[];
-  /** Whether ranks can exchange what it computes. */
-  readonly exchanges: boolean;
   /** How images may lie in its memory. */
   readonly layouts: readonly Layout[];
   /** What models are built of. */
@@ -51,7 +49,6 @@ const onnxruntime: Device = {
   engine: 'onnxruntime',
   elementType: 'float32',
   layouts: ['row_major'],
-  exchanges: true,
   load: async (part, options) => {
     // A process that only plans runs nothing.
     const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
@@ -67,7 +64,6 @@ function lowered(elementType: ElementType): Device {
     kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes, framesImages: true }),
     elementType,
     layouts: ['channels_last'],
-    exchanges: true,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
       return ProgramExecutable.load(part, elementType, options);

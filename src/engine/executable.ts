@@ -1,5 +1,5 @@
 import type { Value } from '../graph/value.js';
-import { elementCount, type Tensor } from '../tensor/tensor.js';
+import { type DType, elementCount, type Tensor } from '../tensor/tensor.js';
 import type { Communicator, SessionOptions, Step } from './addon.js';
 
 /** Under what a part of a program is loaded. */
@@ -20,21 +20,32 @@ export interface Executable {
   zeroInputs(): Readonly<Record<string, Tensor>>;
   /**
    * Runs the part. The tensors returned are the same at every call: what should outlive the next call must be
-   * copied. A part without fixed sizes writes to `results`.
+   * copied. A part without fixed sizes runs in those of `variant`.
    */
   run(
     inputs: Readonly<Record<string, Tensor>>,
     step?: Step,
-    results?: Readonly<Record<string, Tensor>>,
+    variant?: number,
   ): Promise<Readonly<Record<string, Tensor>>>;
   release(): void;
 }
 
+/** The result of this name. */
+export function resultOf(results: Readonly<Record<string, Tensor>>, name: string): Tensor {
+  const tensor = results[name];
+  if (!tensor) throw new Error(`there is no result ${name}`);
+  return tensor;
+}
+
+/** A tensor that is known to be of float32. */
+export function asFloats(tensor: Tensor): Tensor<'float32'> {
+  if (tensor.dtype !== 'float32') throw new Error(`a tensor is of ${tensor.dtype}, not of float32`);
+  return tensor as Tensor<'float32'>;
+}
+
 /** The result of this name, which the program is known to have in float32. */
 export function floatResult(results: Readonly<Record<string, Tensor>>, name: string): Tensor<'float32'> {
-  const tensor = results[name];
-  if (tensor?.dtype !== 'float32') throw new Error(`there is no float32 result ${name}`);
-  return tensor as Tensor<'float32'>;
+  return asFloats(resultOf(results, name));
 }
 
 /** Room for values, by name. */
@@ -42,10 +53,15 @@ export function emptyTensors(values: readonly Value[]): Readonly<Record<string, 
   return Object.fromEntries(values.map((value) => [value.name, emptyTensor(value)]));
 }
 
-/** What a caller gives and takes is float32 where the device computes with shorter floats. */
-function emptyTensor({ dtype, shape }: Value): Tensor {
-  const count = elementCount(shape);
-  if (dtype === 'int64') return { dtype, shape, data: new BigInt64Array(count) };
-  if (dtype === 'uint8') return { dtype, shape, data: new Uint8Array(count) };
-  return { dtype: 'float32', shape, data: new Float32Array(count) };
+/** Zeros. */
+export function emptyTensor({ name, dtype, shape }: Pick<Value, 'name' | 'dtype' | 'shape'>): Tensor {
+  if (dtype === 'float16') throw new Error(`${name} is of a type that callers don't know`);
+  return { dtype, shape, data: new arrays[dtype](elementCount(shape)) };
 }
+
+const arrays = {
+  float32: Float32Array,
+  bfloat16: Uint16Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+} as const satisfies Readonly<Record<DType, unknown>>;

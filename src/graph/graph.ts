@@ -15,12 +15,22 @@ export type Initializer =
   | { readonly kind: 'slice'; readonly slice: TensorSlice }
   | { readonly kind: 'constant'; readonly tensor: Tensor };
 
+/** A part in one of its sizes. */
+export interface PartVariant {
+  /** With sizes and constants of its own. */
+  readonly part: GraphPart;
+  /** Those of its constants that are inputs of the part with open sizes. */
+  readonly given: Readonly<Record<string, Tensor>>;
+}
+
 /** One of the graphs of a program: what an engine loads. */
 export interface GraphPart {
   readonly name: 'image' | 'step';
   /** In an order in which they can be computed. */
   readonly operations: readonly Operation[];
+  /** In the types in which callers give them, whatever operations read. */
   readonly inputs: readonly Value[];
+  /** In the types in which callers take them. */
   readonly outputs: readonly Value[];
   /** Those that the operations read, by name. */
   readonly initializers: ReadonlyMap<string, { readonly value: Value; readonly content: Initializer }>;
@@ -29,6 +39,8 @@ export interface GraphPart {
    * passes/flexible.ts.
    */
   readonly openDims: ReadonlyMap<string, readonly (number | string)[]>;
+  /** What runs can choose between; none where sizes are fixed. */
+  readonly variants: readonly PartVariant[];
 }
 
 /**
@@ -127,9 +139,9 @@ export class Graph {
     return { ...value, region };
   }
 
-  /** Makes a value a result of the program. */
-  output(value: Value): void {
-    this.#outputs.push(value);
+  /** Makes a value a result of the program, by default in a type that all callers know. */
+  output(value: Value, dtype: ElementType = typeOfCallers(value.dtype)): void {
+    this.#outputs.push({ ...value, dtype });
   }
 
   /** The value of this name. */
@@ -181,7 +193,8 @@ export class Graph {
     const consumed = new Set(stepOperations.flatMap(operandNames));
     const handedOver = imageOperations
       .flatMap(({ outputs }) => outputs)
-      .filter(({ name }) => consumed.has(name));
+      .filter(({ name }) => consumed.has(name))
+      .map((value) => ({ ...value, dtype: typeOfCallers(value.dtype) }));
     const stepInputs = this.#inputs.filter(({ name, phase }) => consumed.has(name) || phase === 'step');
     const imageOutputs = [...handedOver, ...this.#outputs.filter(({ phase }) => phase !== 'step')];
     const read = new Set(imageOperations.flatMap(operandNames));
@@ -225,7 +238,7 @@ export class Graph {
         .filter(([key]) => operands.has(key))
         .map(([key, content]) => [key, { value: this.#values.get(key) as Value, content }]),
     );
-    return { name, operations, inputs, outputs, initializers, openDims: new Map() };
+    return { name, operations, inputs, outputs, initializers, openDims: new Map(), variants: [] };
   }
 
   /** The value of an initializer; the first of a name stays. */
@@ -252,6 +265,11 @@ export class Graph {
   #refuseSecond(name: string): void {
     if (this.#values.has(name)) throw new Error(`the graph has two values named ${name}`);
   }
+}
+
+/** Shorter floats are a device's own affair. */
+function typeOfCallers(dtype: ElementType): ElementType {
+  return dtype === 'bfloat16' || dtype === 'float16' ? 'float32' : dtype;
 }
 
 function typed(dtype: ElementType | undefined): { readonly dtype?: ElementType } {

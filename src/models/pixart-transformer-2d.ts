@@ -168,7 +168,7 @@ export class PixArtTransformer2DModel {
       block: (x, index) => this.#block(x, caption, time, `transformer_blocks.${index}`),
       head: (x) => this.#head(x, time, grid),
     });
-    graph.output(result);
+    this.#layers.output(result);
     return result;
   }
 

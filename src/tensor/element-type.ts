@@ -1,7 +1,7 @@
 import type { DType } from './tensor.js';
 
 /** What elements of a model's values can be: those of tensors, and types that only devices compute with. */
-export type ElementType = DType | 'float16' | 'bfloat16';
+export type ElementType = DType | 'float16';
 
 /** Bytes of one element. */
 export const itemBytes: Readonly<Record<ElementType, number>> = {

@@ -2,6 +2,8 @@
 export interface TensorData {
   /** All that is computed. */
   float32: Float32Array;
+  /** The upper halves of float32, as devices hand them on to each other. */
+  bfloat16: Uint16Array;
   /** Token ids. */
   int64: BigInt64Array;
   /** Pixels. */

@@ -5,6 +5,7 @@
 
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { openDevice } from '../../src/engine/device.js';
+import { asFloats } from '../../src/engine/executable.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { pixArt } from '../../src/families/pixart.js';
 import { pixArtInputs } from '../../src/families/pixart-conditioner.js';
@@ -57,7 +58,7 @@ const runStage = StageDenoiser.prototype.run;
 StageDenoiser.prototype.run = async function (part, inputs, step) {
   const result = await runStage.call(this, part, inputs, step);
   const { start } = part.lanes[0] as PatchRows;
-  stageResults[`step_${step.call}/from_row_${start}`] = float32(result.shape, result.data.slice());
+  stageResults[`step_${step.call}/from_row_${start}`] = float32(result.shape, asFloats(result).data.slice());
   return result;
 };
 

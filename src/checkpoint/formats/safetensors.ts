@@ -169,7 +169,7 @@ export function encodeHeader(
   return header;
 }
 
-const storedTypes = { float32: 'F32', int64: 'I64', uint8: 'U8' } as const;
+const storedTypes = { float32: 'F32', bfloat16: 'BF16', int64: 'I64', uint8: 'U8' } as const;
 
 function compareForWriting([nameA, a]: [string, Tensor], [nameB, b]: [string, Tensor]): number {
   const bySize = b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT;

@@ -3,9 +3,10 @@ import type { OperatorName } from '../../graph/operators.js';
 import type { ElementType } from '../../tensor/element-type.js';
 import { type Arena, layOut } from './arena.js';
 import type { Command } from './command.js';
-import { type Frame, Lowering, noFrame, type WeightContent } from './lowering.js';
+import { type Frame, Lowering, type LoweringOptions, noFrame } from './lowering.js';
 import { lowerings } from './operators.js';
 import { frameOf } from './products.js';
+import { SharedMemory, type WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
 
 /** What a device runs: see docs/engines.md. */
@@ -15,12 +16,39 @@ export interface CommandList {
   /** At every call. */
   readonly commands: readonly Command[];
   readonly arena: Arena;
+}
+
+/** A part in one of its sizes. */
+export interface LoweredVariant {
+  readonly part: GraphPart;
+  /** Of an image's first step. */
+  readonly first: CommandList;
+  /** Of all others; mostly the same. */
+  readonly later: CommandList;
+}
+
+/** A part as commands of one rank. */
+export interface LoweredPart {
+  /** One for a part of fixed sizes. */
+  readonly variants: readonly LoweredVariant[];
   readonly weights: ReadonlyMap<Storage, WeightContent>;
 }
 
 /** A part of a program as commands of this rank, with activations of this type. */
-export function lower(part: GraphPart, elementType: ElementType, rank: number): CommandList {
-  const lowering = new Lowering(part, elementType, rank, framesOf(part));
+export function lower(part: GraphPart, elementType: ElementType, rank: number): LoweredPart {
+  const memory = new SharedMemory();
+  const parts = part.variants.length > 0 ? part.variants.map((variant) => variant.part) : [part];
+  const variants = parts.map((own) => {
+    const first = lowerPart(own, { elementType, rank, memory, isFirstStep: true });
+    const keeps = own.operations.some(({ spec }) => spec.op === ('CachedAttention' satisfies OperatorName));
+    const later = keeps ? lowerPart(own, { elementType, rank, memory, isFirstStep: false }) : first;
+    return { part: own, first, later };
+  });
+  return { variants, weights: memory.weights };
+}
+
+function lowerPart(part: GraphPart, options: LoweringOptions): CommandList {
+  const lowering = new Lowering(part, framesOf(part), options);
   lowering.readInputs();
   for (const operation of part.operations) {
     const lowerOperation = lowerings[operation.spec.op as OperatorName];
@@ -28,8 +56,8 @@ export function lower(part: GraphPart, elementType: ElementType, rank: number): 
     lowerOperation(lowering, operation);
   }
   lowering.writeOutputs();
-  const { commands, prepared, weights } = lowering;
-  return { commands, prepared, arena: layOut([...prepared, ...commands]), weights };
+  const { commands, prepared } = lowering;
+  return { commands, prepared, arena: layOut([...prepared, ...commands]) };
 }
 
 /** By name of an image the widest frame that convolutions read around it. */

@@ -1,4 +1,4 @@
-import type { GraphPart, Initializer } from '../../graph/graph.js';
+import type { GraphPart } from '../../graph/graph.js';
 import type { Operation, Value } from '../../graph/value.js';
 import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
@@ -12,6 +12,7 @@ import {
   placementOf,
   positionsOfOperand,
 } from './pending.js';
+import type { SharedMemory } from './shared-memory.js';
 import {
   denseStrides,
   denseView,
@@ -30,13 +31,7 @@ export const noFrame: Frame = [0, 0, 0, 0];
 /** Order of an image's dimensions in memory. */
 export const channelsLast = [0, 2, 3, 1] as const;
 
-/** What a weight's storage holds. */
-export interface WeightContent {
-  readonly value: Value;
-  readonly content: Initializer;
-  /** As a product reads it; undefined as it is. */
-  readonly packed: PackedWeight | undefined;
-}
+export type LoweringOptions = Pick<Lowering, 'elementType' | 'rank' | 'memory' | 'isFirstStep'>;
 
 /** A part of a program on its way to commands: where values are, and what is not computed yet. */
 export class Lowering {
@@ -44,11 +39,14 @@ export class Lowering {
   readonly commands: Command[] = [];
   /** What runs when the image's values are new. */
   readonly prepared: Command[] = [];
-  readonly weights = new Map<Storage, WeightContent>();
   /** Of activations. */
   readonly elementType: ElementType;
   /** Who computes. */
   readonly rank: number;
+  /** What outlives a call. */
+  readonly memory: SharedMemory;
+  /** Whether these are the commands of an image's first step, before which nothing of it is kept. */
+  readonly isFirstStep: boolean;
   readonly #part: GraphPart;
   readonly #views = new Map<string, View>();
   readonly #pending = new Map<string, Pending>();
@@ -56,10 +54,16 @@ export class Lowering {
   readonly #frames: ReadonlyMap<string, Frame>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
-  constructor(part: GraphPart, elementType: ElementType, rank: number, frames: ReadonlyMap<string, Frame>) {
-    this.rank = rank;
+  constructor(
+    part: GraphPart,
+    frames: ReadonlyMap<string, Frame>,
+    { elementType, rank, memory, isFirstStep }: LoweringOptions,
+  ) {
     this.#part = part;
     this.elementType = elementType;
+    this.rank = rank;
+    this.memory = memory;
+    this.isFirstStep = isFirstStep;
     this.#readers = countReaders(part);
     this.#frames = frames;
   }
@@ -67,13 +71,13 @@ export class Lowering {
   /** Reads what the caller gives: values of the image once, into memory of the program's own. */
   readInputs(): void {
     for (const value of this.#part.inputs) {
-      const given = denseView('input', asCallersHave(value));
+      const given = this.memory.view('input', value);
       if (value.phase === 'step' || given.dtype !== 'float32') {
         this.#views.set(value.name, given);
         continue;
       }
       const dtype = value.shape.length > 2 ? this.elementType : given.dtype;
-      const kept = denseView('kept', { ...value, dtype });
+      const kept = this.memory.view('kept', { ...value, dtype });
       this.prepared.push({ op: 'Copy', name: value.name, operands: { x: given, y: kept }, attributes: {} });
       this.#views.set(value.name, kept);
     }
@@ -82,7 +86,7 @@ export class Lowering {
   /** Copies results to where the caller takes them. */
   writeOutputs(): void {
     for (const value of this.#part.outputs) {
-      const taken = denseView('output', asCallersHave(value));
+      const taken = this.memory.view('output', value);
       this.emit('Copy', value.name, { x: this.view(value), y: taken });
     }
   }
@@ -217,16 +221,14 @@ export class Lowering {
   weight(value: Value, packed: PackedWeight | undefined): View {
     const initializer = this.#part.initializers.get(value.name);
     if (!initializer) throw new Error(`${value.name} is no weight`);
-    const view = denseView('weight', value);
-    this.weights.set(view.storage, { ...initializer, packed });
-    return view;
+    return this.memory.weight({ ...initializer, packed });
   }
 
-  /** The tensor of a value that is kept in the program. */
-  constant(value: Value | undefined): readonly bigint[] {
+  /** The numbers of a tensor that is kept in the program. */
+  numbers(value: Value | undefined): readonly number[] {
     const content = value && this.#part.initializers.get(value.name)?.content;
     if (content?.kind !== 'constant') throw new Error(`${value?.name} is no constant`);
-    return Array.from(content.tensor.data as BigInt64Array);
+    return Array.from(content.tensor.data, Number);
   }
 
   /** Leaves a product for what follows it, or computes it where nothing can become part of it. */
@@ -270,22 +272,16 @@ export class Lowering {
     this.emit('Product', name, operands, { distances, activation: activationCodes[activation] });
   }
 
-  /** Results of the part and what has no positions stay exact. */
+  /** Results of the part are as callers take them, and what has no positions stays exact. */
   #resultType(value: Value): ElementType {
-    const isOutput = this.#part.outputs.some(({ name }) => name === value.name);
-    const exact = isOutput || value.shape.length < 3 || value.dtype === 'float32';
-    return exact ? 'float32' : this.elementType;
+    const { dtype } = this.#part.outputs.find(({ name }) => name === value.name) ?? value;
+    return value.shape.length < 3 || dtype === 'float32' ? 'float32' : this.elementType;
   }
 
   /** A view in another shape, copied where it must be. */
   reshape(view: View, name: string, shape: Shape): View {
     return reshaped(view, shape) ?? (reshaped(this.copied(view, name), shape) as View);
   }
-}
-
-/** Callers give and take float32 where a device computes with shorter floats. */
-function asCallersHave(value: Value): Value {
-  return value.dtype === 'int64' ? value : { ...value, dtype: 'float32' };
 }
 
 function countReaders({ operations, outputs }: GraphPart): Map<string, number> {

@@ -9,6 +9,7 @@ import {
 import { elementCount } from '../../tensor/tensor.js';
 import { lowerAllReduceSum } from './all-reduce-sum.js';
 import { lowerAttention, lowerCausalAttention } from './attention.js';
+import { lowerCachedAttention } from './cached-attention.js';
 import type { CommandName } from './command.js';
 import {
   lowerGatherBands,
@@ -83,6 +84,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   PatchGroupNormHalo: lowerPatchGroupNormHalo,
   PatchAttention: lowerPatchAttention,
   GatherBands: lowerGatherBands,
+  CachedAttention: lowerCachedAttention,
   SequenceAttention: lowerSequenceAttention,
   AllReduceSum: lowerAllReduceSum,
   Concat: (lowering, operation) => {
@@ -119,7 +121,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   },
   Slice: (lowering, operation) => {
     const [x, ...bounds] = operation.spec.inputs;
-    const [start, end, axis] = bounds.map((value) => Number(lowering.constant(value)[0]));
+    const [start, end, axis] = bounds.map((value) => lowering.numbers(value)[0]);
     const view = lowering.view(x as Value);
     lowering.set(operation.outputs[0] as Value, sliced(view, axis as number, start as number, end as number));
   },

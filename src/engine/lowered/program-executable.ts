@@ -8,34 +8,38 @@ import { elementCount, type Tensor } from '../../tensor/tensor.js';
 import type { NativeProgram, ProgramBuffer, Step, WeightBytes } from '../addon.js';
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
 import { loadAddon } from '../load.js';
-import { Buffers, encode } from './encode.js';
-import { type CommandList, lower } from './lower.js';
-import type { WeightContent } from './lowering.js';
+import { Buffers, encodeList } from './encode.js';
+import { type CommandList, type LoweredPart, lower } from './lower.js';
+import type { WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
 
-/** A part of a program as a list of commands, see docs/engines.md. */
+/** A part of a program as lists of commands, see docs/engines.md. */
 export class ProgramExecutable implements Executable {
   readonly #program: NativeProgram;
   readonly #part: GraphPart;
+  readonly #lists: readonly CommandList[];
+  readonly #variants: readonly Variant[];
   /** Storages of inputs and outputs in the order of their buffers. */
   readonly #given: readonly Storage[];
-  readonly #results: Readonly<Record<string, Tensor>>;
-  readonly #list: CommandList;
   readonly #profile: string | undefined;
 
   private constructor(
     program: NativeProgram,
     part: GraphPart,
-    list: CommandList,
+    lowered: LoweredPart,
     given: readonly Storage[],
     profile: string | undefined,
   ) {
     this.#program = program;
     this.#part = part;
-    this.#list = list;
+    this.#lists = listsOf(lowered);
+    this.#variants = lowered.variants.map((variant) => ({
+      first: this.#lists.indexOf(variant.first),
+      later: this.#lists.indexOf(variant.later),
+      results: emptyTensors(variant.part.outputs),
+    }));
     this.#given = given;
     this.#profile = profile;
-    this.#results = emptyTensors(part.outputs);
   }
 
   static async load(
@@ -43,16 +47,16 @@ export class ProgramExecutable implements Executable {
     elementType: ElementType,
     { threads, rank, profile, communicator }: ExecutableOptions,
   ): Promise<ProgramExecutable> {
-    const list = lower(part, elementType, rank);
-    const places = new Buffers(list);
-    const prepared = encode(list.prepared, places);
-    const commands = encode(list.commands, places);
-    const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, list)));
-    const memory = { arenaBytes: list.arena.bytes, buffers };
-    const options = { threads, ...memory, prepared, commands, ...(communicator && { communicator }) };
+    const lowered = lower(part, elementType, rank);
+    const places = new Buffers();
+    const lists = listsOf(lowered);
+    const encoded = lists.map((list) => encodeList(list, places));
+    const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, lowered)));
+    const arenaBytes = Math.max(...lists.map(({ arena }) => arena.bytes));
+    const options = { threads, arenaBytes, buffers, lists: encoded, ...(communicator && { communicator }) };
     const program = await loadAddon().Program.create(options);
     const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
-    return new ProgramExecutable(program, part, list, given, profile);
+    return new ProgramExecutable(program, part, lowered, given, profile);
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {
@@ -62,12 +66,16 @@ export class ProgramExecutable implements Executable {
   async run(
     inputs: Readonly<Record<string, Tensor>>,
     step?: Step,
-    results: Readonly<Record<string, Tensor>> = this.#results,
+    variant = 0,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    const arrays = this.#given.map(
-      ({ name, kind }) => ((kind === 'input' ? inputs : results)[name] as Tensor).data,
-    );
-    await this.#program.run(arrays, step === undefined || step.call === 0, step);
+    const { first, later, results } = this.#variants[variant] as Variant;
+    const isFirst = step === undefined || step.call === 0;
+    // Those of other sizes are of other variants.
+    const arrays = this.#given.map(({ name, kind, bytes }) => {
+      const data = (kind === 'input' ? inputs : results)[name]?.data;
+      return data?.byteLength === bytes ? data : undefined;
+    });
+    await this.#program.run(isFirst ? first : later, arrays, isFirst, step);
     return results;
   }
 
@@ -78,22 +86,36 @@ export class ProgramExecutable implements Executable {
 
   /** How long each command took in all calls together, and on which shapes. */
   #writeProfile(path: string): void {
-    const times = this.#program.milliseconds();
-    const rows = this.#list.commands.map(({ op, name, operands }, index) => ({
-      op,
-      name,
-      milliseconds: times[index],
-      shapes: Object.fromEntries(Object.entries(operands).map(([operand, { shape }]) => [operand, shape])),
-    }));
+    const rows = this.#lists.flatMap(({ commands }, list) => {
+      const times = this.#program.milliseconds(list);
+      return commands.map(({ op, name, operands }, index) => ({
+        list,
+        op,
+        name,
+        milliseconds: times[index],
+        shapes: Object.fromEntries(Object.entries(operands).map(([operand, { shape }]) => [operand, shape])),
+      }));
+    });
     writeFileSync(path, JSON.stringify(rows, null, 1));
   }
 }
 
-async function bufferOf(storage: Storage, list: CommandList): Promise<ProgramBuffer> {
+/** In which list a part's variant is found, by its place, and what it returns. */
+interface Variant {
+  readonly first: number;
+  readonly later: number;
+  readonly results: Readonly<Record<string, Tensor>>;
+}
+
+function listsOf({ variants }: LoweredPart): readonly CommandList[] {
+  return [...new Set(variants.flatMap(({ first, later }) => [first, later]))];
+}
+
+async function bufferOf(storage: Storage, { weights }: LoweredPart): Promise<ProgramBuffer> {
   const { kind, bytes } = storage;
   if (kind === 'arena') throw new Error(`${storage.name} has no buffer of its own`);
   if (kind !== 'weight') return { kind, bytes };
-  const weight = list.weights.get(storage) as WeightContent;
+  const weight = weights.get(storage) as WeightContent;
   const where = await bytesOf(weight);
   const dtype = weight.value.dtype;
   const size = itemBytes[dtype] * elementCount(weight.value.shape);

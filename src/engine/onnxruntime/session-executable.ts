@@ -8,16 +8,26 @@ import type { Session, Step } from '../addon.js';
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
 import { loadAddon } from '../load.js';
 
+/** What a run in one of the part's sizes takes and gives besides its inputs. */
+interface Variant {
+  readonly given: Readonly<Record<string, Tensor>>;
+  readonly results: Readonly<Record<string, Tensor>>;
+}
+
 /** A part of a program in a native session of ONNX Runtime. */
 export class SessionExecutable implements Executable {
   readonly #session: Session;
-  readonly #results: Readonly<Record<string, Tensor>>;
   readonly #inputs: readonly Value[];
+  readonly #variants: readonly Variant[];
 
   private constructor(session: Session, part: GraphPart) {
     this.#session = session;
     this.#inputs = part.inputs;
-    this.#results = emptyTensors(part.outputs);
+    const variants = part.variants.length > 0 ? part.variants : [{ part, given: {} }];
+    this.#variants = variants.map(({ part: { outputs }, given }) => ({
+      given,
+      results: emptyTensors(outputs),
+    }));
   }
 
   static async load(part: GraphPart, options: ExecutableOptions): Promise<SessionExecutable> {
@@ -45,10 +55,12 @@ export class SessionExecutable implements Executable {
   async run(
     inputs: Readonly<Record<string, Tensor>>,
     step?: Step,
-    results: Readonly<Record<string, Tensor>> = this.#results,
+    variant = 0,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    const given = Object.fromEntries(this.#inputs.map(({ name }) => [name, inputs[name] as Tensor]));
-    await this.#session.run(given, results, step);
+    const { given, results } = this.#variants[variant] as Variant;
+    const all = { ...inputs, ...given };
+    const read = Object.fromEntries(this.#inputs.map(({ name }) => [name, all[name] as Tensor]));
+    await this.#session.run(read, results, step);
     return results;
   }
 

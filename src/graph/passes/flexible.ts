@@ -2,27 +2,13 @@ import { int64, type Shape, type Tensor } from '../../tensor/tensor.js';
 import type { Graph, Program } from '../graph.js';
 import type { Value } from '../value.js';
 
-/** What one of the graphs of a flexible program needs besides the program. */
-export interface FlexibleVariant {
-  /** Inputs of the step that are constants of this graph. */
-  readonly given: Readonly<Record<string, Tensor>>;
-  /** Results of the step in this graph's sizes. */
-  readonly results: readonly Value[];
-}
-
-/** One program in place of several: weights are loaded, and packed, once. */
-export interface FlexibleProgram {
-  readonly program: Program;
-  /** In the order of the graphs. */
-  readonly variants: readonly FlexibleVariant[];
-}
-
 /**
  * Makes one program of graphs that have the same operations on values of different sizes. Dimensions that
  * differ are left open; a Reshape to sizes of which one differs finds that one itself; other constants that
- * differ become inputs of the step. What is computed once per image must be the same.
+ * differ become inputs of the step. What is computed once per image must be the same. Weights are loaded, and
+ * packed, once. Variants of the step are in the order of the graphs.
  */
-export function compileFlexible(graphs: readonly Graph[]): FlexibleProgram {
+export function compileFlexible(graphs: readonly Graph[]): Program {
   const [first] = graphs;
   if (!first) throw new Error('there is no graph to compile');
   for (const graph of graphs) checkSameStructure(first, graph);
@@ -40,13 +26,12 @@ export function compileFlexible(graphs: readonly Graph[]): FlexibleProgram {
     if (target) replaced.set(value.name, target);
     else given.add(value.name);
   }
-  return {
-    program: openProgram(first, { dims, replaced, given }),
-    variants: graphs.map((graph) => ({
-      given: Object.fromEntries([...given].map((name) => [name, graph.constants.get(name) as Tensor])),
-      results: graph.results.filter((value) => value.phase === 'step'),
-    })),
-  };
+  const variants = graphs.map((graph) => ({
+    part: graph.program().step,
+    given: Object.fromEntries([...given].map((name) => [name, graph.constants.get(name) as Tensor])),
+  }));
+  const { image, step } = openProgram(first, { dims, replaced, given });
+  return { image, step: { ...step, variants } };
 }
 
 /** What differs between the graphs of a flexible program. */

@@ -200,6 +200,10 @@ export class SingleDevice implements Layers {
     return head(x);
   }
 
+  output(x: Value): void {
+    this.kernels.graph.output(x);
+  }
+
   toTokens(x: Value, name: string): Value {
     const [batch, channels, rows, columns] = x.shape as [number, number, number, number];
     const flat = this.kernels.reshape(`${name}/flat`, x, [batch, channels, rows * columns]);

@@ -80,4 +80,6 @@ export interface TokenLayers {
    * to, another rank: what it does not call is not in the graph, and its weights are not read.
    */
   blocks(spec: BlocksSpec): Value;
+  /** Makes what `blocks` returned the result of this rank. */
+  output(x: Value): void;
 }

@@ -180,11 +180,23 @@ export class PipeFusion extends SingleDevice {
     let x =
       stage === 0
         ? embed()
-        : this.kernels.graph.input(HIDDEN_STATES, 'float32', [batch, rows * columns, features], 'step');
+        : this.kernels.graph.input(
+            HIDDEN_STATES,
+            this.kernels.graph.elementType,
+            [batch, rows * columns, features],
+            'step',
+          );
     for (let index = plan.cuts[stage] as number; index < (plan.cuts[stage + 1] as number); index++) {
       x = block(x, index);
     }
     return stage === plan.stages - 1 ? head(x) : x;
+  }
+
+  /** The next stage has them in the type that they were computed in, as a rank alone. */
+  override output(x: Value): void {
+    const { plan, role } = this.#context;
+    if (plan.place(role).stage === plan.stages - 1) super.output(x);
+    else this.kernels.graph.output(x, x.dtype);
   }
 
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {

@@ -1,10 +1,10 @@
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Communicator, Step } from '../../engine/addon.js';
 import type { Device } from '../../engine/device.js';
-import { type Executable, emptyTensors, floatResult } from '../../engine/executable.js';
+import { type Executable, resultOf } from '../../engine/executable.js';
 import type { Graph } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
-import { compileFlexible, type FlexibleVariant } from '../../graph/passes/flexible.js';
+import { compileFlexible } from '../../graph/passes/flexible.js';
 import { SlotTable } from '../../parallel/slots.js';
 import { KeyValueSlots, PipeFusion, type StageContext } from '../../parallel/strategies/pipefusion.js';
 import type { StagePart } from '../../parallel/strategies/stage-plan.js';
@@ -15,10 +15,13 @@ import type { LoopOptions } from './loop.js';
 import { type Message, type MessageSlots, reserveMessages, type StageModel } from './stage-schedule.js';
 import { buildNoiseModel } from './step-denoiser.js';
 
-/** One of the graphs, as steps run it. */
-interface PartGraph {
-  readonly variant: FlexibleVariant;
-  readonly results: Readonly<Record<string, Tensor>>;
+/** What messages are made of: latents and predictions, or hidden states in the run's type. */
+export type Handed = Tensor<'float32' | 'bfloat16'>['data'];
+
+/** A tensor's elements, which are known to be floats. */
+export function handedOf({ dtype, data }: Tensor): Handed {
+  if (data instanceof Float32Array || data instanceof Uint16Array) return data;
+  throw new Error(`ranks don't hand on ${dtype}`);
 }
 
 /** One stage's layers on one rank, and the slots through which it gets and hands on what it computes. */
@@ -27,7 +30,8 @@ export class StageDenoiser {
   readonly #slots: MessageSlots;
   readonly #image: Executable | undefined;
   readonly #step: Executable;
-  readonly #parts: ReadonlyMap<StagePart, PartGraph>;
+  /** In the order of the step's variants. */
+  readonly #parts: readonly StagePart[];
   readonly #output: string;
   #conditioning: Readonly<Record<string, Tensor>> = {};
 
@@ -36,14 +40,14 @@ export class StageDenoiser {
     slots: MessageSlots;
     image: Executable | undefined;
     step: Executable;
-    graphs: ReadonlyMap<StagePart, PartGraph>;
+    parts: readonly StagePart[];
     output: string;
   }) {
     this.communicator = parts.communicator;
     this.#slots = parts.slots;
     this.#image = parts.image;
     this.#step = parts.step;
-    this.#parts = parts.graphs;
+    this.#parts = parts.parts;
     this.#output = parts.output;
   }
 
@@ -56,19 +60,13 @@ export class StageDenoiser {
       const communicator =
         topology.worldSize > 1 ? await ranks.connect('denoiser', built.table.specs) : undefined;
       if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
-      const { program, variants } = compileFlexible(built.graphs);
+      const program = compileFlexible(built.graphs);
       const executable = { threads: load.threads, weights: load.weights, rank: ranks.rank, communicator };
       const image = program.image && (await unfinished.add(device.load(program.image, executable)));
       const profiled = { ...executable, profile: load.profile };
       const step = await unfinished.add(device.load(program.step, profiled));
-      const graphs = new Map(
-        plan.parts.map((part, index) => {
-          const variant = variants[index] as FlexibleVariant;
-          return [part, { variant, results: emptyTensors(variant.results) }];
-        }),
-      );
       const { slots, output } = built;
-      return new StageDenoiser({ communicator, slots, image, step, graphs, output });
+      return new StageDenoiser({ communicator, slots, image, step, parts: plan.parts, output });
     });
   }
 
@@ -81,23 +79,18 @@ export class StageDenoiser {
   }
 
   /** The stage's layers on a part. The result is valid until the next run on this part. */
-  async run(
-    part: StagePart,
-    inputs: Readonly<Record<string, Tensor>>,
-    step: Step,
-  ): Promise<Tensor<'float32'>> {
-    const { variant, results } = this.#parts.get(part) as PartGraph;
-    const given = { ...this.#conditioning, ...variant.given, ...inputs };
-    return floatResult(await this.#step.run(given, step, results), this.#output);
+  async run(part: StagePart, inputs: Readonly<Record<string, Tensor>>, step: Step): Promise<Tensor> {
+    const given = { ...this.#conditioning, ...inputs };
+    return resultOf(await this.#step.run(given, step, this.#parts.indexOf(part)), this.#output);
   }
 
   /** Leaves a message for others; waits for nobody. */
-  send(message: Message, part: StagePart, tick: number, data: Float32Array): void {
+  send(message: Message, part: StagePart, tick: number, data: Handed): void {
     this.#communicator.publish(this.#slotOf(message, part), tick, data);
   }
 
   /** Waits for a message of `rank` and copies it into `data`. */
-  receive(message: Message, part: StagePart, tick: number, rank: number, data: Float32Array): Promise<void> {
+  receive(message: Message, part: StagePart, tick: number, rank: number, data: Handed): Promise<void> {
     return this.#communicator.fetch(this.#slotOf(message, part), rank, tick, data);
   }
 

@@ -1,4 +1,5 @@
 import { errorAt } from '../../base/errors.js';
+import { asFloats, emptyTensor } from '../../engine/executable.js';
 import { HIDDEN_STATES } from '../../parallel/strategies/pipefusion.js';
 import type { PatchRows, StagePart, StagePlace } from '../../parallel/strategies/stage-plan.js';
 import type { RankRole } from '../../parallel/topology.js';
@@ -12,7 +13,7 @@ import { type GenerationRequest, imageCount } from '../request.js';
 import { guidedNoise } from './guided-noise.js';
 import { initialLatents, recordSchedule } from './initial-latents.js';
 import { type Recorder, stepName } from './recorder.js';
-import type { StageDenoiser } from './stage-denoiser.js';
+import { type Handed, handedOf, type StageDenoiser } from './stage-denoiser.js';
 import {
   latentRows,
   type PassExchange,
@@ -133,14 +134,15 @@ export class StageImage {
     const result = await this.#timed('compute', step, index, () =>
       this.#denoiser.run(part, inputs, { call: step, tick: pass, readTick: before.passes, publish: true }),
     );
-    if (exchange.gives.includes('hidden')) this.#denoiser.send('hidden', part, tick, result.data);
+    if (exchange.gives.includes('hidden')) this.#denoiser.send('hidden', part, tick, handedOf(result));
     if (stage < plan.stages - 1) return;
+    const prediction = asFloats(result);
     const rows = latentRows(
       part === plan.whole ? part : (part.lanes[lane] as PatchRows),
       model.blocks.patchSize,
     );
     const predicted = await this.#timed('gather', step, index, () =>
-      this.#gather(tick, part, rows, result, exchange),
+      this.#gather(tick, part, rows, prediction, exchange),
     );
     const next = await this.#timed('schedule', step, index, async () =>
       this.#advance(step, part, rows, predicted),
@@ -190,12 +192,15 @@ export class StageImage {
     const { model, shape } = this.#stage;
     const { features, patchSize } = model.blocks;
     const tokens = ((part.lanes[this.#place.lane] as PatchRows).rows * shape.columns) / patchSize;
-    const hidden = float32([shape.batch, tokens, features]);
-    await this.#timed('receive hidden states', step, index, () => this.#receive(takes as Taken, hidden.data));
+    const dtype = this.#stage.elementType;
+    const hidden = emptyTensor({ name: HIDDEN_STATES, dtype, shape: [shape.batch, tokens, features] });
+    await this.#timed('receive hidden states', step, index, () =>
+      this.#receive(takes as Taken, handedOf(hidden)),
+    );
     return { [HIDDEN_STATES]: hidden };
   }
 
-  #receive({ message, part, from, step }: Taken, data: Float32Array): Promise<void> {
+  #receive({ message, part, from, step }: Taken, data: Handed): Promise<void> {
     return this.#denoiser.receive(message, part, this.#options.before.steps + step, from, data);
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openDevice } from '../../../src/engine/device.js';
-import { emptyTensors, floatResult } from '../../../src/engine/executable.js';
+import { engineNames, openDevice } from '../../../src/engine/device.js';
+import { floatResult } from '../../../src/engine/executable.js';
 import { Graph } from '../../../src/graph/graph.js';
 import { Kernels } from '../../../src/graph/kernels/kernels.js';
 import { compileFlexible } from '../../../src/graph/passes/flexible.js';
@@ -22,36 +22,36 @@ function rowsGraph(start: number, end: number, activation?: 'silu'): Graph {
   return kernels.graph;
 }
 
-test('graphs of different sizes run as one program', async () => {
-  const ranges = [
-    [0, 6],
-    [0, 2],
-    [2, 4],
-    [4, 5],
-  ] as const;
-  const { program, variants } = compileFlexible(ranges.map(([start, end]) => rowsGraph(start, end)));
-  const options = { threads: 1, weights: 'shared', rank: 0, communicator: undefined } as const;
-  const executable = await openDevice().load(program.step, options);
-  const x = float32(
-    [6, 2],
-    Float32Array.from({ length: 12 }, (_, index) => index / 10),
-  );
-  // Not in order, and each more than once.
-  for (const index of [0, 2, 1, 3, 0, 3]) {
-    const [start, end] = ranges[index] as (typeof ranges)[number];
-    const variant = variants[index];
-    assert.ok(variant);
-    assert.deepEqual(Object.keys(variant.given).sort(), ['cut/end', 'cut/start', 'table']);
-    const results = emptyTensors(variant.results);
-    const result = floatResult(await executable.run({ x, ...variant.given }, undefined, results), 'flat');
-    assert.deepEqual(result.shape, [1, 2 * (end - start)]);
-    const wanted = Array.from({ length: 2 * (end - start) }, (_, i) =>
-      Math.fround(Math.fround((2 * start + i) / 10) + 100 * start + i),
+for (const engine of engineNames)
+  test(`graphs of different sizes run as one program: ${engine}`, async () => {
+    const ranges = [
+      [0, 6],
+      [0, 2],
+      [2, 4],
+      [4, 5],
+    ] as const;
+    const { step } = compileFlexible(ranges.map(([start, end]) => rowsGraph(start, end)));
+    for (const { given } of step.variants) {
+      assert.deepEqual(Object.keys(given).sort(), ['cut/end', 'cut/start', 'table']);
+    }
+    const options = { threads: 1, weights: 'shared', rank: 0, communicator: undefined } as const;
+    const executable = await openDevice({ device: 'cpu', engine, dtype: 'fp32' }).load(step, options);
+    const x = float32(
+      [6, 2],
+      Float32Array.from({ length: 12 }, (_, index) => index / 10),
     );
-    assert.deepEqual([...result.data], wanted);
-  }
-  executable.release();
-});
+    // Not in order, and each more than once.
+    for (const index of [0, 2, 1, 3, 0, 3]) {
+      const [start, end] = ranges[index] as (typeof ranges)[number];
+      const result = floatResult(await executable.run({ x }, undefined, index), 'flat');
+      assert.deepEqual(result.shape, [1, 2 * (end - start)]);
+      const wanted = Array.from({ length: 2 * (end - start) }, (_, i) =>
+        Math.fround(Math.fround((2 * start + i) / 10) + 100 * start + i),
+      );
+      assert.deepEqual([...result.data], wanted);
+    }
+    executable.release();
+  });
 
 test('graphs that differ in more than sizes are refused', () => {
   assert.throws(() => compileFlexible([rowsGraph(0, 6), rowsGraph(0, 2, 'silu')]), /more than sizes/);

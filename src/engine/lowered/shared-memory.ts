@@ -1,0 +1,40 @@
+import type { Initializer } from '../../graph/graph.js';
+import type { Value } from '../../graph/value.js';
+import type { ElementType } from '../../tensor/element-type.js';
+import type { Shape } from '../../tensor/tensor.js';
+import type { PackedWeight } from './command.js';
+import { denseView, type Storage, type View } from './view.js';
+
+/** What a weight's storage holds. */
+export interface WeightContent {
+  readonly value: Value;
+  readonly content: Initializer;
+  /** As a product reads it; undefined as it is. */
+  readonly packed: PackedWeight | undefined;
+}
+
+/** What all lists of a program have in common: weights, what is kept from call to call, and what callers bring. */
+export class SharedMemory {
+  readonly weights = new Map<Storage, WeightContent>();
+  readonly #views = new Map<string, View>();
+
+  /** The one of this kind, name and size. */
+  view(
+    kind: Exclude<Storage['kind'], 'arena'>,
+    value: { readonly name: string; readonly dtype: ElementType; readonly shape: Shape },
+  ): View {
+    const view = denseView(kind, value);
+    const key = `${kind} ${value.name} ${view.storage.bytes}`;
+    const known = this.#views.get(key) ?? view;
+    this.#views.set(key, known);
+    return { ...view, storage: known.storage };
+  }
+
+  /** A weight. Constants are a list's own: those of other sizes differ under the same names. */
+  weight(weight: WeightContent): View {
+    const { value, content } = weight;
+    const view = content.kind === 'constant' ? denseView('weight', value) : this.view('weight', value);
+    this.weights.set(view.storage, weight);
+    return view;
+  }
+}
