@@ -105,22 +105,7 @@ test('pictures are drawn side by side by ranks of their own', () =>
     assert.ok((await readFile(first)).length > 0);
   }));
 
-test('a way to share a picture by stages is refused before any rank is started', () =>
-  inNewFolder(async (folder) => {
-    const command = ['run-pixart', '--model', tinyPixArt, '-n', '1', '--parallelism', 'pipefusion'];
-    const { status, stderr } = await new Cli([...command, '--dtype', 'bf16'], folder).ended;
-    assert.equal(status, 4);
-    assert.equal(
-      stderr,
-      'distri: --engine lowered has no stages; another --parallelism than pipefusion would work\n',
-    );
-  }));
-
 for (const [args, message] of [
-  [
-    ['-n', '2', '--dtype', 'bf16'],
-    /^distri: --engine lowered draws a picture on one rank, not on 2; -n 1 would work/,
-  ],
   [
     ['--dtype', 'bf16', '--engine', 'onnxruntime'],
     /^distri: --engine onnxruntime has no bf16; --engine lowered has/,

@@ -1,4 +1,6 @@
 import { after, before, describe, it } from 'node:test';
+import { chooseDevice } from '../../src/engine/device.js';
+import { withEngines } from '../support/engines.js';
 import {
   assertClose,
   distrifuserCases,
@@ -20,14 +22,15 @@ for (const worldSize of [1, 2, 4, 8]) {
     });
     after(() => ranks.close());
 
-    for (const golden of cases.filter((item) => item.world_size === worldSize)) {
-      it(golden.id, async () => {
+    for (const [golden, engine] of withEngines(cases.filter((item) => item.world_size === worldSize))) {
+      it(`${golden.id}, by ${engine}`, async () => {
         const checkpoint = await withSchedulerConfig(tinySdxl, golden.scheduler_config);
         try {
           const trace = await ranks.draw(
             checkpoint.directory,
             distrifuserRequest(golden),
             distrifuserParallel(golden),
+            chooseDevice({ engine, dtype: 'fp32' }),
           );
           const file = await openDistrifuser(golden.id);
           for (const name of file.tensors.keys()) {

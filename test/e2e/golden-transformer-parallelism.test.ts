@@ -1,4 +1,5 @@
 import { after, before, describe, it } from 'node:test';
+import { chooseDevice } from '../../src/engine/device.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';
 import {
   DenoisingRanks,
@@ -7,6 +8,7 @@ import {
   parallelCases,
   parallelRequest,
 } from '../support/denoising-ranks.js';
+import { withEngines } from '../support/engines.js';
 import { assertClose } from '../support/golden.js';
 import { parallelOf } from '../support/requests.js';
 
@@ -30,9 +32,10 @@ for (const worldSize of new Set(cases.map(({ ranks = 1 }) => ranks))) {
     });
     after(() => ranks.close());
 
-    for (const golden of cases.filter((item) => item.ranks === worldSize)) {
-      it(golden.id, async () => {
-        const { trace } = await ranks.draw(golden, optionsOf(golden), parallelRequest(golden));
+    for (const [golden, engine] of withEngines(cases.filter((item) => item.ranks === worldSize))) {
+      it(`${golden.id}, by ${engine}`, async () => {
+        const device = chooseDevice({ engine, dtype: 'fp32' });
+        const { trace } = await ranks.draw(golden, optionsOf(golden), parallelRequest(golden), { device });
         const file = await openParallel(golden);
         for (const name of file.tensors.keys()) {
           if (name.startsWith('noise_pred')) continue;

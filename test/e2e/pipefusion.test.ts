@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { chooseDevice } from '../../src/engine/device.js';
 import type { StageOptions } from '../../src/parallel/strategies/stage-plan.js';
 import { guidedNoise } from '../../src/pipelines/denoise/guided-noise.js';
 import { float32, type Tensor } from '../../src/tensor/tensor.js';
 import { DenoisingRanks, type Trace } from '../support/denoising-ranks.js';
+import { withEngines } from '../support/engines.js';
 import { assertClose, difference } from '../support/golden.js';
 import {
   openPipeFusion,
@@ -71,9 +73,10 @@ describe('two stages compute what the reference computes', () => {
   });
   after(() => ranks.close());
 
-  for (const golden of cases) {
-    it(golden.id, async () => {
-      const { trace } = await ranks.draw(golden, asReference(golden), pipeFusionRequest(golden));
+  for (const [golden, engine] of withEngines(cases)) {
+    it(`${golden.id}, by ${engine}`, async () => {
+      const device = chooseDevice({ engine, dtype: 'fp32' });
+      const { trace } = await ranks.draw(golden, asReference(golden), pipeFusionRequest(golden), { device });
       await compare(trace, golden);
     });
   }
@@ -83,7 +86,7 @@ describe('two stages compute what the reference computes', () => {
       const golden = byId(id);
       const [parallel, request] = [asReference(golden), pipeFusionRequest(golden)];
       const once = await ranks.draw(golden, parallel, request);
-      const again = await ranks.draw(golden, parallel, request, 2);
+      const again = await ranks.draw(golden, parallel, request, { times: 2 });
       sameBits(once.trace, again.trace, ['latents_000', 'latents_001', 'final_latents']);
     }
   });

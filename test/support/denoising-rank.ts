@@ -4,7 +4,7 @@
  */
 
 import { SafetensorsFile, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
-import { openDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, openDevice } from '../../src/engine/device.js';
 import { asFloats } from '../../src/engine/executable.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { pixArt } from '../../src/families/pixart.js';
@@ -30,6 +30,7 @@ export interface DenoisingJob {
   readonly conditioning: string;
   readonly request: GenerationRequest;
   readonly parallel: ParallelOptions;
+  readonly device: DeviceChoice;
   /** How often the request is drawn; the trace is of the last time. */
   readonly times: number;
   /** Where the first rank writes what `--trace` would. */
@@ -71,7 +72,7 @@ serveJobs<DenoisingJob, DenoisingReport>(async (job, ranks, listener) => {
   const geometry = pixArt.geometry(outline, { height, width }, request.familyOptions);
   const guided = request.guidanceScale > 1;
   const loop = await loadLoop(request, {
-    device: openDevice(),
+    device: openDevice(job.device),
     model: outline.model,
     weights: await checkpoint.weights('transformer'),
     scheduler: { ...job.schedulerConfig },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
+import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';
 import type { SplitScheme } from '../../src/parallel/strategies/naive-patch.js';
 import type { SyncMode } from '../../src/parallel/sync-modes.js';
@@ -111,9 +112,9 @@ export class DenoisingRanks {
     golden: Reference,
     parallel: ParallelOptions,
     request: GenerationRequest,
-    times = 1,
+    { times = 1, device = defaultDevice }: { times?: number; device?: DeviceChoice } = {},
   ): Promise<Denoised> {
-    const job = this.#job(golden, parallel, request, times);
+    const job = { ...this.#job(golden, parallel, request, times), device };
     const reports = await this.group.run(job, () => {});
     return { trace: await readAll(job.trace), reports };
   }
@@ -148,6 +149,7 @@ export class DenoisingRanks {
       request,
       parallel,
       times,
+      device: defaultDevice,
       trace: join(this.results, `${this.#count++}.safetensors`),
     };
   }

@@ -37,6 +37,7 @@ export class ProgramExecutable implements Executable {
       first: this.#lists.indexOf(variant.first),
       later: this.#lists.indexOf(variant.later),
       results: emptyTensors(variant.part.outputs),
+      lastCall: Number.POSITIVE_INFINITY,
     }));
     this.#given = given;
     this.#profile = profile;
@@ -68,14 +69,18 @@ export class ProgramExecutable implements Executable {
     step?: Step,
     variant = 0,
   ): Promise<Readonly<Record<string, Tensor>>> {
-    const { first, later, results } = this.#variants[variant] as Variant;
-    const isFirst = step === undefined || step.call === 0;
+    const chosen = this.#variants[variant] as Variant;
+    const { first, later, results } = chosen;
+    const call = step?.call ?? 0;
+    // Others may have run before: calls of an image go up, and its first one of this part need not be 0.
+    const isNew = call <= chosen.lastCall;
+    chosen.lastCall = call;
     // Those of other sizes are of other variants.
     const arrays = this.#given.map(({ name, kind, bytes }) => {
       const data = (kind === 'input' ? inputs : results)[name]?.data;
       return data?.byteLength === bytes ? data : undefined;
     });
-    await this.#program.run(isFirst ? first : later, arrays, isFirst, step);
+    await this.#program.run(call === 0 ? first : later, arrays, isNew, step);
     return results;
   }
 
@@ -105,6 +110,8 @@ interface Variant {
   readonly first: number;
   readonly later: number;
   readonly results: Readonly<Record<string, Tensor>>;
+  /** Of the current image, or of the one before. */
+  lastCall: number;
 }
 
 function listsOf({ variants }: LoweredPart): readonly CommandList[] {
