@@ -249,8 +249,8 @@ export interface ProgramOptions {
 export interface NativeProgram {
   /**
    * Runs a list off the JavaScript thread, its prepared commands first where `prepare` says that values of
-   * the image are new. `arrays` are inputs and outputs in the order of their buffers, undefined where the list
-   * has none of them. One run at a time.
+   * the image are new. `arrays` are inputs and outputs in the order of their buffers, undefined where the
+   * list has none of them. One run at a time.
    */
   run(
     list: number,

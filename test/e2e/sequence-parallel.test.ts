@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sum } from '../../src/base/numbers.js';
-import { openDevice } from '../../src/engine/device.js';
+import { chooseDevice, type DeviceChoice, defaultDevice, openDevice } from '../../src/engine/device.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { pixArt } from '../../src/families/pixart.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';
@@ -36,10 +36,14 @@ function nameOf({ parallelism, ulyssesDegree, splitBatch }: ParallelOptions): st
 const { model, textTokens } = await pixArt.outline(await openCheckpoint(tinyPixArt));
 
 /** Published and read by each rank in all steps, as `distri plan` says. */
-function plannedBytes(worldSize: number, options: ParallelOptions): number[][] {
+function plannedBytes(
+  worldSize: number,
+  options: ParallelOptions,
+  device: DeviceChoice = defaultDevice,
+): number[][] {
   const topology = planTopology({ worldSize, guided: true, splitBatch: options.splitBatch });
   const [rows, columns] = [size.height / 8, size.width / 8];
-  const image = { device: openDevice(), model, rows, columns, textTokens, images: 1 };
+  const image = { device: openDevice(device), model, rows, columns, textTokens, images: 1 };
   return topology.roles.map((role) => {
     const { exchanges } = RankProgram.build(image, topology, role, options).step(0);
     const total = (part: 'published' | 'fetched') =>
@@ -90,6 +94,20 @@ describe('exact strategies equal one rank, and send what is planned', () => {
           }
         });
       }
+
+      it('in bf16 they send what is planned for bf16', { skip: ![3, 8].includes(worldSize) }, async () => {
+        const device = chooseDevice({ dtype: 'bf16' });
+        for (const options of all) {
+          const { reports } = await ranks.draw(golden, options, request, { device });
+          const actual = reports.map(({ published, fetched }) => [published, fetched]);
+          const planned = plannedBytes(worldSize, options, device);
+          assert.deepEqual(actual, planned, nameOf(options));
+          const [[long = 0] = [], [short = 0] = []] = [plannedBytes(worldSize, options), planned].map(
+            (ranksBytes) => ranksBytes[0],
+          );
+          assert.ok(short < 0.6 * long, `${nameOf(options)}: ${short} bytes of ${long}`);
+        }
+      });
 
       it('to the bit the same when drawn again', async () => {
         for (const options of sequences(worldSize)) {

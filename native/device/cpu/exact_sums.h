@@ -24,6 +24,6 @@ struct ExactSums {
   double Variance() const { return MeanSquare() - Mean() * Mean(); }
 };
 
-static_assert(sizeof(ExactSums) == 48, "src/engine/device.ts says how large they are");
+static_assert(sizeof(ExactSums) == 48, "src/engine/lowered/command.ts says how large they are");
 
 }  // namespace distri::device::cpu

@@ -13,7 +13,10 @@ export interface WeightContent {
   readonly packed: PackedWeight | undefined;
 }
 
-/** What all lists of a program have in common: weights, what is kept from call to call, and what callers bring. */
+/**
+ * What all lists of a program have in common: weights, what is kept from call to call, and what callers
+ * bring.
+ */
 export class SharedMemory {
   readonly weights = new Map<Storage, WeightContent>();
   readonly #views = new Map<string, View>();

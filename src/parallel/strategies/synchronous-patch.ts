@@ -63,9 +63,9 @@ export class SynchronousPatch {
 }
 
 /**
- * For devices without frames around images: layers whose results take no more than a band, where displaced patches put every band between rows of its
- * neighbours: a 3x3 convolution takes the band as if the image ended there, and the first and last row of its
- * result are then computed from three rows each.
+ * For devices without frames around images: layers whose results take no more than a band, where displaced
+ * patches put every band between rows of its neighbours: a 3x3 convolution takes the band as if the image
+ * ended there, and the first and last row of its result are then computed from three rows each.
  */
 class SynchronousBands extends DisplacedPatch {
   override conv2d(x: Value, name: string, spec: ConvSpec): Value {
