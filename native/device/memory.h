@@ -25,4 +25,15 @@ class Memory {
   std::unique_ptr<std::byte, Free> data_;
 };
 
+// Room to work in, which commands have one after the other: it is as large as the most that one of them needs.
+class WorkMemory {
+ public:
+  // What was in it is lost. Throws std::bad_alloc.
+  std::byte* AtLeast(size_t bytes);
+
+ private:
+  Memory memory_;
+  size_t bytes_ = 0;
+};
+
 }  // namespace distri::device

@@ -140,7 +140,7 @@ void Program::AddBuffer(const BufferSpec& spec) {
 
 void Program::Run(const std::vector<std::byte*>& given, bool prepare, const Step& step) {
   for (size_t index = 0; index < given_.size(); ++index) bases_[given_[index]] = given.at(index);
-  const Call call{bases_, pool_, communicator_.get(), step};
+  const Call call{bases_, pool_, communicator_.get(), step, work_};
   if (prepare) {
     for (const auto& command : prepared_) command->Run(call);
   }

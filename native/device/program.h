@@ -22,6 +22,7 @@ struct Call {
   // Null for programs that exchange nothing.
   Communicator* communicator;
   Step step;
+  WorkMemory& work;
 };
 
 // A command of a list, ready to run.
@@ -84,6 +85,7 @@ class Program {
   cpu::Pool pool_;
   std::shared_ptr<Communicator> communicator_;
   std::vector<Memory> memory_;
+  WorkMemory work_;
   Bases bases_;
   std::vector<size_t> bytes_;
   std::vector<size_t> given_;

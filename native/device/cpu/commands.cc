@@ -170,14 +170,12 @@ class RunAttention : public Executor {
     attention_.keys = &keys;
     attention_.values = &values;
     attention_.result = TokensOf(command_.At(3, bases));
-    if (work_.data() == nullptr) work_ = Memory(WorkBytes(attention_, pool));
-    cpu::Run(attention_, work_.data(), pool);
+    cpu::Run(attention_, call.work.AtLeast(WorkBytes(attention_, pool)), pool);
   }
 
  private:
   Command command_;
   Attention attention_;
-  Memory work_;
 };
 
 // The sums of an image's groups, of all its rows.
