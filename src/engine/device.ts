@@ -7,6 +7,7 @@ import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
 import type { Executable, ExecutableOptions } from './executable.js';
 import { exactSumBytes } from './lowered/command.js';
+import { type CommandList, lower } from './lowered/lower.js';
 
 /** What a rank computes on, and how. Chosen once for a run and handed to families, planner and ranks. */
 export interface Device {
@@ -21,6 +22,8 @@ export interface Device {
   readonly exchanges: boolean;
   /** How images may lie in its memory. */
   readonly layouts: readonly Layout[];
+  /** What a rank runs of a part, of engines that run commands of our own: what plans show and count. */
+  readonly commands: ((part: GraphPart, rank: number) => CommandList) | undefined;
   /** What models are built of. */
   kernels(graph: Graph): Kernels;
   load(part: GraphPart, options: ExecutableOptions): Promise<Executable>;
@@ -52,6 +55,7 @@ const onnxruntime: Device = {
   elementType: 'float32',
   layouts: ['row_major'],
   exchanges: true,
+  commands: undefined,
   load: async (part, options) => {
     // A process that only plans runs nothing.
     const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
@@ -67,6 +71,7 @@ function lowered(elementType: ElementType): Device {
     kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes }),
     elementType,
     layouts: ['channels_last'],
+    commands: (part, rank) => lower(part, elementType, rank),
     exchanges: true,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
@@ -121,9 +126,19 @@ export function openDevice(choice: DeviceChoice = defaultDevice): Device {
   throw expected(`one of ${all}`, 'the device', Object.values(choice).join(' '));
 }
 
-function choiceOf({ name, engine, elementType }: Device): DeviceChoice {
+/** How a device is asked for. */
+export function choiceOf({
+  name,
+  engine,
+  elementType,
+}: Pick<Device, 'name' | 'engine' | 'elementType'>): DeviceChoice {
   const dtype = dtypeNames.find((candidate) => dtypes[candidate] === elementType) as DtypeName;
   return { device: name, engine, dtype };
+}
+
+/** For people: "bf16 by lowered". */
+export function deviceText({ dtype, engine }: DeviceChoice): string {
+  return `${dtype} by ${engine}`;
 }
 
 function sameChoice(a: DeviceChoice, b: DeviceChoice): boolean {

@@ -30,6 +30,7 @@ test('plan says who does what, what is exchanged and what is not possible', asyn
     width: 256,
     guided: true,
     steps: 50,
+    device: { device: 'cpu', engine: 'onnxruntime', dtype: 'fp32' },
     options: {},
   });
   const names = report.choices.map(({ ranks, parallelism, splitBatch }) => [ranks, parallelism, splitBatch]);
