@@ -90,6 +90,9 @@ export interface DeviceChoice {
   readonly dtype: DtypeName;
 }
 
+/** All that can be asked for. */
+export const deviceChoices: readonly DeviceChoice[] = devices.map(choiceOf);
+
 /** The first device that is as asked for. What this build can't compute is refused. */
 export function chooseDevice(
   asked: {
@@ -102,13 +105,12 @@ export function chooseDevice(
     throw expected(`one of auto, ${dtypeNames.join(', ')}`, 'the dtype', dtype);
   if (engine !== 'auto' && !engineNames.includes(engine))
     throw expected(`one of auto, ${engineNames.join(', ')}`, 'the engine', engine);
-  const choices = devices.map(choiceOf);
-  const found = choices.find(
+  const found = deviceChoices.find(
     (choice) =>
       (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
   );
   if (found) return found;
-  const others = choices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
+  const others = deviceChoices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
   throw new DistriError(
     'unsupported',
     `--engine ${engine} has no ${dtype}; --engine ${others.join(' or ')} has`,

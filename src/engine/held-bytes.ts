@@ -35,7 +35,7 @@ export function heldBytes(
 ): HeldBytes {
   const { commands } = device;
   if (!commands) return estimated(graphs, weights);
-  return total(loadedParts(graphs).map((part) => listBytes(commands(part, rank))));
+  return listsBytes(loadedParts(graphs).map((part) => commands(part, rank)));
 }
 
 /** Bytes of activations alone. */
@@ -56,17 +56,22 @@ function estimated(graphs: readonly Graph[], weights: WeightsMode): HeldBytes {
   };
 }
 
-function listBytes(list: CommandList): HeldBytes {
-  const contents = [...list.weights.values()];
+function listsBytes(lists: readonly CommandList[]): HeldBytes {
+  const contents = lists.flatMap(({ weights }) => [...weights.values()]);
   const isShared = ({ packed, content }: WeightContent) => !packed && content.kind === 'weight';
   const bytes = (wanted: boolean) =>
     sum(contents.filter((weight) => isShared(weight) === wanted).map(weightBytes));
-  const storages = storagesOf(list);
-  const given = storages.filter(({ kind }) => kind === 'input' || kind === 'output');
+  const storages = lists.flatMap(storagesOf);
+  // What one list hands over to others is the caller's once.
+  const given = new Map(
+    storages
+      .filter(({ kind }) => kind === 'input' || kind === 'output')
+      .map((storage) => [storage.name, storage.bytes]),
+  );
   return {
     sharedWeights: bytes(true),
     privateWeights: bytes(false),
-    activations: list.arena.bytes + sum(given.map((storage) => storage.bytes)),
+    activations: sum(lists.map(({ arena }) => arena.bytes)) + sum([...given.values()]),
     kept: sum(storages.filter(({ kind }) => kind === 'kept').map((storage) => storage.bytes)),
   };
 }
@@ -80,14 +85,4 @@ function weightBytes({ value, packed }: WeightContent): number {
 function storagesOf({ prepared, commands }: CommandList): readonly Storage[] {
   const views = [...prepared, ...commands].flatMap(({ operands }) => Object.values(operands));
   return [...new Set(views.map(({ storage }) => storage))];
-}
-
-function total(all: readonly HeldBytes[]): HeldBytes {
-  const of = (name: keyof HeldBytes) => sum(all.map((bytes) => bytes[name]));
-  return {
-    sharedWeights: of('sharedWeights'),
-    privateWeights: of('privateWeights'),
-    activations: of('activations'),
-    kept: of('kept'),
-  };
 }

@@ -14,19 +14,19 @@ export function commandLines({ commands }: PlanReport): string[] {
 }
 
 function partLines({ part, arenaBytes, prepared, commands }: PartList, rank: number): string[] {
-  const when = part === 'image' ? 'once per image' : 'at every step';
-  const before = prepared > 0 ? `, the first ${prepared} of them before the first step alone` : '';
-  const title = `commands of rank ${rank}, ${when}: ${commands.length}${before}; arena of ${bytesText(arenaBytes)}`;
+  const first = `, the first ${prepared} of them at the first step alone`;
+  const when = part === 'image' ? 'once per image' : `at every step${prepared > 0 ? first : ''}`;
+  const title = `commands of rank ${rank}: ${commands.length} ${when}; arena of ${bytesText(arenaBytes)}`;
   const rows = commands.map((command) => [
     String(command.number),
     command.op,
-    bytesText(command.arena),
-    operandsText(command),
-    attributesText(command),
     command.name,
+    bytesText(command.arena),
+    attributesText(command),
+    operandsText(command),
   ]);
-  const titles = ['', 'command', 'arena', 'operands', 'attributes', 'name'];
-  return [title, ...table(titles, rows, [1, 3, 4, 5]).map((line) => `  ${line}`)];
+  const titles = ['', 'command', 'name', 'arena', 'attributes', 'operands'];
+  return [title, ...table(titles, rows, [1, 2, 4, 5]).map((line) => `  ${line}`)];
 }
 
 function operandsText({ operands }: DescribedCommand): string {
