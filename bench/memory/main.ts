@@ -1,11 +1,10 @@
 import { sum } from '../../src/base/numbers.js';
 import { table } from '../../src/commands/output/table.js';
 import {
-  chooseDevice,
   type DeviceChoice,
   defaultDevice,
+  deviceChoices,
   deviceText,
-  dtypeNames,
   openDevice,
 } from '../../src/engine/device.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
@@ -36,9 +35,9 @@ interface Way {
 
 const ways: readonly Way[] = [
   ...(['shared', 'private'] as const).map((weights) => ({ weights, device: defaultDevice })),
-  ...dtypeNames.map((dtype) => {
-    return { weights: 'private', device: chooseDevice({ engine: 'lowered', dtype }) } as const;
-  }),
+  ...deviceChoices
+    .filter((device) => device !== defaultDevice)
+    .map((device) => ({ weights: 'private', device }) as const),
 ];
 
 const options = {

@@ -58,14 +58,14 @@ describe('the benchmark of', () => {
   it('the likeness of transformers writes its page where it is told to, and draws nothing twice', async () => {
     const options = { images: '2', steps: '2', ranks: '2', warmups: '1', output: 'page', work: 'drawn' };
     const page = join(folder, 'page', 'quality-pixart.md');
-    assert.equal(run('study/main.js', { family: 'pixart', ...options }), `${page}\n`);
+    assert.equal(run('study/main.js', { of: 'pixart', ...options }), `${page}\n`);
     const text = await readFile(page, 'utf8');
     for (const mode of ['sequence', 'tensor', 'pipefusion', 'patch', 'naive_patch']) {
       assert.match(text, new RegExp(`^\\| ${mode} \\| 1? \\| [\\d.e-]+ \\|$`, 'm'));
     }
     const picture = join(folder, 'drawn', 'pictures', 'tensor-2', '0001.png');
     const { mtimeMs } = await stat(picture);
-    run('study/main.js', { family: 'pixart', ...options });
+    run('study/main.js', { of: 'pixart', ...options });
     assert.equal((await stat(picture)).mtimeMs, mtimeMs);
   });
 });
