@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { deviceChoices, deviceText } from '../../src/engine/device.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'distri-bench-test-'));
@@ -32,6 +33,13 @@ describe('the benchmark of', () => {
     assert.match(printed, /^distri, 1 rank x 2 threads, bf16 by lowered +[\d.]+ +[\d.]+$/m);
     assert.match(printed, /^distri N ranks \/ 1 rank: +[\d.]+ \(best\), [\d.]+ \(median of rounds\)$/m);
     assert.match(printed, /^bf16 by commands \/ 1 rank: +[\d.]+ \(best\), [\d.]+ \(median of rounds\)$/m);
+  });
+
+  it('pictures has a row for every engine and element type', () => {
+    const printed = run('picture/main.js', { image_size: '64', steps: '2', rounds: '1' });
+    for (const device of deviceChoices) {
+      assert.match(printed, new RegExp(`^${deviceText(device)}(?: +\\d+\\.\\d{3}){6}$`, 'm'));
+    }
   });
 
   it('this checkout against another reads the steps of both', () => {
