@@ -51,7 +51,7 @@ function distri(...args: string[]): string {
 
 /** The latents of two steps. */
 async function draw(...args: string[]): Promise<Buffer> {
-  const few = ['--num_inference_steps', '2', '--threads', '1', '--output_type', 'latent'];
+  const few = ['--num_inference_steps', '2', '--threads', '1', '--output_type', 'latent', '--dtype', 'fp32'];
   return readFile(distri(...args, ...few, '--output_path', 'x.safetensors').trimEnd());
 }
 
