@@ -39,6 +39,7 @@ ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i w
 one whole batch, as in the tables of the [DistriFusion](https://arxiv.org/abs/2402.19481) paper. A warm-up of
 n has n + 1 synchronous steps of the ${steps}. Modes are in the order of how close they come by
 ${first?.name}. Repeated on the same CPU, everything but the seconds comes out the same to the bit.
+[Element types](quality-dtypes.md) are compared in the same way.
 ${study.missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
 ${study.likenesses.map((likeness) => likenessTable(study, likeness)).join('\n')}
 ## What they compute, and how long it takes

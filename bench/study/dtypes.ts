@@ -66,11 +66,11 @@ function dtypesDocument(
 ): string {
   return `# How close element types and engines come to each other
 
-Made by \`npm run study -- --of dtypes\`: the first ${prompts.length} captions of shapes-val drawn with the
-embedded model by 1 rank in ${deviceText(defaultDevice)}, and again in every other element type and by every
-other engine, by 1 rank and by ranks that share a picture as they do by default, and compared with the
-pictures of the former. ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with
-seed i, whole batches, the VAE on the first rank.
+Made by \`npm run study -- --of dtypes\`: the first ${prompts.length} captions of shapes-val drawn with the embedded model by
+1 rank in ${deviceText(defaultDevice)}, and again in every other element type and by every other engine, by 1
+rank and by ranks that share a picture as they do by default, and compared with the pictures of the former.
+${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i, whole batches, the VAE on the first rank.
+Repeated on the same CPU, everything comes out the same to the bit.
 ${missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
 Means over the pictures. ${likenesses.map(({ name, unit, better }) => `${name}${unit === '' ? '' : `: ${unit}`}, ${better} is closer`).join('; ')}.
 
