@@ -17,7 +17,7 @@ export interface Ended {
 }
 
 /** Commands that compute in a type of their own choice where nobody names one. */
-const choosing = /^(run-|generate-coco$|plan$)/;
+const choosing = /^(run[-_]|generate[-_]coco$|plan$)/;
 
 /**
  * Arguments that ask for float32 where they ask for nothing: what tests compare with, and what all ways to
