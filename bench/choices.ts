@@ -2,6 +2,7 @@ import { DistriPipeline } from '../src/app/distri-pipeline.js';
 import type { ModelOptions, SetupOptions } from '../src/app/options.js';
 import type { PlanReport } from '../src/app/plan.js';
 import { planRun } from '../src/app/plan-run.js';
+import type { DtypeName } from '../src/engine/device.js';
 import type { DrawReport } from '../src/jobs/draw.js';
 import type { WeightsMode } from '../src/machine/memory.js';
 import type { StrategyOptions } from '../src/parallel/registry.js';
@@ -13,6 +14,7 @@ export interface ChoicePicture {
   /** Its side in pixels. */
   readonly size: number;
   readonly steps: number;
+  readonly dtype: DtypeName;
   /** What strategies are told besides what tells their ways apart. */
   readonly given: Partial<StrategyOptions>;
 }
@@ -29,10 +31,10 @@ export interface ChoiceRanks {
  * All ways for exactly so many ranks to share a picture, without predictions, and those that can't be had.
  */
 export async function planChoices(
-  { architecture, size, given }: ChoicePicture,
+  { architecture, size, dtype, given }: ChoicePicture,
   ranks: ChoiceRanks,
 ): Promise<Pick<PlanReport, 'choices' | 'refused'>> {
-  const picture = { height: size, width: size, strategyOptions: given };
+  const picture = { height: size, width: size, dtype, strategyOptions: given };
   const plan = await planRun(architecture, { randomWeights: true, measure: false, ...picture, ...ranks });
   const exactly = <T extends { readonly ranks: number }>(found: readonly T[]) =>
     found.filter((choice) => choice.ranks === ranks.ranks);
@@ -40,10 +42,10 @@ export async function planChoices(
 }
 
 /** How a pipeline is set up to draw as a choice has it. */
-export function setupOf(choice: PlannedChoice, { given }: ChoicePicture): SetupOptions & ModelOptions {
+export function setupOf(choice: PlannedChoice, { dtype, given }: ChoicePicture): SetupOptions & ModelOptions {
   const { ranks, threads, weights, parallelism, splitBatch, settings } = choice;
   const strategy = { ...given, ...settings, parallelism, splitBatch };
-  return { ...strategy, ranks, threads, weights, randomWeights: true };
+  return { ...strategy, ranks, threads, weights, dtype, randomWeights: true };
 }
 
 /** The call that draws the picture. */

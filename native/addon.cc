@@ -16,6 +16,7 @@
 #include "comm/napi_transports.h"
 #include "device/napi_program.h"
 #include "napi/arguments.h"
+#include "ops/levels.h"
 #include "ort/library.h"
 #include "ort/napi_session.h"
 
@@ -81,12 +82,20 @@ void DieWithParent(const Napi::CallbackInfo& info) {
 
 void ExitNow(const Napi::CallbackInfo& info) { _exit(info[0].As<Napi::Number>().Int32Value()); }
 
+void RegisterLevels(Napi::Env env, Napi::Object exports) {
+  const Napi::Array names = Napi::Array::New(env, ops::kLevelNames.size());
+  for (uint32_t index = 0; index < ops::kLevelNames.size(); ++index) names.Set(index, ops::kLevelNames[index]);
+  exports.Set("simdLevels", names);
+  exports.Set("simdLevel", ops::kLevelNames[static_cast<size_t>(ops::ChosenLevel())]);
+}
+
 Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("loadOnnxRuntime", Napi::Function::New<LoadOnnxRuntime>(env));
   exports.Set("createSharedMemory", Napi::Function::New<CreateSharedMemory>(env));
   exports.Set("setAffinity", Napi::Function::New<SetAffinity>(env));
   exports.Set("dieWithParent", Napi::Function::New<DieWithParent>(env));
   exports.Set("exitNow", Napi::Function::New<ExitNow>(env));
+  RegisterLevels(env, exports);
   RegisterTransports(env, exports);
   RegisterLiveness(env, exports);
   RegisterCommunicator(env, exports);

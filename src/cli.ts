@@ -57,7 +57,9 @@ const runJob: JobFunction<NamedJob, unknown> = async (...given) => {
 export async function main(argv: readonly string[]): Promise<number> {
   const streams = new Streams();
   const status = await runProcess(argv);
-  if (status !== 0 || streams.failure === undefined) return status;
+  if (status !== 0) return status;
+  await streams.flushed();
+  if (streams.failure === undefined) return status;
   return report(streams.failure, false);
 }
 

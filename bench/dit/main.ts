@@ -47,7 +47,7 @@ await runBench(
     options,
   },
   async ({ random_weights: architecture, image_size: size, ranks, steps }, signal) => {
-    const picture = { architecture, size, steps, given };
+    const picture = { architecture, size, steps, dtype: 'fp32', given } as const;
     const traffic = await trafficOf(picture, ranks);
     const who = `${ranks} ranks with a thread each on ${availableCpus().count} CPUs, whole batch`;
     const sizes = `p hs = ${megabytes(traffic.hidden)} MB, L = ${traffic.layers}; MB`;

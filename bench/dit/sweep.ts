@@ -36,7 +36,7 @@ await runBench(
   },
   async (given, signal) => {
     const { random_weights: architecture, image_size: size, ranks, steps, test_times: calls, csv } = given;
-    const picture = { architecture, size, steps, given: {} };
+    const picture = { architecture, size, steps, dtype: 'fp32', given: {} } as const;
     const cpus = `on ${availableCpus().count} CPUs`;
     console.log(`${architecture}, ${size} px, ${steps} steps, calls measured: ${calls}, ${cpus}\n`);
     const head = columns.map(({ title }) => title);

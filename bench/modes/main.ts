@@ -20,7 +20,7 @@ const prompts = [
 ];
 
 /** The first rank decodes: modes are about denoising, and bands of the VAE round otherwise. */
-const common = { weights: 'private', splitBatch: false, vae: 'rank0' } as const;
+const common = { weights: 'private', splitBatch: false, vae: 'rank0', dtype: 'fp32' } as const;
 
 const options = {
   ranks: option(integer(2), 'ranks that share every picture, with a thread each', 2),

@@ -1,10 +1,11 @@
 import { planRun } from '../../src/app/plan-run.js';
 import { summarize } from '../../src/base/statistics.js';
 import { table } from '../../src/commands/output/table.js';
+import { dtypeNames } from '../../src/engine/device.js';
 import type { DrawReport } from '../../src/jobs/draw.js';
 import { choiceText } from '../../src/planning/choices.js';
 import type { PlannedChoice } from '../../src/planning/plan.js';
-import { integer, notes, option, runBench, sizedModels } from '../bench.js';
+import { integer, notes, oneOf, option, runBench, sizedModels } from '../bench.js';
 import { type ChoicePicture, drawChoice } from '../choices.js';
 
 /** Steps before those that are measured: the first ones load weights into caches. */
@@ -29,6 +30,7 @@ const options = {
   ]),
   ranks: option(integer(), '1, the powers of two up to so many, and so many ranks', 2),
   steps: option(integer(), 'steps that are measured', 12),
+  dtype: option(oneOf(dtypeNames), 'of weights and activations', 'fp32'),
 };
 
 await runBench(
@@ -39,31 +41,30 @@ await runBench(
       'measured, then every way to share a picture that `distri plan` compares is predicted and run.',
     options,
   },
-  async ({ models, ranks, steps }, signal) => {
+  async ({ models, ranks, steps, dtype }, signal) => {
     for (const [index, { name, size }] of models.entries()) {
       // All models are predicted from the same figures of the machine.
-      await compare(name, size, ranks, steps, index === 0, signal);
+      const picture = { architecture: name, size, steps: WARM_UP + steps, dtype, given };
+      await compare(picture, ranks, index === 0, signal);
     }
   },
 );
 
 async function compare(
-  architecture: string,
-  size: number,
+  picture: ChoicePicture,
   ranks: number,
-  steps: number,
   remeasure: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const picture = { architecture, size, steps: WARM_UP + steps, given };
+  const { architecture, size, dtype } = picture;
   const { choices, recommended } = await planRun(architecture, {
-    ...{ randomWeights: true, height: size, width: size, ranks },
+    ...{ randomWeights: true, height: size, width: size, ranks, dtype },
     ...{ strategyOptions: given, remeasure, observer: notes, signal },
   });
   const rows: string[][] = [];
   for (const choice of choices) rows.push(row(choice, await measureSteps(choice, picture, signal)));
   const best = recommended && choices[recommended.index];
-  console.log(`${architecture}, ${size} px, guidance; recommended: ${choiceText(best)}`);
+  console.log(`${architecture}, ${size} px, ${dtype}, guidance; recommended: ${choiceText(best)}`);
   for (const line of table(titles, rows, [0])) console.log(`  ${line}`);
 }
 

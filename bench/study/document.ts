@@ -39,6 +39,7 @@ ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i w
 one whole batch, as in the tables of the [DistriFusion](https://arxiv.org/abs/2402.19481) paper. A warm-up of
 n has n + 1 synchronous steps of the ${steps}. Modes are in the order of how close they come by
 ${first?.name}. Repeated on the same CPU, everything but the seconds comes out the same to the bit.
+[Element types](quality-dtypes.md) are compared in the same way.
 ${study.missing.map((text) => `\n**Not measured:** ${text}\n`).join('')}
 ${study.likenesses.map((likeness) => likenessTable(study, likeness)).join('\n')}
 ## What they compute, and how long it takes
@@ -69,13 +70,13 @@ ${sheetText(study)}
 export type Tabled = StudyAxes & Pick<Study, 'drawn'>;
 
 export function likenessTable({ modes, ranks, warmups, drawn }: Tabled, likeness: Likeness): string {
-  const { name, unit, better, digits } = likeness;
+  const { name, unit, better } = likeness;
   const head = ['mode', 'warm-up', ...ranks.map((count) => `${count} ranks`)];
   const rows = modes.flatMap((mode) =>
     warmupsOf(mode, warmups).map((warmupSteps) => [
       mode.name,
       warmupSteps === undefined ? '' : String(warmupSteps),
-      ...ranks.map((count) => cell(likeness, { mode, ranks: count, warmupSteps }, digits)),
+      ...ranks.map((count) => likenessCell(likeness, { mode, ranks: count, warmupSteps })),
     ]),
   );
   const equal = drawn.some(({ setting }) => count(likeness, setting) > 0)
@@ -86,7 +87,9 @@ export function likenessTable({ modes, ranks, warmups, drawn }: Tabled, likeness
   return `## ${name}\n\n${measure}\n\n${markdownTable(head, rows)}\n`;
 }
 
-function cell(likeness: Likeness, setting: Setting, digits: number): string {
+/** The mean of a setting, and in brackets how many pictures equal one rank's. */
+export function likenessCell(likeness: Likeness, setting: Setting): string {
+  const { digits } = likeness;
   const average = meanLikeness(likeness, setting);
   const equal = count(likeness, setting);
   if (average === undefined) return 'all equal';

@@ -1,4 +1,5 @@
 import type { SetupOptions } from '../../src/app/options.js';
+import { type DeviceChoice, referenceDevice } from '../../src/engine/device.js';
 import { hasWarmUp, type Mode } from '../modes.js';
 
 /** A way to draw all pictures. */
@@ -7,6 +8,8 @@ export interface Setting {
   readonly ranks: number;
   /** Undefined where there is no such thing: every step is synchronous, or none. */
   readonly warmupSteps: number | undefined;
+  /** By default the one that all others are compared with. */
+  readonly device?: DeviceChoice;
 }
 
 /** The picture of one rank, which all others are compared with; it shares with nobody, whatever its mode. */
@@ -35,15 +38,22 @@ export function warmupsOf(mode: Mode, warmups: readonly number[]): readonly (num
 }
 
 /** The folder of its pictures. */
-export function settingName({ mode, ranks, warmupSteps }: Setting): string {
-  if (ranks === 1) return 'one-rank';
+export function settingName({ mode, ranks, warmupSteps, device }: Setting): string {
+  const computed = device === undefined ? '' : `-${device.dtype}-${device.engine}`;
+  if (ranks === 1) return `one-rank${computed}`;
   const warmup = warmupSteps === undefined ? '' : `-warmup${warmupSteps}`;
-  return `${mode.name.replaceAll(' ', '-')}-${ranks}${warmup}`;
+  return `${mode.name.replaceAll(' ', '-')}-${ranks}${warmup}${computed}`;
 }
 
 /** Whole batches, as in the paper's tables: its N devices share one image. */
-export function setupOf({ mode, ranks, warmupSteps }: Setting): SetupOptions & Pick<Mode, 'parallelism'> {
+export function setupOf({
+  mode,
+  ranks,
+  warmupSteps,
+  device = referenceDevice,
+}: Setting): SetupOptions & Pick<Mode, 'parallelism'> {
   const { parallelism, options } = mode;
   const warmUp = warmupSteps === undefined ? {} : { warmupSteps };
-  return { ...options, ...warmUp, parallelism, ranks, splitBatch: false };
+  const { dtype, engine } = device;
+  return { ...options, ...warmUp, parallelism, ranks, splitBatch: false, dtype, engine };
 }

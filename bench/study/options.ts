@@ -4,34 +4,35 @@ import { availableCpus } from '../../src/machine/cpus.js';
 import { type Given, integer, integers, oneOf, option, optional, word, words } from '../bench.js';
 import type { MetricWeights } from './networks.js';
 
-/** What a study of a family draws where nothing else is asked for. */
+/** What a study of a subject draws where nothing else is asked for. */
 const defaults = {
   unet: { images: 24, steps: 20, ranks: [2, 4, 8], warmups: [0, 1, 4], work: 'drawn' },
   pixart: { images: 4, steps: 10, ranks: [2, 4], warmups: [1, 2, 4], work: 'drawn-pixart' },
+  dtypes: { images: 24, steps: 20, ranks: [2], warmups: [0, 1, 4], work: 'drawn-dtypes' },
 } as const;
 
-export type StudyFamily = keyof typeof defaults;
-const studyFamilies = Object.keys(defaults) as readonly StudyFamily[];
+export type StudySubject = keyof typeof defaults;
+const studySubjects = Object.keys(defaults) as readonly StudySubject[];
 
 /** Git ignores it; docs/ is only written where that is asked for. */
 const studyFolder = join('results', 'study');
 
 type Varying = 'images' | 'steps' | 'ranks' | 'warmups';
 
-/** How the default of each family is told. */
+/** How the default of each subject is told. */
 function eachDefault(name: Varying): string {
-  return studyFamilies.map((family) => `${defaults[family][name]} (${family})`).join(', ');
+  return studySubjects.map((subject) => `${defaults[subject][name]} (${subject})`).join(', ');
 }
 
 export const studyOptions = {
-  family: option(
-    oneOf(studyFamilies),
-    'unet: the modes of a UNet; pixart: the ways to share a transformer',
+  of: option(
+    oneOf(studySubjects),
+    'unet: the modes of a UNet; pixart: the ways to share a transformer; dtypes: engines and element types',
     'unet',
   ),
   model: optional(
     word('folder'),
-    'folder of a checkpoint to draw with, with --family pixart',
+    'folder of a checkpoint to draw with, with --of pixart',
     'a tiny transformer with random weights',
   ),
   images: optional(integer(2), 'captions that are drawn', eachDefault('images')),
@@ -42,7 +43,7 @@ export const studyOptions = {
   work: optional(
     word('folder'),
     'folder of what is drawn; what is there is not drawn again',
-    studyFamilies.map((family) => `${join(studyFolder, defaults[family].work)} (${family})`).join(', '),
+    studySubjects.map((subject) => `${join(studyFolder, defaults[subject].work)} (${subject})`).join(', '),
   ),
   machine: option(word('text'), 'what the seconds were measured on', `${availableCpus().count} CPUs`),
   lpips_weights: option(
@@ -69,11 +70,11 @@ export interface StudyOptions {
 
 /** What was given, and the family's defaults for the rest. */
 export function completeStudyOptions(given: Given<typeof studyOptions>): StudyOptions {
-  const { family, model, output, machine, lpips_weights: lpips, fid_weights: fid } = given;
-  if (model !== undefined && family !== 'pixart') {
-    throw new DistriError('usage', '--model needs --family pixart');
+  const { of: subject, model, output, machine, lpips_weights: lpips, fid_weights: fid } = given;
+  if (model !== undefined && subject !== 'pixart') {
+    throw new DistriError('usage', '--model needs --of pixart');
   }
-  const usual = defaults[family];
+  const usual = defaults[subject];
   return {
     images: given.images ?? usual.images,
     steps: given.steps ?? usual.steps,

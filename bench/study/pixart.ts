@@ -62,7 +62,7 @@ async function seededModel(work: string): Promise<string> {
 const untrained = `
 **The network is not trained** (8 layers, seeded random weights, told to predict velocities): a figure says
 how far a mode's computation drifts from that of one rank, not how good pictures look, and a trained network
-may drift more or less. \`npm run study -- --family pixart --model FOLDER\` makes the same page with a trained
+may drift more or less. \`npm run study -- --of pixart --model FOLDER\` makes the same page with a trained
 one.
 `;
 
@@ -76,7 +76,7 @@ function pixArtDocument(
   const subject = model === undefined ? 'a tiny PixArt with random weights' : basename(model);
   return `# How close the ways to share a PixArt come to one rank
 
-Made by \`npm run study -- --family pixart\`: ${prompts.length} captions drawn with ${subject} by 1 rank, and
+Made by \`npm run study -- --of pixart\`: ${prompts.length} captions drawn with ${subject} by 1 rank, and
 again with each way to share it, number of ranks N and warm-up, and compared with 1 rank. ${size} px,
 ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i, whole batches; pipefusion has
 N patches. Of a warm-up n, patch has n + 1 synchronous steps, pipefusion n. Modes are in the order of how

@@ -72,7 +72,7 @@ async function macsOf(
   const model = await openModel(embeddedModel, {}, silent);
   const macs = new Map<string, number>();
   for (const setting of settings) {
-    const { ranks, parallelism, splitBatch, ...strategyOptions } = setupOf(setting);
+    const { ranks, parallelism, splitBatch, dtype: _, engine: __, ...strategyOptions } = setupOf(setting);
     const way = { ranks, parallelism, splitBatch, strategyOptions };
     const { counted } = await countMacs(model, { height: size, width: size, ...way }, signal);
     const own = counted.choices.find((choice) => choice.ranks === ranks)?.ranksMacs ?? [];

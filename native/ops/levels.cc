@@ -54,13 +54,9 @@ Level BestLevel() { return Level::kNarrow; }
 #endif
 
 Level NamedLevel() {
-  constexpr struct {
-    const char* name;
-    Level level;
-  } kLevels[] = {{"narrow", Level::kNarrow}, {"v3", Level::kV3}, {"v4", Level::kV4}, {"bf16", Level::kBf16}};
   const char* wanted = std::getenv("DISTRI_SIMD");
-  for (const auto& [name, level] : kLevels) {
-    if (wanted != nullptr && std::strcmp(wanted, name) == 0) return level;
+  for (size_t index = 0; wanted != nullptr && index < kLevelNames.size(); ++index) {
+    if (std::strcmp(wanted, kLevelNames[index]) == 0) return static_cast<Level>(index);
   }
   return Level::kAmx;
 }

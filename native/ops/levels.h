@@ -2,14 +2,18 @@
 // on every machine.
 #pragma once
 
+#include <array>
+
 namespace distri::ops {
 
 // Instruction sets, each with all before it, by the names of x86-64's levels and of what comes on top of
 // them: AVX512_BF16 and AMX's products of bfloat16. Other processors have the first alone.
 enum class Level { kNarrow, kV3, kV4, kBf16, kAmx };
 
-// The best that this processor has. DISTRI_SIMD (narrow, v3, v4, bf16 or amx) names one that is to be used at
-// most.
+// In the order of the levels.
+constexpr std::array<const char*, 5> kLevelNames = {"narrow", "v3", "v4", "bf16", "amx"};
+
+// The best that this processor has. DISTRI_SIMD names one that is to be used at most.
 Level ChosenLevel();
 
 // One of three versions.

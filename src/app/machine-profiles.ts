@@ -1,4 +1,5 @@
 import { packageVersion } from '../base/package.js';
+import { deviceText } from '../engine/device.js';
 import { probeAddon } from '../engine/load.js';
 import { measureProfile } from '../jobs/measure.js';
 import type { MeasureProfile } from '../planning/profile.js';
@@ -18,8 +19,10 @@ export async function machineProfiles(
   const key = profileKey({ distri: packageVersion(), onnxRuntime: version });
   const cache = await ProfileCache.open(key, remeasure);
   return (setting) => {
-    const { ranks, threads } = setting;
-    if (!cache.has(setting)) observer.note(`measuring this machine: ${ranks} x ${threads} threads`);
+    const { ranks, threads, device } = setting;
+    if (!cache.has(setting)) {
+      observer.note(`measuring this machine: ${ranks} x ${threads} threads, ${deviceText(device)}`);
+    }
     return cache.get(setting, (asked) => measureProfile(asked, signal));
   };
 }

@@ -89,6 +89,7 @@ export function describeImage(
     ranks: topology.worldSize,
     threads: load.threads,
     dtype: load.device.dtype,
+    engine: load.device.engine,
     parallel: ownOptions(parallel),
     mode,
     version: packageVersion(),

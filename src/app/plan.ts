@@ -1,6 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { DistriError, expected } from '../base/errors.js';
 import { type PictureSize, sizeOr } from '../base/sizes.js';
-import { openDevice } from '../engine/device.js';
+import type { SimdLevel } from '../engine/addon.js';
+import {
+  choiceOf,
+  chooseDevice,
+  type Device,
+  type DeviceChoice,
+  type DtypeName,
+  type EngineName,
+  engineNames,
+  openDevice,
+} from '../engine/device.js';
 import { availableCpus } from '../machine/cpus.js';
 import type { WeightsMode } from '../machine/memory.js';
 import {
@@ -12,16 +23,17 @@ import {
   strategiesFor,
 } from '../parallel/registry.js';
 import type { VaeMode } from '../pipelines/vae/plan.js';
-import { type ChoiceOptions, comparedRankCounts } from '../planning/choices.js';
+import { type ChoiceOptions, choiceText, comparedRankCounts, setupOf } from '../planning/choices.js';
 import { type MacsProfile, profileMacs } from '../planning/macs.js';
 import { makePlan, type Plan, type PlannedChoice } from '../planning/plan.js';
 import type { MeasureProfile } from '../planning/profile.js';
+import { type PartList, RankProgram } from '../planning/rank-program.js';
 import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
 import { type PlannedVae, planVaeRanks } from '../planning/vae-ranks.js';
 import type { OpenModel } from './model.js';
 import { plannedImage } from './settle.js';
-import { defaultRanks } from './setup.js';
+import { defaultRanks, requireInteger } from './setup.js';
 
 /** Which ways to share a picture are compared. */
 export interface PlanOptions {
@@ -41,6 +53,10 @@ export interface PlanOptions {
   readonly threads?: number | undefined;
   /** One copy of the weights for all ranks or one for each; by default (`auto`) as memory allows. */
   readonly weights?: WeightsMode | 'auto' | undefined;
+  /** Of weights and activations; by default (`auto`) as in `SetupOptions`. */
+  readonly dtype?: DtypeName | 'auto' | undefined;
+  /** What computes; likewise. */
+  readonly engine?: EngineName | 'auto' | undefined;
   /** Only this strategy; by default all that can share the model. */
   readonly parallelism?: StrategyName | undefined;
   /** Whether ways that split the batch of the guidance are compared; by default true. */
@@ -49,6 +65,8 @@ export interface PlanOptions {
   readonly strategyOptions?: Partial<StrategyOptions> | undefined;
   /** Who runs the VAE; by default auto. */
   readonly vae?: VaeMode | undefined;
+  /** Whose commands are listed, of an engine that runs commands; by default nobody's. */
+  readonly commandsOf?: number | undefined;
 }
 
 /** What a plan is for. */
@@ -63,6 +81,8 @@ export interface PlanPicture {
   readonly guided: boolean;
   /** Denoising steps of a picture. */
   readonly steps: number;
+  /** What ranks compute on, and in which type. */
+  readonly device: DeviceChoice;
   /** What strategies were told. */
   readonly options: Partial<StrategyOptions>;
 }
@@ -91,19 +111,31 @@ export interface PlanReport {
   readonly shown: number | undefined;
   /** How the ranks of that choice decode the picture; undefined without a VAE. */
   readonly vae: PlannedVae | undefined;
+  /** What a rank of that choice runs; undefined where nobody asked. */
+  readonly commands: PlannedCommands | undefined;
+}
+
+/** What a rank runs, part by part. */
+export interface PlannedCommands {
+  /** From 0. */
+  readonly rank: number;
+  readonly parts: readonly PartList[];
 }
 
 /**
- * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between
- * two pieces of work.
+ * Compares ways to share a picture of a model on CPUs of this level. With `measure` steps are predicted.
+ * `signal` ends it between two pieces of work.
  */
 export async function compareChoices(
   model: OpenModel,
   options: PlanOptions,
+  simdLevel: SimdLevel,
   measure: MeasureProfile | undefined,
   signal: AbortSignal,
 ): Promise<PlanReport> {
-  const { image, choices: choiceOptions, size, steps } = compared(model, options);
+  const device = openDevice(chooseDevice(options, simdLevel));
+  const { image, choices: choiceOptions, size, steps } = compared(model, options, device);
+  checkCommands(options, device);
   const pause = () => letSignalsIn(signal);
   const made = await makePlan(
     {
@@ -131,6 +163,7 @@ export async function compareChoices(
       ...size,
       guided: choiceOptions.guided,
       steps,
+      device: choiceOf(image.device),
       options: choiceOptions.given,
     },
     choices: made.choices,
@@ -146,7 +179,37 @@ export async function compareChoices(
         size: { rows: size.height, columns: size.width },
         worldSize: choice.ranks,
       }),
+    commands: choice && plannedCommands(image, choice, choiceOptions, options.commandsOf),
   };
+}
+
+/** Before anything is measured. */
+function checkCommands({ commandsOf, ranks = defaultRanks() }: PlanOptions, device: Device): void {
+  if (commandsOf === undefined) return;
+  if (!device.commands) {
+    const others = engineNames.filter((name) => name !== device.engine);
+    throw new DistriError(
+      'unsupported',
+      `--engine ${device.engine} has no commands to list; --engine ${others.join(' or ')} has`,
+    );
+  }
+  requireInteger(commandsOf, 'the rank whose commands are listed', 0, ranks - 1);
+}
+
+function plannedCommands(
+  image: PlannedImage,
+  choice: PlannedChoice,
+  options: ChoiceOptions,
+  rank: number | undefined,
+): PlannedCommands | undefined {
+  if (rank === undefined) return undefined;
+  const { topology, options: parallel } = setupOf(choice, options);
+  const role = topology.roles[rank];
+  if (role === undefined) {
+    throw expected(`a rank of the ${choiceText(choice)} that are planned`, '--commands', rank);
+  }
+  const parts = RankProgram.build(image, topology, role, parallel).lists();
+  return parts && { rank, parts };
 }
 
 /** Of which picture multiply-accumulates were counted. */
@@ -161,7 +224,8 @@ export async function countMacs(
   options: PlanOptions,
   signal: AbortSignal,
 ): Promise<CountedMacs> {
-  const { image, choices, size, steps } = compared(model, options);
+  // They are the same on all devices.
+  const { image, choices, size, steps } = compared(model, options, openDevice());
   const picture = { ...size, steps, guided: choices.guided };
   const counted = await profileMacs(image, comparedRankCounts(options.ranks ?? defaultRanks()), choices, () =>
     letSignalsIn(signal),
@@ -173,6 +237,7 @@ export async function countMacs(
 function compared(
   model: OpenModel,
   options: PlanOptions,
+  device: Device,
 ): { image: PlannedImage; choices: ChoiceOptions; size: PictureSize; steps: number } {
   const { family, outline } = model;
   const { parallelism, strategyOptions: given = {} } = options;
@@ -186,7 +251,7 @@ function compared(
   }
   const { defaults } = family;
   return {
-    image: plannedImage(model, { device: openDevice(), geometry, images: 1 }),
+    image: plannedImage(model, { device, geometry, images: 1 }),
     choices: {
       guided: (options.guidanceScale ?? defaults.guidanceScale) > 1,
       allowSplit: options.splitBatch ?? true,

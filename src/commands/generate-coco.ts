@@ -225,6 +225,7 @@ function describeSettings(
     rng: request.rng,
     ...snakeCased(request.familyOptions),
     dtype: load.device.dtype,
+    engine: load.device.engine,
     ranks: topology.worldSize,
     ...ownOptions(parallel),
   };

@@ -65,7 +65,13 @@ async function describe(
   return {
     machine: describeMachine(),
     versions: await describeVersions(packageVersion(), addon?.version),
-    addon: { usable: addon !== undefined, path: addon?.addon, library: addon?.library, reason: addonFailure },
+    addon: {
+      usable: addon !== undefined,
+      path: addon?.addon,
+      library: addon?.library,
+      simdLevel: addon?.simdLevel,
+      reason: addonFailure,
+    },
     transports: describeTransports(addonFailure),
     exchange,
   };

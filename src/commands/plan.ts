@@ -6,10 +6,17 @@ import { families } from '../families/registry.js';
 import type { WeightsMode } from '../machine/memory.js';
 import type { VaeMode } from '../pipelines/vae/plan.js';
 import type { CommandContext } from './context.js';
-import { flag } from './options/build.js';
+import { atLeast, flag, value } from './options/build.js';
 import { addComparedOptions, type ComparedOptions, comparedModel, comparedOf } from './options/compared.js';
-import { addThreadsOption, weightsOption } from './options/ranks.js';
+import {
+  addDeviceOptions,
+  addThreadsOption,
+  type DeviceOptions,
+  MAX_RANKS,
+  weightsOption,
+} from './options/ranks.js';
 import { vaeOption } from './options/vae.js';
+import { commandLines } from './output/commands.js';
 import { exampleLines } from './output/examples.js';
 import { planLines } from './output/plan.js';
 import { type Terminal, terminalOf } from './output/terminal.js';
@@ -23,14 +30,16 @@ const examples = [
   '-n 8 --model ./checkpoint --no_measure --json',
   '-n 4 --model ./stable-diffusion-v1-5 --vae tiled',
   '-n 4 --random_weights pixart-xl-2 --num_inference_steps 20 --no_measure',
+  '-n 1 --dtype bf16 --no_measure --commands',
 ];
 
-interface PlanCommandOptions extends ComparedOptions {
+interface PlanCommandOptions extends ComparedOptions, DeviceOptions {
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly vae: VaeMode;
   readonly no_measure?: true;
   readonly remeasure?: true;
+  readonly commands?: number;
   readonly json?: true;
 }
 
@@ -49,30 +58,40 @@ export function planCommand({ signal }: CommandContext): Command {
 function addPlanOptions(command: Command): Command {
   addComparedOptions(command, 'rank processes, at most', defaultRanks());
   addThreadsOption(command.optionsGroup('Ranks:')).addOption(weightsOption());
-  return command
+  return addDeviceOptions(command)
     .optionsGroup('Parallelism:')
     .addOption(vaeOption())
     .optionsGroup('Prediction:')
     .addOption(flag('--no_measure', 'no predictions: measure nothing'))
     .addOption(flag('--remeasure', 'measure the machine again instead of using what was measured before'))
     .optionsGroup('Output:')
+    .addOption(
+      value(
+        '--commands [rank]',
+        'list the commands of a rank, of the first one by default',
+        atLeast(0, MAX_RANKS - 1),
+      ).preset('0'),
+    )
     .addOption(flag('--json', 'print JSON'));
 }
 
 async function plan(options: PlanCommandOptions, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { model, ...open } = comparedModel(options);
-  const { threads, weights, vae, no_measure, remeasure, json } = options;
+  const { threads, weights, dtype, engine, vae, no_measure, remeasure, commands, json } = options;
   const report = await planRun(model, {
     ...open,
     ...comparedOf(options),
     threads,
     weights,
+    dtype,
+    engine,
     vae,
+    commandsOf: commands,
     measure: !no_measure,
     remeasure,
     observer: terminal,
     signal,
   });
   if (json) terminal.result(JSON.stringify(report, undefined, 2));
-  else for (const line of planLines(report)) terminal.result(line);
+  else for (const line of [...planLines(report), ...commandLines(report)]) terminal.result(line);
 }

@@ -29,6 +29,10 @@ export interface Addon {
    */
   exitNow(status: number): never;
 
+  /** Names of what `DISTRI_SIMD` can be, from the least instructions to the most. */
+  readonly simdLevels: readonly SimdLevel[];
+  /** What kernels are chosen for: the best that this processor has and `DISTRI_SIMD` allows. */
+  readonly simdLevel: SimdLevel;
   /** The names of the ways for ranks to exchange data that this build has. */
   readonly transports: readonly string[];
   describeTransport(name: string): TransportDescription;
@@ -50,6 +54,9 @@ export interface Addon {
     create(model: Uint8Array, options: SessionOptions): Promise<Session>;
   };
 }
+
+/** Instructions that kernels are compiled for: native/ops/levels.h. */
+export type SimdLevel = 'narrow' | 'v3' | 'v4' | 'bf16' | 'amx';
 
 export interface TransportDescription {
   /** What it serves for, for people. */

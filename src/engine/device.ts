@@ -5,8 +5,10 @@ import { Kernels } from '../graph/kernels/kernels.js';
 import type { Layout } from '../graph/value.js';
 import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
+import type { SimdLevel } from './addon.js';
 import type { Executable, ExecutableOptions } from './executable.js';
 import { exactSumBytes } from './lowered/command.js';
+import { type LoweredPart, lower } from './lowered/lower.js';
 
 /** What a rank computes on, and how. Chosen once for a run and handed to families, planner and ranks. */
 export interface Device {
@@ -19,6 +21,8 @@ export interface Device {
   readonly weightTypes: readonly StoredType[];
   /** How images may lie in its memory. */
   readonly layouts: readonly Layout[];
+  /** What a rank runs of a part, of engines that run commands of our own: what plans show and count. */
+  readonly commands: ((part: GraphPart, rank: number) => LoweredPart) | undefined;
   /** What models are built of. */
   kernels(graph: Graph): Kernels;
   load(part: GraphPart, options: ExecutableOptions): Promise<Executable>;
@@ -49,6 +53,7 @@ const onnxruntime: Device = {
   engine: 'onnxruntime',
   elementType: 'float32',
   layouts: ['row_major'],
+  commands: undefined,
   load: async (part, options) => {
     // A process that only plans runs nothing.
     const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
@@ -64,6 +69,7 @@ function lowered(elementType: ElementType): Device {
     kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes, framesImages: true }),
     elementType,
     layouts: ['channels_last'],
+    commands: (part, rank) => lower(part, elementType, rank),
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
       return ProgramExecutable.load(part, elementType, options);
@@ -71,7 +77,7 @@ function lowered(elementType: ElementType): Device {
   };
 }
 
-/** In the order of preference where nothing is asked for. */
+/** Of each element type the engine first that was measured to be the faster one: docs/engines.md. */
 const devices: readonly Device[] = [onnxruntime, lowered('float32'), lowered('bfloat16')];
 
 /** Which device a run asks for; it travels to the ranks. */
@@ -81,45 +87,67 @@ export interface DeviceChoice {
   readonly dtype: DtypeName;
 }
 
-/** The first device that is as asked for. What this build can't compute is refused. */
-export function chooseDevice(
-  asked: {
-    readonly dtype?: DtypeName | 'auto' | undefined;
-    readonly engine?: EngineName | 'auto' | undefined;
-  } = {},
-): DeviceChoice {
+/** All that can be asked for. */
+export const deviceChoices: readonly DeviceChoice[] = devices.map(choiceOf);
+
+/** How a device is asked for; `auto` is as good as nothing. */
+export interface AskedDevice {
+  readonly dtype?: DtypeName | 'auto' | undefined;
+  readonly engine?: EngineName | 'auto' | undefined;
+}
+
+/** Levels whose instructions multiply bfloat16: there it is faster than float32, elsewhere slower. */
+const bfloat16Levels: readonly SimdLevel[] = ['bf16', 'amx'];
+
+/**
+ * The fastest device that is as asked for, on a CPU of this level: of element types the shortest that it
+ * multiplies as it is, of engines the first of `devices`. What this build can't compute is refused.
+ */
+export function chooseDevice(asked: AskedDevice, level: SimdLevel): DeviceChoice {
   const { dtype = 'auto', engine = 'auto' } = asked;
   if (dtype !== 'auto' && !dtypeNames.includes(dtype))
     throw expected(`one of auto, ${dtypeNames.join(', ')}`, 'the dtype', dtype);
   if (engine !== 'auto' && !engineNames.includes(engine))
     throw expected(`one of auto, ${engineNames.join(', ')}`, 'the engine', engine);
-  const choices = devices.map(choiceOf);
-  const found = choices.find(
-    (choice) =>
-      (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
-  );
-  if (found) return found;
-  const others = choices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
+  const fastest: DtypeName = bfloat16Levels.includes(level) ? 'bf16' : 'fp32';
+  const found = deviceChoices
+    .filter(
+      (choice) =>
+        (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
+    )
+    .toSorted((a, b) => Number(b.dtype === fastest) - Number(a.dtype === fastest));
+  if (found[0]) return found[0];
+  const others = deviceChoices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
   throw new DistriError(
     'unsupported',
     `--engine ${engine} has no ${dtype}; --engine ${others.join(' or ')} has`,
   );
 }
 
-/** What is chosen where nothing is asked for. */
-export const defaultDevice: DeviceChoice = chooseDevice();
+/** What all others are compared with, and what computes where nothing can be asked for. */
+export const referenceDevice: DeviceChoice = choiceOf(onnxruntime);
 
 /** The device of a choice. */
-export function openDevice(choice: DeviceChoice = defaultDevice): Device {
+export function openDevice(choice: DeviceChoice = referenceDevice): Device {
   const found = devices.find((device) => sameChoice(choiceOf(device), choice));
   if (found) return found;
   const all = devices.map((device) => Object.values(choiceOf(device)).join(' ')).join(', ');
   throw expected(`one of ${all}`, 'the device', Object.values(choice).join(' '));
 }
 
-function choiceOf({ name, engine, elementType }: Device): DeviceChoice {
+/** How a device is asked for. */
+export function choiceOf({
+  name,
+  engine,
+  elementType,
+}: Pick<Device, 'name' | 'engine' | 'elementType'>): DeviceChoice {
   const dtype = dtypeNames.find((candidate) => dtypes[candidate] === elementType) as DtypeName;
   return { device: name, engine, dtype };
+}
+
+/** For people: "bf16 by lowered". */
+export function deviceText({ dtype, engine }: DeviceChoice): string {
+  return `${dtype} by ${engine}`;
 }
 
 function sameChoice(a: DeviceChoice, b: DeviceChoice): boolean {

@@ -3,9 +3,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DistriError, toError } from '../base/errors.js';
+import { DistriError, expected, toError } from '../base/errors.js';
 import { disableTelemetry } from '../base/telemetry.js';
-import type { Addon } from './addon.js';
+import type { Addon, SimdLevel } from './addon.js';
 
 /** What the native side consists of on this machine. */
 export interface AddonProbe {
@@ -15,6 +15,8 @@ export interface AddonProbe {
   readonly library: string;
   /** Version of ONNX Runtime. */
   readonly version: string;
+  /** What kernels are chosen for. */
+  readonly simdLevel: SimdLevel;
 }
 
 /** What the child process of `probeAddon` says. */
@@ -79,10 +81,18 @@ function load(): { addon: Addon; probe: AddonProbe } {
 function open(): { addon: Addon; probe: AddonProbe } {
   const path = addonPath();
   const addon = require(path) as Addon;
+  checkLevel(addon);
   const library = libraryPath();
   disableTelemetry();
   const version = addon.loadOnnxRuntime(library);
-  return { addon, probe: { addon: path, library, version } };
+  return { addon, probe: { addon: path, library, version, simdLevel: addon.simdLevel } };
+}
+
+/** Who misspells a level would measure another one than asked for. */
+function checkLevel({ simdLevels }: Addon): void {
+  const wanted = process.env.DISTRI_SIMD;
+  if (!wanted || simdLevels.some((level) => level === wanted)) return;
+  throw expected(`one of ${simdLevels.join(', ')}`, 'DISTRI_SIMD', wanted);
 }
 
 function addonPath(): string {

@@ -52,6 +52,13 @@ export interface Program {
   readonly step: GraphPart;
 }
 
+/** What is loaded of graphs that differ with the step alone: the image's once, and the step's of each. */
+export function loadedParts(graphs: readonly Graph[]): readonly GraphPart[] {
+  const programs = graphs.map((graph) => graph.program());
+  const image = programs[0]?.image;
+  return [...(image ? [image] : []), ...programs.map(({ step }) => step)];
+}
+
 /**
  * Builds graphs. Every value has a static shape, weights point into their .safetensors files, and whatever
  * does not depend on the step is moved into a graph of its own.

@@ -27,6 +27,8 @@ export interface PictureParameters {
   readonly ranks: number;
   readonly threads: number;
   readonly dtype: string;
+  /** What computed. */
+  readonly engine: string;
   /** How the ranks shared it, by the names of options. */
   readonly parallel: Readonly<Record<string, unknown>>;
   /** Such as "displaced patches, corrected_async_gn, 5 synchronous steps". */
@@ -58,6 +60,7 @@ export function describePicture(picture: PictureParameters): PngText[] {
     ranks: picture.ranks,
     threads: picture.threads,
     dtype: picture.dtype,
+    engine: picture.engine,
     ...(picture.ranks === 1 ? {} : picture.parallel),
     mode: picture.mode,
     Software: `distri ${picture.version}`,

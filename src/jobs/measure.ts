@@ -1,5 +1,4 @@
 import { loadavg } from 'node:os';
-import { type DeviceChoice, defaultDevice } from '../engine/device.js';
 import { availableCpus, shareCpus } from '../machine/cpus.js';
 import { type ExchangeFigures, summarize } from '../machine/exchange-figures.js';
 import type { MachineProfile, ProbeTime, ProfileSetting } from '../planning/profile.js';
@@ -13,10 +12,9 @@ const gatheredBytes = [1024, 65_536, 1_048_576, 16_777_216];
 export async function measureProfile(
   setting: ProfileSetting,
   interruption: AbortSignal,
-  device: DeviceChoice = defaultDevice,
 ): Promise<MachineProfile> {
   const measured = { time: new Date().toISOString(), load: loadavg()[0] as number };
-  const probes = await measureProbes(setting, device, interruption);
+  const probes = await measureProbes(setting, interruption);
   if (setting.ranks === 1) return { setting, measured, probes, gathers: [], barrier: 0 };
   const { gathers, barrier } = await measureExchange(setting.ranks, gatheredBytes, interruption);
   return { setting, measured, probes, gathers, barrier: barrier.p50 / 1e6 };
@@ -34,8 +32,7 @@ export function measureExchange(
 }
 
 function measureProbes(
-  { ranks, threads, weights }: ProfileSetting,
-  device: DeviceChoice,
+  { ranks, threads, weights, device }: ProfileSetting,
   interruption: AbortSignal,
 ): Promise<ProbeTime[]> {
   return withRanks(ranks, threads, interruption, async (group) => {

@@ -104,19 +104,35 @@ function waysOf(choice: Choice, { given }: ChoiceOptions): readonly Choice[] {
 }
 
 function judge(image: PlannedImage, choice: Choice, { guided, given }: ChoiceOptions): JudgedChoice {
-  const { ranks, splitBatch, parallelism, settings } = choice;
+  const { ranks, splitBatch, parallelism } = choice;
   if (splitBatch && !guided) return refused(choice, 'without guidance there is no batch to split');
   if (splitBatch && ranks % 2 === 1)
     return refused(choice, `${ranks} ranks can't be halved; an even number can`);
   const topology = planTopology({ worldSize: ranks, guided, splitBatch });
   try {
     requireStrategy(parallelism, image.model);
-    const options = { ...completeOptions(parallelism, { ...given, ...settings }), parallelism, splitBatch };
+    const options = optionsOf(choice, given);
     return { ...settle(choice, image, topology, options), legal: true, topology, options };
   } catch (error) {
     if (error instanceof DistriError) return refused(choice, error.message);
     throw error;
   }
+}
+
+function optionsOf(
+  { parallelism, splitBatch, settings }: Choice,
+  given: Partial<StrategyOptions>,
+): ParallelOptions {
+  return { ...completeOptions(parallelism, { ...given, ...settings }), parallelism, splitBatch };
+}
+
+/** How the ranks of a choice that can be had are set up. */
+export function setupOf(
+  choice: Choice,
+  { guided, given }: ChoiceOptions,
+): { readonly topology: Topology; readonly options: ParallelOptions } {
+  const { ranks: worldSize, splitBatch } = choice;
+  return { topology: planTopology({ worldSize, guided, splitBatch }), options: optionsOf(choice, given) };
 }
 
 /**

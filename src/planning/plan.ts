@@ -1,5 +1,6 @@
 import { mean, sum } from '../base/numbers.js';
-import type { Device } from '../engine/device.js';
+import { choiceOf, type Device } from '../engine/device.js';
+import type { HeldBytes } from '../engine/held-bytes.js';
 import type { ComputeKind } from '../graph/operators.js';
 import type { WeightsMode } from '../machine/memory.js';
 import { planWeights } from '../machine/memory.js';
@@ -53,15 +54,7 @@ export interface RankPlan {
 }
 
 /** Bytes that a rank holds to denoise: without text encoders, VAE and what the engine needs for itself. */
-export interface MemoryPlan {
-  /** Weights in the page cache, one copy for all ranks. */
-  readonly sharedWeights: number;
-  /** Weights of which the rank has a copy of its own, or a part that no file has in one piece. */
-  readonly privateWeights: number;
-  /** Results from their operation to their last reader, at the worst moment of a step. */
-  readonly activations: number;
-  /** Keys and values of the whole picture, which pipefusion keeps from step to step. */
-  readonly kept: number;
+export interface MemoryPlan extends HeldBytes {
   /** Shared memory that it publishes in: every slot twice. */
   readonly exchange: number;
 }
@@ -136,7 +129,7 @@ async function planChoice(
   }
   const weights = chooseWeights(request.weights, programs, request.image.device);
   const threads = request.threads(ranks);
-  const profile = await measure?.({ ranks, threads, weights });
+  const profile = await measure?.({ ranks, threads, weights, device: choiceOf(request.image.device) });
   return {
     ...way,
     threads,
@@ -160,17 +153,10 @@ function chooseWeights(
 }
 
 function planRank(program: RankProgram, weights: WeightsMode): RankPlan {
-  const { role, share, macs, weightBytes, slicedWeightBytes } = program;
-  const privateWeights = weights === 'private' ? weightBytes : slicedWeightBytes;
+  const { role, share, macs } = program;
   return {
     ...{ rank: role.rank, guidance: role.guidance, share, macs },
-    memory: {
-      sharedWeights: weightBytes - privateWeights,
-      privateWeights,
-      activations: program.activationBytes,
-      kept: program.keptBytes,
-      exchange: program.exchangeBytes,
-    },
+    memory: { ...program.held(weights), exchange: program.exchangeBytes },
     synchronous: totals(program.synchronousSteps()),
     steady: totals(program.steadySteps()),
   };

@@ -73,8 +73,8 @@ export class ProfileCache {
   }
 }
 
-function nameOf({ ranks, threads, weights }: ProfileSetting): string {
-  return `${ranks}x${threads} ${weights}`;
+function nameOf({ ranks, threads, weights, device }: ProfileSetting): string {
+  return [`${ranks}x${threads}`, weights, ...Object.values(device)].join(' ');
 }
 
 async function readProfiles(path: string): Promise<Map<string, MachineProfile>> {

@@ -1,3 +1,4 @@
+import type { DeviceChoice } from '../engine/device.js';
 import type { ComputeKind } from '../graph/operators.js';
 import type { GatherFigures } from '../machine/exchange-figures.js';
 import type { WeightsMode } from '../machine/memory.js';
@@ -7,6 +8,7 @@ export interface ProfileSetting {
   readonly ranks: number;
   readonly threads: number;
   readonly weights: WeightsMode;
+  readonly device: DeviceChoice;
 }
 
 /**

@@ -1,10 +1,13 @@
 import { sum } from '../base/numbers.js';
 import { WeightPlan } from '../checkpoint/random-weights.js';
-import type { Graph } from '../graph/graph.js';
+import type { Device } from '../engine/device.js';
+import { type HeldBytes, heldBytes } from '../engine/held-bytes.js';
+import { type DescribedList, describeList } from '../engine/lowered/described.js';
+import { type Graph, type GraphPart, loadedParts } from '../graph/graph.js';
 import { type ComputeKind, computeKinds } from '../graph/operators.js';
 import { macsByKind, operationCost } from '../graph/passes/cost.js';
-import { peakActivationBytes } from '../graph/passes/liveness.js';
 import { byteLength } from '../graph/value.js';
+import type { WeightsMode } from '../machine/memory.js';
 import { type ParallelOptions, type StrategyOptions, strategyOf } from '../parallel/registry.js';
 import type { SlotTable } from '../parallel/slots.js';
 import type { LayerStrategy, Parallelism } from '../parallel/strategy.js';
@@ -21,12 +24,19 @@ import {
 } from './rank-work.js';
 import { StageWork } from './stage-work.js';
 
+/** The commands of a part of a rank's program. */
+export interface PartList extends DescribedList {
+  /** `image` runs once per image, `step` at every step; there are several where steps alternate. */
+  readonly part: GraphPart['name'];
+}
+
 /**
  * What a rank runs, built as the rank builds it but for the weights, of which only names and shapes are
  * needed.
  */
 export class RankProgram {
   private constructor(
+    readonly device: Device,
     readonly role: RankRole,
     readonly work: RankWork,
   ) {}
@@ -39,6 +49,7 @@ export class RankProgram {
   ): RankProgram {
     const strategy = strategyOf(options);
     return new RankProgram(
+      image.device,
       role,
       strategy.kind === 'stages'
         ? new StageWork(strategy, image, topology, role, options)
@@ -56,19 +67,23 @@ export class RankProgram {
     return sum((this.work.graphs[0]?.weights ?? []).map(byteLength));
   }
 
-  /** Bytes of weights that can't be used where they lie in their file. */
-  get slicedWeightBytes(): number {
-    const pieces = (this.work.graphs[0]?.slices ?? []).flatMap((slice) => slice.pieces);
-    return sum(pieces.map(({ length }) => length));
+  /** Bytes that it holds for itself, what it keeps from step to step among them. */
+  held(weights: WeightsMode): HeldBytes {
+    const held = heldBytes(this.device, this.work.loaded, weights, this.role.rank);
+    // Lists of commands name what they keep.
+    return this.device.commands ? held : { ...held, kept: held.kept + this.work.keptBytes };
   }
 
-  get activationBytes(): number {
-    return Math.max(...this.work.graphs.map(peakActivationBytes));
-  }
-
-  /** Bytes that it keeps from step to step for itself. */
-  get keptBytes(): number {
-    return this.work.keptBytes;
+  /** What it runs, part by part; undefined where the engine has no commands. */
+  lists(): readonly PartList[] | undefined {
+    const { commands } = this.device;
+    return (
+      commands &&
+      loadedParts(this.work.loaded).flatMap((part) => {
+        const { variants, weights } = commands(part, this.role.rank);
+        return variants.map(({ later }) => ({ part: part.name, ...describeList(later, weights) }));
+      })
+    );
   }
 
   /** Bytes of its segment of shared memory: every slot is there for two ticks. */
@@ -120,6 +135,7 @@ export class RankProgram {
 class LayersWork implements RankWork {
   readonly share: string;
   readonly graphs: readonly Graph[];
+  readonly loaded: readonly Graph[];
   readonly slots: SlotTable;
   readonly keptBytes = 0;
   readonly firstSteady: number;
@@ -138,6 +154,7 @@ class LayersWork implements RankWork {
     const built = buildNoiseModel(image.device, image.model, parallelism, new WeightPlan(), shape);
     this.share = parallelism.describe(role);
     this.graphs = built.map(({ graph }) => graph);
+    this.loaded = this.graphs;
     this.slots = parallelism.slots;
     this.firstSteady = strategy.warmUp(options) ?? 1;
     this.#parallelism = parallelism;

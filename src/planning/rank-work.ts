@@ -35,6 +35,8 @@ export interface RankWork {
   readonly share: string;
   /** Every one has all weights of the rank. */
   readonly graphs: readonly Graph[];
+  /** Those that are loaded for themselves; of graphs that differ in sizes alone one stands for all. */
+  readonly loaded: readonly Graph[];
   readonly slots: SlotTable;
   /** Bytes that are kept from step to step outside the slots. */
   readonly keptBytes: number;

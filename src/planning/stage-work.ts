@@ -2,6 +2,7 @@ import { WeightPlan } from '../checkpoint/random-weights.js';
 import type { Step } from '../engine/addon.js';
 import type { Graph } from '../graph/graph.js';
 import { operationCost } from '../graph/passes/cost.js';
+import { peakActivationBytes } from '../graph/passes/liveness.js';
 import type { StrategyOptions } from '../parallel/registry.js';
 import type { SlotTable } from '../parallel/slots.js';
 import type { StagePart } from '../parallel/strategies/stage-plan.js';
@@ -60,6 +61,12 @@ export class StageWork implements RankWork {
     this.share = strategy.describe(plan, role);
     this.slots = this.#built.table;
     this.graphs = this.#built.graphs;
+  }
+
+  /** A program of all parts, with room for the largest. */
+  get loaded(): readonly Graph[] {
+    const largest = this.graphs.toSorted((a, b) => peakActivationBytes(b) - peakActivationBytes(a))[0];
+    return largest ? [largest] : [];
   }
 
   /** Keys and values of the whole picture, of every layer of the stage. */

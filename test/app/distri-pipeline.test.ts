@@ -47,7 +47,18 @@ describe('a pipeline', () => {
 
       const command = join(folder, 'command.png');
       const size = ['--image_size', '64', '96', '--num_inference_steps', '3', '--seed', '7'];
-      const argv = ['run-sdxl', '-n', '2', '--threads', '1', '--prompt', 'a red heart', ...size];
+      const argv = [
+        'run-sdxl',
+        '--dtype',
+        'auto',
+        '-n',
+        '2',
+        '--threads',
+        '1',
+        '--prompt',
+        'a red heart',
+        ...size,
+      ];
       const { status, stderr } = await new Cli([...argv, '--output_path', command], folder).ended;
       assert.equal(status, 0, stderr);
       assert.deepEqual(await pixelsOf(written), await pixelsOf(command));

@@ -11,7 +11,7 @@ const traffic = { ranks, layers: 16, hidden: 786_432, output: 65_536, latents: 1
 
 it('the formulas of what strategies send are what ranks read of each other', async () => {
   const given = { warmupSteps: 1, splitScheme: 'row' } as const;
-  const picture = { architecture: 'pixart-mid', size, steps: 4, given };
+  const picture = { architecture: 'pixart-mid', size, steps: 4, dtype: 'fp32', given } as const;
   const { choices } = await planChoices(picture, { ranks, splitBatch: false });
   assert.equal(choices.length, 8);
   for (const { parallelism, settings, ranksPlan } of choices) {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { deviceChoices, deviceText } from '../../src/engine/device.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'distri-bench-test-'));
@@ -34,6 +35,13 @@ describe('the benchmark of', () => {
     assert.match(printed, /^bf16 by commands \/ 1 rank: +[\d.]+ \(best\), [\d.]+ \(median of rounds\)$/m);
   });
 
+  it('pictures has a row for every engine and element type', () => {
+    const printed = run('picture/main.js', { image_size: '64', steps: '2', rounds: '1' });
+    for (const device of deviceChoices) {
+      assert.match(printed, new RegExp(`^${deviceText(device)}(?: +\\d+\\.\\d{3}){6}$`, 'm'));
+    }
+  });
+
   it('this checkout against another reads the steps of both', () => {
     const options = { what: 'steps', models: 'embedded:64', ranks: '2', rounds: '1', steps: '1' };
     const printed = run('against/main.js', options, root);
@@ -58,14 +66,14 @@ describe('the benchmark of', () => {
   it('the likeness of transformers writes its page where it is told to, and draws nothing twice', async () => {
     const options = { images: '2', steps: '2', ranks: '2', warmups: '1', output: 'page', work: 'drawn' };
     const page = join(folder, 'page', 'quality-pixart.md');
-    assert.equal(run('study/main.js', { family: 'pixart', ...options }), `${page}\n`);
+    assert.equal(run('study/main.js', { of: 'pixart', ...options }), `${page}\n`);
     const text = await readFile(page, 'utf8');
     for (const mode of ['sequence', 'tensor', 'pipefusion', 'patch', 'naive_patch']) {
       assert.match(text, new RegExp(`^\\| ${mode} \\| 1? \\| [\\d.e-]+ \\|$`, 'm'));
     }
     const picture = join(folder, 'drawn', 'pictures', 'tensor-2', '0001.png');
     const { mtimeMs } = await stat(picture);
-    run('study/main.js', { family: 'pixart', ...options });
+    run('study/main.js', { of: 'pixart', ...options });
     assert.equal((await stat(picture)).mtimeMs, mtimeMs);
   });
 });

@@ -16,6 +16,19 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** Commands that compute in a type of their own choice where nobody names one. */
+const choosing = /^(run[-_]|generate[-_]coco$|plan$)/;
+
+/**
+ * Arguments that ask for float32 where they ask for nothing: what tests compare with, and what all ways to
+ * share a picture are exact in, whatever the CPU computes fastest. `--dtype auto` says otherwise.
+ */
+export function inFloat32(args: readonly string[]): readonly string[] {
+  const place = args.findIndex((arg) => choosing.test(arg));
+  if (place < 0 || args.some((arg) => arg.startsWith('--dtype'))) return args;
+  return args.toSpliced(place + 1, 0, '--dtype', 'fp32');
+}
+
 /** The real command line tool in a process group of its own, as a shell would start it. */
 export class Cli {
   readonly ended: Promise<Ended>;
@@ -24,9 +37,9 @@ export class Cli {
   private stderr = '';
   private heard: () => void = () => {};
 
-  /** `limits` are shell commands that come before, such as `ulimit -f 10`. */
+  /** See `inFloat32`; `limits` are shell commands that come before, such as `ulimit -f 10`. */
   constructor(args: readonly string[], cwd: string, limits = 'true') {
-    const command = ['-c', `${limits}; exec "$@"`, 'sh', process.execPath, executable, ...args];
+    const command = ['-c', `${limits}; exec "$@"`, 'sh', process.execPath, executable, ...inFloat32(args)];
     this.child = spawn('sh', command, { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout?.on('data', (data: Buffer) => {
       this.stdout += data;

@@ -44,7 +44,9 @@ for (const [name, command] of Object.entries({
       const short = await draw(folder, 'bf16', ...command, '--dtype', 'bf16');
       assert.ok((await likeness(exact, reference)) > 70, `fp32: ${await likeness(exact, reference)} dB`);
       assert.ok((await likeness(short, reference)) > 35, `bf16: ${await likeness(short, reference)} dB`);
-      assert.equal((await readPngTexts(short))?.get('dtype'), 'bf16');
+      const texts = await readPngTexts(short);
+      assert.equal(texts?.get('dtype'), 'bf16');
+      assert.equal(texts?.get('engine'), 'lowered');
     }));
 }
 

@@ -30,7 +30,7 @@ for (const worldSize of [1, 2, 4, 8]) {
             checkpoint.directory,
             distrifuserRequest(golden),
             distrifuserParallel(golden),
-            chooseDevice({ engine, dtype: 'fp32' }),
+            chooseDevice({ engine, dtype: 'fp32' }, 'narrow'),
           );
           const file = await openDistrifuser(golden.id);
           for (const name of file.tensors.keys()) {

@@ -34,7 +34,7 @@ for (const worldSize of new Set(cases.map(({ ranks = 1 }) => ranks))) {
 
     for (const [golden, engine] of withEngines(cases.filter((item) => item.ranks === worldSize))) {
       it(`${golden.id}, by ${engine}`, async () => {
-        const device = chooseDevice({ engine, dtype: 'fp32' });
+        const device = chooseDevice({ engine, dtype: 'fp32' }, 'narrow');
         const { trace } = await ranks.draw(golden, optionsOf(golden), parallelRequest(golden), { device });
         const file = await openParallel(golden);
         for (const name of file.tensors.keys()) {

@@ -17,8 +17,18 @@ test('inspect --json has the same; one rank measures nothing', async () => {
   const { stdout } = await new Cli(['inspect', '-n', '1', '--json'], packageRoot).ended;
   const inspection = JSON.parse(stdout) as Inspection;
   assert.equal(inspection.addon.usable, true);
+  assert.match(inspection.addon.simdLevel ?? '', /^(narrow|v3|v4|bf16|amx)$/);
   assert.match(inspection.versions.onnxRuntime ?? '', /^1\.\d+\.\d+$/);
   assert.equal(inspection.exchange, undefined);
+});
+
+test('DISTRI_SIMD names the best kernels that may be used, and nothing else', async () => {
+  const least = await new Cli(['inspect', '-n', '1'], packageRoot, 'export DISTRI_SIMD=narrow').ended;
+  assert.match(least.stdout, /^ +kernels +narrow$/m);
+  const { status, stderr } = await new Cli(['inspect', '-n', '1'], packageRoot, 'export DISTRI_SIMD=avx')
+    .ended;
+  assert.equal(status, 5);
+  assert.match(stderr, /Expected one of narrow, v3, v4, bf16, amx for DISTRI_SIMD but received "avx"/);
 });
 
 test('a library that does not load is a reason, an exit status, and nothing that keeps the rest from being printed', async () => {

@@ -8,7 +8,7 @@ import { Staging } from '../../src/base/staging.js';
 import { readLaunchedRank } from '../../src/ranks/join/launched-rank.js';
 import { MeetingPlace } from '../../src/ranks/join/meeting-place.js';
 import { isAlive } from '../ranks/fixtures/processes.js';
-import { Cli, type Ended, executable, inNewFolder } from './cli.js';
+import { Cli, type Ended, executable, inFloat32, inNewFolder } from './cli.js';
 
 const shortRun = ['run-sdxl', '--num_inference_steps', '7', '--output_type', 'latent'];
 const STEPS = 900;
@@ -109,7 +109,14 @@ const noMpirun = spawnSync('mpirun', ['--version']).status !== 0 && 'mpirun (Ope
 
 test('mpirun -n 4 draws what four ranks draw that distri starts', { skip: noMpirun }, () =>
   inNewFolder(async (folder) => {
-    const command = [process.execPath, executable, '--quiet', ...shortRun, '--output_path', 'x.safetensors'];
+    const command = [
+      process.execPath,
+      executable,
+      '--quiet',
+      ...inFloat32(shortRun),
+      '--output_path',
+      'x.safetensors',
+    ];
     const stdout = execFileSync('mpirun', [...mpirun, '-n', '4', ...command], {
       cwd: folder,
       encoding: 'utf8',

@@ -75,7 +75,7 @@ describe('two stages compute what the reference computes', () => {
 
   for (const [golden, engine] of withEngines(cases)) {
     it(`${golden.id}, by ${engine}`, async () => {
-      const device = chooseDevice({ engine, dtype: 'fp32' });
+      const device = chooseDevice({ engine, dtype: 'fp32' }, 'narrow');
       const { trace } = await ranks.draw(golden, asReference(golden), pipeFusionRequest(golden), { device });
       await compare(trace, golden);
     });

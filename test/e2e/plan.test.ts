@@ -30,6 +30,7 @@ test('plan says who does what, what is exchanged and what is not possible', asyn
     width: 256,
     guided: true,
     steps: 50,
+    device: { device: 'cpu', engine: 'onnxruntime', dtype: 'fp32' },
     options: {},
   });
   const names = report.choices.map(({ ranks, parallelism, splitBatch }) => [ranks, parallelism, splitBatch]);
@@ -82,7 +83,7 @@ test('plan measures the machine once, predicts and recommends', async () => {
 test('plan knows architectures without weights, and what it prints names the choices', async () => {
   const args = ['plan', '-n', '2', '--random_weights', 'sdxl-mid', '--image_size', '512', '--no_measure'];
   const { stdout } = await new Cli(args, packageRoot).ended;
-  assert.match(stdout, /^sdxl-mid: 512x512, 50 steps, with guidance$/m);
+  assert.match(stdout, /^sdxl-mid: 512x512, 50 steps, with guidance, fp32 by onnxruntime$/m);
   assert.match(stdout, /^ {2}1 rank .* 166 GMAC/m);
   assert.match(stdout, /^ {2}2 ranks, tensor, whole batch/m);
   const unknown = await new Cli(['plan', '--random_weights', 'sdxl-huge'], packageRoot).ended;
@@ -171,3 +172,57 @@ test('plan of a transformer shows stages, what they send and keep, and every pai
   assert.ok(second !== undefined && alone !== undefined);
   assert.ok(weightsOf(second.memory) < weightsOf(alone.memory) / 3);
 });
+
+test('plan lists the commands of a rank, and plans its memory from them', async () => {
+  const lowered = ['-n', '1', '--no_measure', '--engine', 'lowered', '--dtype'];
+  const report = await planJson([...lowered, 'bf16', '--commands']);
+  assert.deepEqual(report.picture.device, { device: 'cpu', engine: 'lowered', dtype: 'bf16' });
+  const parts = report.commands?.parts ?? [];
+  assert.deepEqual(
+    parts.map(({ part }) => part),
+    ['image', 'step'],
+  );
+  for (const { arenaBytes, commands, prepared } of parts) {
+    assert.ok(prepared > 0 && prepared < commands.length);
+    assert.deepEqual(
+      commands.map(({ number }) => number),
+      commands.map((_, index) => index),
+    );
+    assert.ok(commands.every(({ arena }) => arena <= arenaBytes));
+    const operands = commands.flatMap((command) => Object.values(command.operands));
+    const inArena = operands.filter(({ memory }) => memory === 'arena');
+    assert.ok(inArena.length > 0 && inArena.every(({ offset }) => offset < arenaBytes));
+    assert.ok(operands.some(({ memory, dtype }) => memory === 'packed weight' && dtype === 'bfloat16'));
+  }
+  assert.equal(report.commands?.rank, 0);
+  const memory = (plan: PlanReport) => plan.choices[0]?.ranksPlan[0]?.memory as RankPlan['memory'];
+  const [short, exact] = [memory(report), memory(await planJson([...lowered, 'fp32']))];
+  // But for small tables, which stay in float32.
+  assert.ok(Math.abs(exact.privateWeights / short.privateWeights - 2) < 1e-4);
+  assert.ok(exact.activations > 1.2 * short.activations);
+  assert.ok(short.activations > sum(parts.map(({ arenaBytes }) => arenaBytes)));
+  assert.ok(short.kept > 0 && short.exchange === 0);
+  const { stdout } = await new Cli(['plan', ...lowered, 'bf16', '--commands'], packageRoot).ended;
+  assert.match(
+    stdout,
+    /^commands of rank 0: \d+ at every step, the first \d+ of them at the first step alone/m,
+  );
+  assert.match(stdout, /^ +\d+ +Product +conv_in +.* weight bfloat16 \[\d+, 4, 3, 3\] packed weight/m);
+});
+
+for (const [args, message] of [
+  [
+    ['--commands', '--engine', 'onnxruntime'],
+    /^distri: --engine onnxruntime has no commands to list; --engine lowered has$/m,
+  ],
+  [
+    ['--commands', '2', '--engine', 'lowered'],
+    /^distri: Expected an integer from 0 to 0 for the rank whose commands are listed but received 2$/m,
+  ],
+] as const) {
+  test(`plan ${args.join(' ')} is refused in one line`, async () => {
+    const { status, stderr } = await new Cli(['plan', '-n', '1', ...args], packageRoot).ended;
+    assert.notEqual(status, 0);
+    assert.match(stderr, message);
+  });
+}

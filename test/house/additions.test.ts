@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { embeddedModel } from '../../src/base/package.js';
-import { packageRoot } from '../e2e/cli.js';
+import { inFloat32, packageRoot } from '../e2e/cli.js';
 
 // What docs/architecture.md says of where new things go is tried: in a copy of the compiled program they get
 // their files and their rows and nothing else, and the copy has to have them in its options, texts, plans and
@@ -43,7 +43,7 @@ async function add(
 
 /** What the copy prints. */
 function distri(...args: string[]): string {
-  const given = [join(copy, 'bin', 'distri.js'), ...args];
+  const given = [join(copy, 'bin', 'distri.js'), ...inFloat32(args)];
   const { status, stdout, stderr } = spawnSync(process.execPath, given, { cwd: copy, encoding: 'utf8' });
   assert.equal(status, 0, stderr);
   return stdout;

@@ -105,7 +105,7 @@ describe('the study', () => {
     const nothing = { model: undefined, images: undefined, steps: undefined, ranks: undefined };
     const given = { ...nothing, warmups: undefined, work: undefined, fid_weights: undefined };
     const usual = { output: studyOptions.output.default, machine: 'a machine', lpips_weights: [] };
-    const { output, work, ranks } = completeStudyOptions({ ...given, ...usual, family: 'unet' });
+    const { output, work, ranks } = completeStudyOptions({ ...given, ...usual, of: 'unet' });
     assert.deepEqual([output, work], [resolve('results/study'), resolve('results/study/drawn')]);
     assert.deepEqual(ranks, [2, 4, 8]);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readJson } from '../../src/base/json.js';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, referenceDevice } from '../../src/engine/device.js';
 import type { ParallelOptions } from '../../src/parallel/registry.js';
 import type { SplitScheme } from '../../src/parallel/strategies/naive-patch.js';
 import type { SyncMode } from '../../src/parallel/sync-modes.js';
@@ -112,7 +112,7 @@ export class DenoisingRanks {
     golden: Reference,
     parallel: ParallelOptions,
     request: GenerationRequest,
-    { times = 1, device = defaultDevice }: { times?: number; device?: DeviceChoice } = {},
+    { times = 1, device = referenceDevice }: { times?: number; device?: DeviceChoice } = {},
   ): Promise<Denoised> {
     const job = { ...this.#job(golden, parallel, request, times), device };
     const reports = await this.group.run(job, () => {});
@@ -149,7 +149,7 @@ export class DenoisingRanks {
       request,
       parallel,
       times,
-      device: defaultDevice,
+      device: referenceDevice,
       trace: join(this.results, `${this.#count++}.safetensors`),
     };
   }

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile } from '../../src/checkpoint/formats/safetensors.js';
-import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, referenceDevice } from '../../src/engine/device.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
 import { type NamedJob, type Ranks, rankEntry, runJob } from '../../src/jobs/jobs.js';
@@ -47,7 +47,7 @@ export class TracingRanks {
     directory: string,
     request: GenerationRequest,
     parallel: ParallelOptions,
-    device: DeviceChoice = defaultDevice,
+    device: DeviceChoice = referenceDevice,
   ): Promise<SafetensorsFile> {
     const trace = join(this.#folder, `${this.#count++}.safetensors`);
     await runJob(this.#group, 'draw', {

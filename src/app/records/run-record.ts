@@ -25,6 +25,8 @@ export interface RecordHeader {
     readonly ranks: number;
     readonly threads: number;
     readonly weights: string;
+    readonly dtype: string;
+    readonly engine: string;
     readonly mode: string;
   };
 }
@@ -75,6 +77,8 @@ export async function recordHeader(
       ranks: topology.worldSize,
       threads: load.threads,
       weights: load.weights,
+      dtype: load.device.dtype,
+      engine: load.device.engine,
       mode,
     },
   };

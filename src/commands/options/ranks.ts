@@ -11,18 +11,22 @@ const weightsModes = ['auto', 'shared', 'private'] as const;
 /** As many as the ranks' shared memory has room for. */
 export const MAX_RANKS = 1024;
 
-export interface RanksOptions {
+/** What computes, and in which type. */
+export interface DeviceOptions {
+  readonly dtype: DtypeName | 'auto';
+  readonly engine: EngineName | 'auto';
+}
+
+export interface RanksOptions extends DeviceOptions {
   readonly nproc_per_node: number;
   readonly data_parallel?: number;
   readonly threads?: number;
   readonly weights: WeightsMode | 'auto';
   readonly comm_timeout: number;
-  readonly dtype: DtypeName | 'auto';
-  readonly engine: EngineName | 'auto';
 }
 
 export function addRanksOptions(command: Command): Command {
-  return addThreadsOption(
+  const ranks = addThreadsOption(
     addRankCount(command).addOption(
       value(
         '--data_parallel <n>',
@@ -32,7 +36,13 @@ export function addRanksOptions(command: Command): Command {
     ),
   )
     .addOption(weightsOption())
-    .addOption(commTimeoutOption())
+    .addOption(commTimeoutOption());
+  return addDeviceOptions(ranks);
+}
+
+/** What ranks compute with. */
+export function addDeviceOptions(command: Command): Command {
+  return command
     .optionsGroup('Device:')
     .addOption(choice('--dtype <name>', 'of weights and activations', ['auto', ...dtypeNames], 'auto'))
     .addOption(

@@ -1,4 +1,5 @@
 import { bytesText } from '../../base/numbers.js';
+import type { SimdLevel } from '../../engine/addon.js';
 import type { Transport } from '../../engine/transports.js';
 import type { ExchangeFigures, Latency } from '../../machine/exchange-figures.js';
 import type { Machine, NumaNode } from '../../machine/machine.js';
@@ -14,6 +15,8 @@ export interface Inspection {
     readonly path: string | undefined;
     /** Of ONNX Runtime. */
     readonly library: string | undefined;
+    /** What kernels are chosen for, `DISTRI_SIMD` considered. */
+    readonly simdLevel: SimdLevel | undefined;
     /** Why it is not usable. */
     readonly reason: string | undefined;
   };
@@ -67,12 +70,13 @@ function versionRows({ distri, node, onnxRuntime, sharp, libvips }: Versions): R
   ];
 }
 
-function addonRows({ usable, path, library, reason }: Inspection['addon']): Row[] {
+function addonRows({ usable, path, library, simdLevel, reason }: Inspection['addon']): Row[] {
   if (!usable) return [['usable', `no: ${reason?.replaceAll('\n', `\n${' '.repeat(16)}`)}`]];
   return [
     ['usable', 'yes'],
     ['path', path ?? ''],
     ['ONNX Runtime', library ?? ''],
+    ['kernels', simdLevel ?? ''],
   ];
 }
 

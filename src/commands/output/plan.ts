@@ -2,6 +2,7 @@ import type { PlanReport } from '../../app/plan.js';
 import { measuredText } from '../../app/settle.js';
 import { bytesText, secondsText, sum } from '../../base/numbers.js';
 import { camelCase } from '../../base/option-spec.js';
+import { deviceText } from '../../engine/device.js';
 import { computeKinds } from '../../graph/operators.js';
 import { strategyOptions } from '../../parallel/registry.js';
 import { exchangeKinds } from '../../parallel/slots.js';
@@ -15,7 +16,7 @@ export function planLines({ picture, choices, refused, recommended, shown, vae }
   const { model, width, height, guided, steps } = picture;
   const described = shown === undefined ? undefined : choices[shown];
   return [
-    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance${optionsText(picture.options)}`,
+    `${model}: ${width}x${height}, ${steps} steps, ${guided ? 'with' : 'without'} guidance, ${deviceText(picture.device)}${optionsText(picture.options)}`,
     '',
     ...choiceTable(choices).map((line) => `  ${line}`),
     '',
@@ -120,7 +121,7 @@ function rankLines(ranks: readonly RankPlan[]): string[] {
     `${bytesText(privateWeights)} of own weights`,
     `${bytesText(sharedWeights)} of shared weights`,
     `about ${bytesText(activations)} of activations`,
-    ...(kept > 0 ? [`${bytesText(kept)} of kept keys and values`] : []),
+    ...(kept > 0 ? [`${bytesText(kept)} of kept values`] : []),
     `${bytesText(exchange)} of exchange buffers`,
   ];
   return [

@@ -20,6 +20,14 @@ export class Streams {
     }
   }
 
+  /** Resolves when all that was printed is with its reader or lost; process.exit does not wait for it. */
+  async flushed(): Promise<void> {
+    const streams = [process.stdout, process.stderr];
+    await Promise.all(
+      streams.map((stream) => new Promise<void>((resolve) => stream.write('', () => resolve()))),
+    );
+  }
+
   /** That something could not be written though somebody waits for it: a full disk. */
   get failure(): DistriError | undefined {
     return this.#failure;

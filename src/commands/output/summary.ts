@@ -1,5 +1,6 @@
 import type { DrawPlan } from '../../app/plan-drawing.js';
 import { mean } from '../../base/numbers.js';
+import { deviceText } from '../../engine/device.js';
 import type { Timings } from '../../jobs/observe/phase-clock.js';
 import { imageCount } from '../../pipelines/request.js';
 import type { Terminal } from './terminal.js';
@@ -14,7 +15,7 @@ export function describeRun(plan: DrawPlan, terminal: Terminal, groups = 1): voi
   terminal.note(describeRequest(plan));
   terminal.note(
     (groups === 1 ? '' : `${groups} groups, each of `) +
-      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights, ${load.device.dtype} by ${load.device.engine}; ${mode}`,
+      `${counted(worldSize, 'rank')} with ${counted(load.threads, 'thread')}, ${load.weights} weights, ${deviceText(load.device)}; ${mode}`,
   );
   if (worldSize === 1) return;
   const listed = terminal.verbosity === 'verbose' || worldSize <= LISTED_RANKS ? worldSize : LISTED_RANKS - 1;

@@ -41,6 +41,15 @@ export function layOut(commands: readonly Command[]): Arena {
   };
 }
 
+/** Bytes of the arena that hold something while each command runs. */
+export function liveBytes(commands: readonly Command[]): number[] {
+  const live = commands.map(() => 0);
+  for (const { storage, first, last } of livesOf(commands)) {
+    for (let index = first; index <= last; index++) live[index] = (live[index] as number) + storage.bytes;
+  }
+  return live;
+}
+
 function livesOf(commands: readonly Command[]): Life[] {
   const lives = new Map<Storage, Life>();
   for (const [index, { operands }] of commands.entries()) {

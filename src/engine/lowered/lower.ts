@@ -34,6 +34,16 @@ export interface LoweredPart {
   readonly weights: ReadonlyMap<Storage, WeightContent>;
 }
 
+/** Each list once. */
+export function listsOf({ variants }: LoweredPart): readonly CommandList[] {
+  return [...new Set(variants.flatMap(({ first, later }) => [first, later]))];
+}
+
+/** Of the one arena that all lists work on. */
+export function arenaBytes(part: LoweredPart): number {
+  return Math.max(...listsOf(part).map(({ arena }) => arena.bytes));
+}
+
 /** A part of a program as commands of this rank, with activations of this type. */
 export function lower(part: GraphPart, elementType: ElementType, rank: number): LoweredPart {
   const memory = new SharedMemory();

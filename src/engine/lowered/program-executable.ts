@@ -9,7 +9,7 @@ import type { NativeProgram, ProgramBuffer, Step, WeightBytes } from '../addon.j
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
 import { loadAddon } from '../load.js';
 import { Buffers, encodeList } from './encode.js';
-import { type CommandList, type LoweredPart, lower } from './lower.js';
+import { arenaBytes, type CommandList, type LoweredPart, listsOf, lower } from './lower.js';
 import type { WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
 
@@ -53,8 +53,13 @@ export class ProgramExecutable implements Executable {
     const lists = listsOf(lowered);
     const encoded = lists.map((list) => encodeList(list, places));
     const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, lowered)));
-    const arenaBytes = Math.max(...lists.map(({ arena }) => arena.bytes));
-    const options = { threads, arenaBytes, buffers, lists: encoded, ...(communicator && { communicator }) };
+    const options = {
+      threads,
+      arenaBytes: arenaBytes(lowered),
+      buffers,
+      lists: encoded,
+      ...(communicator && { communicator }),
+    };
     const program = await loadAddon().Program.create(options);
     const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
     return new ProgramExecutable(program, part, lowered, given, profile);
@@ -112,10 +117,6 @@ interface Variant {
   readonly results: Readonly<Record<string, Tensor>>;
   /** Of the current image, or of the one before. */
   lastCall: number;
-}
-
-function listsOf({ variants }: LoweredPart): readonly CommandList[] {
-  return [...new Set(variants.flatMap(({ first, later }) => [first, later]))];
 }
 
 async function bufferOf(storage: Storage, { weights }: LoweredPart): Promise<ProgramBuffer> {

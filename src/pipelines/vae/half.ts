@@ -2,9 +2,9 @@ import type { GridSize } from '../../base/sizes.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Device } from '../../engine/device.js';
 import { type Executable, type ExecutableOptions, floatResult } from '../../engine/executable.js';
+import { activationBytes } from '../../engine/held-bytes.js';
 import { Graph, type GraphPart } from '../../graph/graph.js';
 import type { Kernels } from '../../graph/kernels/kernels.js';
-import { peakActivationBytes } from '../../graph/passes/liveness.js';
 import type { Value } from '../../graph/value.js';
 import type { Layers } from '../../parallel/layers/layers.js';
 import type { SlotTable } from '../../parallel/slots.js';
@@ -70,7 +70,7 @@ export class VaeHalf {
     }
   }
 
-  /** Bytes of this rank's activations at the fullest moment, see `peakActivationBytes`. */
+  /** Bytes of this rank's activations at the fullest moment, see `HeldBytes`. */
   get peakBytes(): number {
     return Math.max(...[...this.#graphs.values()].map(({ peakBytes }) => peakBytes));
   }
@@ -151,7 +151,8 @@ class BandGraph {
   readonly patch: SynchronousPatch;
   readonly part: GraphPart;
   readonly output: string;
-  readonly peakBytes: number;
+  readonly #device: Device;
+  readonly #graph: Graph;
 
   constructor(
     device: Device,
@@ -166,7 +167,12 @@ class BandGraph {
     const kernels = model.createKernels?.(graph) ?? device.kernels(graph);
     this.output = model.build(this.patch.layers(kernels, weights), size).name;
     this.part = graph.program().step;
-    this.peakBytes = peakActivationBytes(graph);
+    this.#device = device;
+    this.#graph = graph;
+  }
+
+  get peakBytes(): number {
+    return activationBytes(this.#device, this.#graph);
   }
 }
 
