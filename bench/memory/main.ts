@@ -2,10 +2,10 @@ import { sum } from '../../src/base/numbers.js';
 import { table } from '../../src/commands/output/table.js';
 import {
   type DeviceChoice,
-  defaultDevice,
   deviceChoices,
   deviceText,
   openDevice,
+  referenceDevice,
 } from '../../src/engine/device.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
 import { type MemoryUse, memoryUse } from '../../src/machine/memory-use.js';
@@ -34,9 +34,9 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  ...(['shared', 'private'] as const).map((weights) => ({ weights, device: defaultDevice })),
+  ...(['shared', 'private'] as const).map((weights) => ({ weights, device: referenceDevice })),
   ...deviceChoices
-    .filter((device) => device !== defaultDevice)
+    .filter((device) => device !== referenceDevice)
     .map((device) => ({ weights: 'private', device }) as const),
 ];
 

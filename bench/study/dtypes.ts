@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { openModel } from '../../src/app/model.js';
 import { silent } from '../../src/app/observer.js';
 import { embeddedModel } from '../../src/base/package.js';
-import { type DeviceChoice, defaultDevice, deviceChoices, deviceText } from '../../src/engine/device.js';
+import { type DeviceChoice, deviceChoices, deviceText, referenceDevice } from '../../src/engine/device.js';
 import { completeOptions, defaultStrategy } from '../../src/parallel/registry.js';
 import { markdownTable } from '../markdown.js';
 import { choiceModes, type Mode } from '../modes.js';
@@ -24,7 +24,7 @@ export async function writeDtypesStudy(
   const { model } = (await openModel(embeddedModel, {}, silent)).outline;
   const prompts = await studyPrompts(images);
   const pictures: StudyPictures = { prompts, steps, scheduler: 'ddim', size: 256, guidanceScale: 5 };
-  const others = deviceChoices.filter((device) => !isDeepStrictEqual(device, defaultDevice));
+  const others = deviceChoices.filter((device) => !isDeepStrictEqual(device, referenceDevice));
   const shared = studyGrid([usualMode(choiceModes(model))], ranks, warmups);
   const grid = [
     ...others.map((device): Setting => ({ ...alone, device })),
@@ -67,7 +67,7 @@ function dtypesDocument(
   return `# How close element types and engines come to each other
 
 Made by \`npm run study -- --of dtypes\`: the first ${prompts.length} captions of shapes-val drawn with the embedded model by
-1 rank in ${deviceText(defaultDevice)}, and again in every other element type and by every other engine, by 1
+1 rank in ${deviceText(referenceDevice)}, and again in every other element type and by every other engine, by 1
 rank and by ranks that share a picture as they do by default, and compared with the pictures of the former.
 ${size} px, ${scheduler}, ${steps} steps, guidance ${guidanceScale}, picture i with seed i, whole batches, the VAE on the first rank.
 Repeated on the same CPU, everything comes out the same to the bit.
@@ -78,7 +78,7 @@ ${markdownTable(
   ['drawn by', 'in', ...likenesses.map(({ name }) => name)],
   grid.map((setting) => [
     ranksText(setting),
-    deviceText(setting.device ?? defaultDevice),
+    deviceText(setting.device ?? referenceDevice),
     ...likenesses.map((likeness) => likenessCell(likeness, setting)),
   ]),
 )}
@@ -86,7 +86,7 @@ ${markdownTable(
 ## Against what sharing a picture does
 
 By how much each element type on 1 rank is closer to the reference than ranks that share the picture in
-${deviceText(defaultDevice)}, picture by picture: the mean difference and its standard error.
+${deviceText(referenceDevice)}, picture by picture: the mean difference and its standard error.
 
 ${differencesTable(grid, likenesses)}
 `;

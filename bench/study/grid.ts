@@ -1,5 +1,5 @@
 import type { SetupOptions } from '../../src/app/options.js';
-import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, referenceDevice } from '../../src/engine/device.js';
 import { hasWarmUp, type Mode } from '../modes.js';
 
 /** A way to draw all pictures. */
@@ -50,7 +50,7 @@ export function setupOf({
   mode,
   ranks,
   warmupSteps,
-  device = defaultDevice,
+  device = referenceDevice,
 }: Setting): SetupOptions & Pick<Mode, 'parallelism'> {
   const { parallelism, options } = mode;
   const warmUp = warmupSteps === undefined ? {} : { warmupSteps };

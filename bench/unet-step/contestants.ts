@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type DeviceChoice, defaultDevice, deviceText } from '../../src/engine/device.js';
+import { type DeviceChoice, deviceText, referenceDevice } from '../../src/engine/device.js';
 import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
@@ -56,7 +56,7 @@ export async function distriContestant(
   ranks: number,
   threads: number,
   weights: WeightsMode,
-  { profile, device = defaultDevice, signal = new AbortController().signal }: DistriOptions = {},
+  { profile, device = referenceDevice, signal = new AbortController().signal }: DistriOptions = {},
 ): Promise<Contestant> {
   const group = await RankGroup.launch<BenchJob, BenchResult>({
     worldSize: ranks,

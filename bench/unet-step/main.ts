@@ -1,10 +1,12 @@
 import { summarize } from '../../src/base/statistics.js';
 import { table } from '../../src/commands/output/table.js';
-import { chooseDevice, dtypeNames } from '../../src/engine/device.js';
+import { deviceChoices } from '../../src/engine/device.js';
 import { availableCpus } from '../../src/machine/cpus.js';
 import { integer, oneOf, option, runBench, word } from '../bench.js';
 import { type Contestant, distriContestant, standardContestant } from './contestants.js';
 import { guidedShape, makeModel, namedConfig } from './model.js';
+
+const lowered = deviceChoices.filter(({ engine }) => engine === 'lowered');
 
 const options = {
   random_weights: option(word('name'), 'architecture', 'sdxl-mid'),
@@ -36,8 +38,7 @@ await runBench(
       contestants.push(await standardContestant(model, ranks));
       contestants.push(await distriContestant(model, 1, ranks, weights, { signal }));
       contestants.push(await distriContestant(model, ranks, 1, weights, { signal }));
-      for (const dtype of dtypeNames) {
-        const device = chooseDevice({ engine: 'lowered', dtype });
+      for (const device of lowered) {
         contestants.push(await distriContestant(model, 1, ranks, weights, { device, signal }));
       }
       const times = await takeTurns(contestants, rounds, signal);
@@ -72,13 +73,13 @@ function report(contestants: readonly Contestant[], times: readonly (readonly nu
     return [name, min.toFixed(1), median.toFixed(1)];
   });
   for (const line of table(['', 'best ms', 'median ms'], rows, [0])) console.log(line);
-  const [standard, one, many, ...lowered] = times as (readonly number[])[];
+  const [standard, one, many, ...byCommands] = times as (readonly number[])[];
   const ratio = (title: string, of: readonly number[] | undefined, to: readonly number[] | undefined) =>
     console.log(`${`${title}:`.padEnd(38)}${ratioText(of ?? [], to ?? [])}`);
   ratio('distri 1 rank / standard operators', one, standard);
   ratio('distri N ranks / 1 rank', many, one);
-  for (const [index, dtype] of dtypeNames.entries())
-    ratio(`${dtype} by commands / 1 rank`, lowered[index], one);
+  for (const [index, { dtype }] of lowered.entries())
+    ratio(`${dtype} by commands / 1 rank`, byCommands[index], one);
 }
 
 /** Times of the same rounds, which slow moments of the machine make longer together. */

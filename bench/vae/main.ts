@@ -5,7 +5,7 @@ import { embeddedModel } from '../../src/base/package.js';
 import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
 import { table } from '../../src/commands/output/table.js';
-import { defaultDevice, openDevice } from '../../src/engine/device.js';
+import { openDevice, referenceDevice } from '../../src/engine/device.js';
 import { Graph } from '../../src/graph/graph.js';
 import { type NamedJob, rankEntry, runJob } from '../../src/jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
@@ -141,7 +141,7 @@ async function measure(
   });
   try {
     const vae = { parallel: ranks > 1, tilePixels };
-    const load = { directory, variant: undefined, device: defaultDevice, weights, threads, vae };
+    const load = { directory, variant: undefined, device: referenceDevice, weights, threads, vae };
     const reports = await runJob(group, 'vae', { load, task });
     const [{ timings }] = reports as readonly [VaeReport];
     return {

@@ -34,9 +34,12 @@ export interface SetupOptions extends Partial<StrategyOptions> {
    * One copy of the weights for all ranks, a faster copy for each, or by default (`auto`) as memory allows.
    */
   readonly weights?: WeightsMode | 'auto' | undefined;
-  /** Of weights and activations. By default fp32. */
+  /**
+   * Of weights and activations. By default (`auto`) bf16 where the CPU multiplies it as it is (AVX512_BF16,
+   * AMX), else fp32.
+   */
   readonly dtype?: DtypeName | 'auto' | undefined;
-  /** What computes; by default (`auto`) the first that has the dtype, see docs/engines.md. */
+  /** What computes; by default (`auto`) what is faster in that type, see docs/engines.md. */
   readonly engine?: EngineName | 'auto' | undefined;
   /** How ranks share a picture; by default patch. `auto`: as a plan recommends. */
   readonly parallelism?: StrategyName | 'auto' | undefined;

@@ -1,5 +1,6 @@
 import { unlessInterrupted } from '../base/interruption.js';
-import { probeAddon } from '../engine/load.js';
+import type { SimdLevel } from '../engine/addon.js';
+import { type AddonProbe, probeAddon } from '../engine/load.js';
 import type { Family } from '../families/family.js';
 import type { DrawReport, ResultSink } from '../jobs/draw.js';
 import { runJob } from '../jobs/jobs.js';
@@ -44,6 +45,7 @@ export class Pipeline {
   readonly model: OpenModel;
   /** Version of ONNX Runtime. */
   readonly onnxRuntime: string;
+  readonly #simdLevel: SimdLevel;
   readonly #setup: SetupOptions;
   readonly #context: PipelineContext;
   readonly #prepared = new Set<string>();
@@ -51,9 +53,15 @@ export class Pipeline {
   /** The last call of each group: one call after another. */
   readonly #turns = new Map<number, Promise<unknown>>();
 
-  private constructor(model: OpenModel, onnxRuntime: string, setup: SetupOptions, context: PipelineContext) {
+  private constructor(
+    model: OpenModel,
+    { version, simdLevel }: AddonProbe,
+    setup: SetupOptions,
+    context: PipelineContext,
+  ) {
     this.model = model;
-    this.onnxRuntime = onnxRuntime;
+    this.onnxRuntime = version;
+    this.#simdLevel = simdLevel;
     this.#setup = setup;
     this.#context = context;
   }
@@ -68,9 +76,9 @@ export class Pipeline {
     checkSetup(options);
     const { observer, signal } = context;
     const open = async () => {
-      const { version, library } = await probeAddon();
-      observer.detail(`ONNX Runtime ${version} (${library})`);
-      return new Pipeline(await openModel(model, options, observer, family), version, options, context);
+      const addon = await probeAddon();
+      observer.detail(`ONNX Runtime ${addon.version} (${addon.library}), kernels for ${addon.simdLevel}`);
+      return new Pipeline(await openModel(model, options, observer, family), addon, options, context);
     };
     return unlessInterrupted(signal, open());
   }
@@ -90,7 +98,8 @@ export class Pipeline {
     const { observer, signal, launched } = this.#context;
     const plan = async () => {
       const cpus = await launched?.cpus();
-      return planDrawing(this.model, this.#setup, call, { observer, signal, cpus });
+      const planning = { observer, signal, cpus, simdLevel: this.#simdLevel };
+      return planDrawing(this.model, this.#setup, call, planning);
     };
     return unlessInterrupted(signal, plan());
   }

@@ -63,7 +63,7 @@ export async function planDrawing(
   call: DrawCall,
   context: PlanContext,
 ): Promise<DrawPlan> {
-  const device = openChosen(setup);
+  const device = openChosen(setup, context);
   const size = await chooseSize(model, call);
   const request = planRequest(model, call, size);
   const geometry = model.family.geometry(model.outline, size, request.familyOptions);
@@ -120,8 +120,8 @@ interface ChosenDevice {
   readonly opened: Device;
 }
 
-function openChosen(setup: SetupOptions): ChosenDevice {
-  const choice = chooseDevice(setup);
+function openChosen(setup: SetupOptions, { simdLevel }: PlanContext): ChosenDevice {
+  const choice = chooseDevice(setup, simdLevel);
   return { choice, opened: openDevice(choice) };
 }
 

@@ -1,4 +1,5 @@
 import { embeddedModel } from '../base/package.js';
+import { probeAddon } from '../engine/load.js';
 import { machineProfiles } from './machine-profiles.js';
 import { openModel } from './model.js';
 import { type Observer, silent } from './observer.js';
@@ -37,6 +38,7 @@ export async function planRun(
     remeasure = false,
   } = options;
   const opened = await openModel(model, options, observer);
+  const { simdLevel } = await probeAddon();
   const profiles = measure ? await machineProfiles(remeasure, observer, signal) : undefined;
-  return compareChoices(opened, options, profiles, signal);
+  return compareChoices(opened, options, simdLevel, profiles, signal);
 }

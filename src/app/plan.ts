@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DistriError, expected } from '../base/errors.js';
 import { type PictureSize, sizeOr } from '../base/sizes.js';
+import type { SimdLevel } from '../engine/addon.js';
 import {
   choiceOf,
   chooseDevice,
@@ -122,16 +123,17 @@ export interface PlannedCommands {
 }
 
 /**
- * Compares ways to share a picture of a model. With `measure` steps are predicted. `signal` ends it between
- * two pieces of work.
+ * Compares ways to share a picture of a model on CPUs of this level. With `measure` steps are predicted.
+ * `signal` ends it between two pieces of work.
  */
 export async function compareChoices(
   model: OpenModel,
   options: PlanOptions,
+  simdLevel: SimdLevel,
   measure: MeasureProfile | undefined,
   signal: AbortSignal,
 ): Promise<PlanReport> {
-  const device = openDevice(chooseDevice(options));
+  const device = openDevice(chooseDevice(options, simdLevel));
   const { image, choices: choiceOptions, size, steps } = compared(model, options, device);
   checkCommands(options, device);
   const pause = () => letSignalsIn(signal);

@@ -1,4 +1,5 @@
 import { expected } from '../base/errors.js';
+import type { SimdLevel } from '../engine/addon.js';
 import { availableCpus, type Cpus } from '../machine/cpus.js';
 import type { Observer } from './observer.js';
 import type { SetupOptions } from './options.js';
@@ -10,6 +11,8 @@ export interface PlanContext {
   readonly signal: AbortSignal;
   /** Of all ranks together; by default those of this process. */
   readonly cpus?: Cpus | undefined;
+  /** What kernels are chosen for: it decides what the fastest type is. */
+  readonly simdLevel: SimdLevel;
 }
 
 /** As many as a control block has room for. */

@@ -1,7 +1,7 @@
 import { DistriError, expected } from '../base/errors.js';
 import { unlessInterrupted } from '../base/interruption.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
-import { type Device, defaultDevice, openDevice } from '../engine/device.js';
+import { type Device, openDevice, referenceDevice } from '../engine/device.js';
 import { openCheckpoint } from '../families/open-checkpoint.js';
 import { type NamedJob, rankEntry, runJob } from '../jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../jobs/vae.js';
@@ -87,7 +87,7 @@ export async function runVae(
   const bytes = await componentBytes(checkpoint.directory, 'vae', variant, device);
   const weights = planWeights(ranks * bytes, device.freeBytes()).mode;
   const { directory } = checkpoint;
-  const load = { directory, variant, device: defaultDevice, weights, threads, vae: plan.spread };
+  const load = { directory, variant, device: referenceDevice, weights, threads, vae: plan.spread };
   const reports = await runOnRanks({ load, task }, ranks, options, context);
   return { timings: (reports[0] as VaeReport).timings, peaks: reports.map(({ peak }) => peak) };
 }

@@ -5,6 +5,7 @@ import { Kernels } from '../graph/kernels/kernels.js';
 import type { Layout } from '../graph/value.js';
 import { availableMemory } from '../machine/memory.js';
 import type { ElementType } from '../tensor/element-type.js';
+import type { SimdLevel } from './addon.js';
 import type { Executable, ExecutableOptions } from './executable.js';
 import { exactSumBytes } from './lowered/command.js';
 import { type CommandList, lower } from './lowered/lower.js';
@@ -80,7 +81,7 @@ function lowered(elementType: ElementType): Device {
   };
 }
 
-/** In the order of preference where nothing is asked for. */
+/** Of each element type the engine first that was measured to be the faster one: docs/engines.md. */
 const devices: readonly Device[] = [onnxruntime, lowered('float32'), lowered('bfloat16')];
 
 /** Which device a run asks for; it travels to the ranks. */
@@ -93,23 +94,33 @@ export interface DeviceChoice {
 /** All that can be asked for. */
 export const deviceChoices: readonly DeviceChoice[] = devices.map(choiceOf);
 
-/** The first device that is as asked for. What this build can't compute is refused. */
-export function chooseDevice(
-  asked: {
-    readonly dtype?: DtypeName | 'auto' | undefined;
-    readonly engine?: EngineName | 'auto' | undefined;
-  } = {},
-): DeviceChoice {
+/** How a device is asked for; `auto` is as good as nothing. */
+export interface AskedDevice {
+  readonly dtype?: DtypeName | 'auto' | undefined;
+  readonly engine?: EngineName | 'auto' | undefined;
+}
+
+/** Levels whose instructions multiply bfloat16: there it is faster than float32, elsewhere slower. */
+const bfloat16Levels: readonly SimdLevel[] = ['bf16', 'amx'];
+
+/**
+ * The fastest device that is as asked for, on a CPU of this level: of element types the shortest that it
+ * multiplies as it is, of engines the first of `devices`. What this build can't compute is refused.
+ */
+export function chooseDevice(asked: AskedDevice, level: SimdLevel): DeviceChoice {
   const { dtype = 'auto', engine = 'auto' } = asked;
   if (dtype !== 'auto' && !dtypeNames.includes(dtype))
     throw expected(`one of auto, ${dtypeNames.join(', ')}`, 'the dtype', dtype);
   if (engine !== 'auto' && !engineNames.includes(engine))
     throw expected(`one of auto, ${engineNames.join(', ')}`, 'the engine', engine);
-  const found = deviceChoices.find(
-    (choice) =>
-      (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
-  );
-  if (found) return found;
+  const fastest: DtypeName = bfloat16Levels.includes(level) ? 'bf16' : 'fp32';
+  const found = deviceChoices
+    .filter(
+      (choice) =>
+        (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
+    )
+    .toSorted((a, b) => Number(b.dtype === fastest) - Number(a.dtype === fastest));
+  if (found[0]) return found[0];
   const others = deviceChoices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
   throw new DistriError(
     'unsupported',
@@ -117,11 +128,11 @@ export function chooseDevice(
   );
 }
 
-/** What is chosen where nothing is asked for. */
-export const defaultDevice: DeviceChoice = chooseDevice();
+/** What all others are compared with, and what computes where nothing can be asked for. */
+export const referenceDevice: DeviceChoice = choiceOf(onnxruntime);
 
 /** The device of a choice. */
-export function openDevice(choice: DeviceChoice = defaultDevice): Device {
+export function openDevice(choice: DeviceChoice = referenceDevice): Device {
   const found = devices.find((device) => sameChoice(choiceOf(device), choice));
   if (found) return found;
   const all = devices.map((device) => Object.values(choiceOf(device)).join(' ')).join(', ');

@@ -21,7 +21,11 @@ const call = { prompt: 'x', height: 64, width: 64, numInferenceSteps: 10 };
 async function settled(setup: SetupOptions) {
   const lines: string[] = [];
   const observer: Observer = { ...silent, note: (line) => lines.push(line) };
-  const plan = await planDrawing(model, setup, call, { observer, signal: new AbortController().signal });
+  const plan = await planDrawing(model, setup, call, {
+    observer,
+    signal: new AbortController().signal,
+    simdLevel: 'v4',
+  });
   return { plan, lines };
 }
 

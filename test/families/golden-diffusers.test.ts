@@ -146,7 +146,7 @@ function isDecidedByRounding(golden: DiffusersCase, { engine }: DeviceChoice): b
 }
 
 for (const engine of engineNames) {
-  const device = chooseDevice({ engine, dtype: 'fp32' });
+  const device = chooseDevice({ engine, dtype: 'fp32' }, 'narrow');
   const cases = (await diffusersCases()).filter((golden) => !isDecidedByRounding(golden, device));
   describeCases(`one rank computes what diffusers computes, by ${engine}`, cases, device);
 }

@@ -54,7 +54,7 @@ describe('one rank computes what PixArtAlphaPipeline of diffusers computes', asy
     cases.map((golden) => [engine, golden] as const),
   )) {
     it(`${golden.name}, by ${engine}`, async () => {
-      const device = chooseDevice({ engine, dtype: 'fp32' });
+      const device = chooseDevice({ engine, dtype: 'fp32' }, 'narrow');
       const directory = await withScheduler(golden);
       try {
         const { trace = {} } = await generateHere(directory, pixArtRequest(golden), device);

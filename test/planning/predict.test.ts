@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defaultDevice } from '../../src/engine/device.js';
+import { referenceDevice } from '../../src/engine/device.js';
 import { interpolate, Predictor } from '../../src/planning/predict.js';
 import type { MachineProfile } from '../../src/planning/profile.js';
 
@@ -23,7 +23,7 @@ test('beyond what was measured the rate stays', () => {
 
 test('a step is its operations, each with its start and its weights, its exchanges, and a barrier for those that are waited for', () => {
   const profile: MachineProfile = {
-    setting: { ranks: 2, threads: 1, weights: 'shared', device: defaultDevice },
+    setting: { ranks: 2, threads: 1, weights: 'shared', device: referenceDevice },
     measured: { time: '2026-01-31T12:00:00.000Z', load: 0 },
     probes: [
       { kind: 'conv', work: 100, seconds: 1 },

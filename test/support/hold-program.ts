@@ -29,7 +29,7 @@ async function anonymous(): Promise<number> {
 }
 
 async function hold(dtype: DtypeName): Promise<HeldProgram> {
-  const device = openDevice(chooseDevice({ engine: 'lowered', dtype }));
+  const device = openDevice(chooseDevice({ engine: 'lowered', dtype }, 'narrow'));
   const checkpoint = await openCheckpoint(embeddedModel);
   const family = familyOf(checkpoint);
   const { model, textTokens } = await family.outline(checkpoint);

@@ -1,4 +1,4 @@
-import { type DeviceChoice, defaultDevice } from '../../src/engine/device.js';
+import { type DeviceChoice, referenceDevice } from '../../src/engine/device.js';
 import { loadPipeline } from '../../src/families/load-pipeline.js';
 import { openCheckpoint } from '../../src/families/open-checkpoint.js';
 import { familyOf } from '../../src/families/registry.js';
@@ -21,7 +21,7 @@ export const silent: ProgressListener = { phase: () => {}, step: () => {} };
 export async function generateHere(
   directory: string,
   request: GenerationRequest,
-  device: DeviceChoice = defaultDevice,
+  device: DeviceChoice = referenceDevice,
 ): Promise<Generation> {
   const family = familyOf(await openCheckpoint(directory));
   const load = loadOf(family.name, directory, { device, weights: 'private' });

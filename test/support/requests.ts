@@ -1,4 +1,4 @@
-import { defaultDevice } from '../../src/engine/device.js';
+import { referenceDevice } from '../../src/engine/device.js';
 import {
   completeOptions,
   type ParallelOptions,
@@ -47,7 +47,7 @@ export function loadOf(family: string, directory: string, changes: Partial<LoadO
     directory,
     variant: undefined,
     synthetic: false,
-    device: defaultDevice,
+    device: referenceDevice,
     weights: 'shared',
     threads: 1,
     vae: firstRankVae,

@@ -26,7 +26,7 @@ test("the folder's name is that of distrifuser's script, or tells the strategy",
   const name = async (...argv: readonly string[]) => {
     const options = parse(...argv);
     const call = { ...denoisingOf(options, model.family), prompt: 'a' };
-    const context = { observer: silent, signal: new AbortController().signal };
+    const context = { observer: silent, signal: new AbortController().signal, simdLevel: 'v4' } as const;
     return defaultOutputRoot(await planDrawing(model, setupOf(options), call, context));
   };
   assert.equal(await name('-n', '1'), 'results/coco/ddim-50/gpus1-warmup4-corrected_async_gn');

@@ -15,7 +15,7 @@ async function said(...argv: readonly string[]): Promise<readonly string[]> {
   command.parse(['-n', '2', '--prompt', 'x', ...argv], { from: 'user' });
   const options = command.opts<RunOptions>();
   const model = await openModel(embeddedModel, {}, silent);
-  const context = { observer: silent, signal: new AbortController().signal };
+  const context = { observer: silent, signal: new AbortController().signal, simdLevel: 'v4' } as const;
   const plan = await planDrawing(model, setupOf(options), callOf(options, stableDiffusionXL), context);
   return unusedOptions(command, options, plan);
 }
