@@ -1,17 +1,16 @@
 import { writeFileSync } from 'node:fs';
-import { readSlice } from '../../checkpoint/formats/slices.js';
 import type { GraphPart } from '../../graph/graph.js';
-import { storedElementTypes } from '../../graph/value.js';
 import type { ElementType } from '../../tensor/element-type.js';
-import { itemBytes } from '../../tensor/element-type.js';
-import { elementCount, type Tensor } from '../../tensor/tensor.js';
-import type { NativeProgram, ProgramBuffer, Step, WeightBytes } from '../addon.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { NativeProgram, ProgramBuffer, Step } from '../addon.js';
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
 import { loadAddon } from '../load.js';
 import { Buffers, encode } from './encode.js';
 import { type CommandList, lower } from './lower.js';
 import type { WeightContent } from './lowering.js';
+import { openPacked, type PackedFile } from './packed-weights.js';
 import type { Storage } from './view.js';
+import { bytesOfWeight, formOf, isPacked, readUnpacked, readWeight } from './weight-bytes.js';
 
 /** A part of a program as a list of commands, see docs/engines.md. */
 export class ProgramExecutable implements Executable {
@@ -41,18 +40,22 @@ export class ProgramExecutable implements Executable {
   static async load(
     part: GraphPart,
     elementType: ElementType,
-    { threads, rank, profile, communicator }: ExecutableOptions,
+    { threads, rank, profile, communicator, noteOnce }: ExecutableOptions,
   ): Promise<ProgramExecutable> {
     const list = lower(part, elementType, rank);
     const places = new Buffers(list);
     const prepared = encode(list.prepared, places);
     const commands = encode(list.commands, places);
-    const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, list)));
-    const memory = { arenaBytes: list.arena.bytes, buffers };
-    const options = { threads, ...memory, prepared, commands, ...(communicator && { communicator }) };
-    const program = await loadAddon().Program.create(options);
-    const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
-    return new ProgramExecutable(program, part, list, given, profile);
+    const packed = await openPacked(list.weights, { threads, noteOnce });
+    try {
+      const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, list, packed)));
+      const memory = { arenaBytes: list.arena.bytes, buffers };
+      const options = { threads, ...memory, prepared, commands, ...(communicator && { communicator }) };
+      const program = await loadAddon().Program.create(options);
+      return new ProgramExecutable(program, part, list, givenOf(places), profile);
+    } finally {
+      await packed?.close();
+    }
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {
@@ -89,39 +92,23 @@ export class ProgramExecutable implements Executable {
   }
 }
 
-async function bufferOf(storage: Storage, list: CommandList): Promise<ProgramBuffer> {
+function givenOf({ storages }: Buffers): readonly Storage[] {
+  return storages.filter(({ kind }) => kind === 'input' || kind === 'output');
+}
+
+async function bufferOf(
+  storage: Storage,
+  list: CommandList,
+  packed: PackedFile | undefined,
+): Promise<ProgramBuffer> {
   const { kind, bytes } = storage;
   if (kind === 'arena') throw new Error(`${storage.name} has no buffer of its own`);
   if (kind !== 'weight') return { kind, bytes };
   const weight = list.weights.get(storage) as WeightContent;
-  const where = await bytesOf(weight);
-  const dtype = weight.value.dtype;
-  const size = itemBytes[dtype] * elementCount(weight.value.shape);
-  if (weight.packed === undefined) return { kind, bytes: size, ...where };
-  return {
-    kind: 'packed',
-    bytes: size,
-    dtype: floats(dtype),
-    packed: { ...weight.packed, dtype: floats(weight.packed.dtype) },
-    ...where,
-  };
-}
-
-function floats(dtype: ElementType): 'float32' | 'bfloat16' {
-  if (dtype === 'float32' || dtype === 'bfloat16') return dtype;
-  throw new Error(`no product is of ${dtype}`);
-}
-
-async function bytesOf({ value, content }: WeightContent): Promise<WeightBytes> {
-  switch (content.kind) {
-    case 'weight': {
-      const { dtype, file, offset } = content.entry;
-      if (storedElementTypes[dtype] !== value.dtype) throw new Error(`${value.name} is of type ${dtype}`);
-      return { file, offset };
-    }
-    case 'slice':
-      return { data: (await readSlice(content.slice)).data };
-    case 'constant':
-      return { data: content.tensor.data };
-  }
+  if (!isPacked(weight)) return { kind, bytes: bytesOfWeight(weight), ...(await readWeight(weight)) };
+  const offset = packed?.offsets.get(storage);
+  if (packed === undefined || offset === undefined)
+    return { kind: 'unpacked', ...(await readUnpacked(weight)) };
+  const form = formOf(weight);
+  return { kind: 'packed', bytes: bytesOfWeight(weight), packed: form, file: packed.file, offset };
 }
