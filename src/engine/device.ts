@@ -17,6 +17,8 @@ export interface Device {
   readonly elementType: ElementType;
   /** Types in which it takes weights from files as they are; the first is what others are converted to. */
   readonly weightTypes: readonly StoredType[];
+  /** Whether one copy of the weights serves all ranks at full speed, so that there is no choice. */
+  readonly sharesWeights: boolean;
   /** Whether ranks can exchange what it computes. */
   readonly exchanges: boolean;
   /** How images may lie in its memory. */
@@ -51,6 +53,7 @@ const onnxruntime: Device = {
   engine: 'onnxruntime',
   elementType: 'float32',
   layouts: ['row_major'],
+  sharesWeights: false,
   exchanges: true,
   load: async (part, options) => {
     // A process that only plans runs nothing.
@@ -67,6 +70,7 @@ function lowered(elementType: ElementType): Device {
     kernels: (graph) => new Kernels(graph, { statisticBytes: exactSumBytes }),
     elementType,
     layouts: ['channels_last'],
+    sharesWeights: true,
     exchanges: true,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { makeCacheFolder, packedWeightsDir } from '../../base/cache-dir.js';
 import { requireSpace } from '../../base/disk-space.js';
 import { DistriError } from '../../base/errors.js';
-import { fileError, isFile, writeAtomically, writeExactly } from '../../base/file-io.js';
+import { fileError, isFile, replaceFile, writeExactly } from '../../base/file-io.js';
 import { sum } from '../../base/numbers.js';
 import { removeAbandoned } from '../../checkpoint/conversion.js';
 import { encodeHeader, SafetensorsFile } from '../../checkpoint/formats/safetensors.js';
@@ -206,7 +206,7 @@ async function writePacked({ folder, path, weights, identity, threads }: Wanted)
     'make room or set DISTRI_CACHE to a folder on another disk',
   );
   const target = new Uint8Array(Math.max(BATCH_BYTES, ...sizes));
-  await writeAtomically(path, async (handle) => {
+  await replaceFile(path, async (handle) => {
     await writeExactly(handle, header, 0);
     let position = header.length;
     for (const batch of batchesOf(sizes)) {
