@@ -81,6 +81,16 @@ export async function openPacked(
   }
 }
 
+/** Whether a file that is called so has packed weights. */
+export function isPackedName(name: string): boolean {
+  return /^[0-9a-f]{32}\.safetensors$/.test(name);
+}
+
+/** The file whose weights were packed. */
+export function packedFrom({ metadata }: SafetensorsFile): string | undefined {
+  return metadata.source;
+}
+
 function isOfFile(weight: WeightContent): weight is FileWeight {
   return isPacked(weight) && weight.content.kind !== 'constant';
 }
