@@ -23,6 +23,7 @@ import { loadAddon } from '../../../src/engine/load.js';
 import { openPacked } from '../../../src/engine/lowered/packed-weights.js';
 import { type ProductWeight, readUnpacked } from '../../../src/engine/lowered/weight-bytes.js';
 import { TorchGenerator } from '../../../src/tensor/random-torch.js';
+import { float32 } from '../../../src/tensor/tensor.js';
 import { packableWeights } from '../../support/packable-weights.js';
 import type { PackReport } from './fixtures/pack.js';
 
@@ -109,6 +110,8 @@ describe('packed weights in the cache', () => {
   });
 
   it('are made by one of several processes, for all', async () => {
+    // So many that nobody is done when the others begin.
+    await writeSafetensors(source, { w: float32([4000, 4000]) });
     const reports = await packInProcesses([{}, {}, {}]);
     const [first] = reports;
     assert.ok(first?.inode);
