@@ -19,6 +19,8 @@ export interface Device {
   readonly weightTypes: readonly StoredType[];
   /** Whether one copy of the weights serves all ranks at full speed, so that there is no choice. */
   readonly sharesWeights: boolean;
+  /** Runs after which a program is as fast as it will be. */
+  readonly warmUpRuns: number;
   /** Whether ranks can exchange what it computes. */
   readonly exchanges: boolean;
   /** How images may lie in its memory. */
@@ -54,6 +56,8 @@ const onnxruntime: Device = {
   elementType: 'float32',
   layouts: ['row_major'],
   sharesWeights: false,
+  // Only the second one uses the memory that ONNX Runtime plans after the first.
+  warmUpRuns: 2,
   exchanges: true,
   load: async (part, options) => {
     // A process that only plans runs nothing.
@@ -71,6 +75,7 @@ function lowered(elementType: ElementType): Device {
     elementType,
     layouts: ['channels_last'],
     sharesWeights: true,
+    warmUpRuns: 1,
     exchanges: true,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
