@@ -136,7 +136,7 @@ function temporaryName(name: string): string {
   return `.${name}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** True for the names that `replaceFile` gives to unfinished versions of the file called `name`, or of any. */
+/** True for the names that `replaceFile` gives to unfinished versions of the file `name`, or of any. */
 export function isTemporaryName(candidate: string, name?: string): boolean {
   const ending = /\.\d+-[0-9a-f]{8}\.tmp$/.exec(candidate);
   return ending !== null && (name === undefined || candidate.slice(0, ending.index) === `.${name}`);
