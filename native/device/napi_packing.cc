@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <system_error>
 #include <utility>
 
 #include "device/checksum.h"
@@ -18,8 +17,6 @@
 
 namespace distri {
 namespace {
-
-constexpr int64_t kMaxThreads = 1024;
 
 Napi::Value PackingLayout(const Napi::CallbackInfo& info) {
   const device::cpu::PackingLayout layout = device::cpu::LayoutOf(ReadType(info[0], "dtype"));
@@ -54,7 +51,7 @@ Napi::Value PackWeights(const Napi::CallbackInfo& info) {
     const auto target = info[1].As<Napi::TypedArray>();
     if (target.ByteLength() < bytes) ThrowRangeError("room for all weights", "target", info[1]);
     packing->target = const_cast<std::byte*>(Bytes(target));
-    const int threads = ReadInt(info[2], "threads", 1, kMaxThreads);
+    const int threads = ReadThreads(info[2]);
     std::vector<Napi::Value> kept = std::exchange(packing->memory.arrays, {});
     kept.push_back(target);
     return PromiseWorker::Start(
@@ -77,7 +74,7 @@ Napi::Value Checksum(const Napi::CallbackInfo& info) {
     const std::string path = ReadString(info[0], "file");
     const auto offset = static_cast<size_t>(ReadInteger(info[1], "offset", 0, kMaxSafeInteger));
     const auto bytes = static_cast<size_t>(ReadInteger(info[2], "bytes", 0, kMaxSafeInteger));
-    const int threads = ReadInt(info[3], "threads", 1, kMaxThreads);
+    const int threads = ReadThreads(info[3]);
     const auto sum = std::make_shared<uint64_t>(0);
     return PromiseWorker::Start(
         info.Env(), {},

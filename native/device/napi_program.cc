@@ -16,8 +16,6 @@ using device::BufferSpec;
 using device::EncodedCommands;
 using device::ProgramSpec;
 
-constexpr int64_t kMaxThreads = 1024;
-
 struct Loading {
   ProgramSpec spec;
   WeightMemory memory;
@@ -70,7 +68,7 @@ BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, WeightM
 std::shared_ptr<Loading> ReadOptions(const Napi::Object& options) {
   const auto loading = std::make_shared<Loading>();
   ProgramSpec& spec = loading->spec;
-  spec.threads = ReadInt(options.Get("threads"), "threads", 1, kMaxThreads);
+  spec.threads = ReadThreads(options.Get("threads"));
   spec.arena_bytes = ReadBytes(options, "arenaBytes");
   spec.buffers = ReadArray(options.Get("buffers"), "buffers", kAnyLength,
                            [&](const Napi::Value& value, const std::string& name) {

@@ -14,6 +14,11 @@ int64_t ReadCount(const Napi::Object& object, const char* name) {
 
 }  // namespace
 
+int ReadThreads(const Napi::Value& value) {
+  constexpr int64_t kMost = 1024;
+  return ReadInt(value, "threads", 1, kMost);
+}
+
 size_t ReadBytes(const Napi::Object& object, const char* name) {
   return static_cast<size_t>(ReadCount(object, name));
 }

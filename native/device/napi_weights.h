@@ -17,6 +17,8 @@ struct WeightMemory {
   std::vector<device::MappedFile> files;
 };
 
+// Of a pool.
+int ReadThreads(const Napi::Value& value);
 size_t ReadBytes(const Napi::Object& object, const char* name);
 const std::byte* Bytes(const Napi::TypedArray& array);
 

@@ -98,7 +98,8 @@ async function select(names: readonly string[], { unused_for, orphaned }: Select
 
 async function remove(names: readonly string[], options: RemoveOptions, terminal: Terminal): Promise<void> {
   const { folder, entries } = await select(names, options);
-  const what = `${counted(entries.length, 'entry', 'entries')} of ${bytesText(sum(entries.map(({ bytes }) => bytes)))}`;
+  const bytes = sum(entries.map((entry) => entry.bytes));
+  const what = `${counted(entries.length, 'entry', 'entries')} of ${bytesText(bytes)}`;
   if (options.dry_run || entries.length === 0) {
     for (const { name } of entries) terminal.result(name);
     terminal.note(entries.length === 0 ? 'nothing to remove' : `would remove ${what} in ${folder}`);

@@ -34,7 +34,7 @@ DISTRI_INLINE void ConvertRow(const From* source, int64_t stride, int64_t count,
   for (int64_t j = 0; j < count; ++j) row[j] = Convert<From, To>(source[j * stride]);
 }
 
-// Words `[lanes][words]` to `[words][lanes]`.
+// Words `[lanes][words]` to `[words][lanes]`; lanes are a multiple of eight.
 DISTRI_INLINE void Transpose(const uint32_t* rows, int64_t lanes, int64_t words, uint32_t* step) {
   constexpr int64_t kTogether = 8;
   for (int64_t first = 0; first < lanes; first += kTogether) {

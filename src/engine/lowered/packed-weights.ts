@@ -37,6 +37,8 @@ const ALIGNMENT = 64;
 /** Weights are packed into this much memory at a time, or that of the largest one. */
 const BATCH_BYTES = 32 * 1024 * 1024;
 const LOCK_POLL_MS = 5;
+/** Who holds a lock for so long does nothing any more. */
+const LOCK_LIMIT_MS = 10 * 60 * 1000;
 /** All packing processes lock a byte of this file each, which follows from what they pack. */
 const LOCK_NAME = '.lock';
 /** Digits of a hash that names a file, and of those the first that make the place of a byte. */
@@ -156,7 +158,15 @@ async function wholeWeights(
   const { metadata, header, tensors } = await SafetensorsFile.open(path);
   if (metadata.packed_from !== identity) return undefined;
   if (!(await isWhole(handle, metadata.checksum, header.length, threads))) return undefined;
-  return new Map(weights.map(([storage], index) => [storage, tensors.get(String(index))?.offset as number]));
+  const entries = weights.map(([storage, weight], index) => ({
+    storage,
+    weight,
+    entry: tensors.get(String(index)),
+  }));
+  const offsets = entries.flatMap(({ storage, weight, entry }): [Storage, number][] =>
+    entry?.length === loadAddon().packedBytes(formOf(weight)) ? [[storage, entry.offset]] : [],
+  );
+  return offsets.length === weights.length ? new Map(offsets) : undefined;
 }
 
 /** States of files that this process has read: parts with the same weights follow each other. */
@@ -202,7 +212,10 @@ async function makePacked(wanted: Wanted): Promise<PackedFile> {
   throw new DistriError('output', `${path}: is not what was written`);
 }
 
-/** Waits for the byte; where a file system has no locks, two processes may do the same work. */
+/**
+ * Waits for the byte. Where a file system has no locks, or somebody keeps one, two processes may do the same
+ * work: as the last to finish gives its file the name, that is all.
+ */
 async function lockByte(path: string, byte: number): Promise<FileHandle> {
   const handle = await open(path, 'a');
   const isTaken = () => {
@@ -212,7 +225,8 @@ async function lockByte(path: string, byte: number): Promise<FileHandle> {
       return false;
     }
   };
-  while (isTaken()) await delay(LOCK_POLL_MS);
+  const started = performance.now();
+  while (performance.now() - started < LOCK_LIMIT_MS && isTaken()) await delay(LOCK_POLL_MS);
   return handle;
 }
 
