@@ -80,7 +80,9 @@ describe('the pages of the command line', () => {
   before(async () => {
     const text = await help();
     global = optionsIn(text);
-    const commands = [...text.matchAll(/^ {2}([a-z]+(?:-[a-z]+)*)(?: \[options\]| {2,})/gm)].map(([, name]) => name);
+    const commands = [...text.matchAll(/^ {2}([a-z]+(?:-[a-z]+)*)(?: \[options\]| {2,})/gm)].map(
+      ([, name]) => name,
+    );
     for (const name of commands as string[]) {
       const page = await help(name);
       const below = [...page.matchAll(/^ {2}([a-z]+)\S* \[options\]/gm)].map(
