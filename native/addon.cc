@@ -14,6 +14,7 @@
 #include "comm/napi_liveness.h"
 #include "comm/napi_measure.h"
 #include "comm/napi_transports.h"
+#include "device/napi_packing.h"
 #include "device/napi_program.h"
 #include "napi/arguments.h"
 #include "ops/levels.h"
@@ -101,6 +102,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
   RegisterCommunicator(env, exports);
   RegisterMeasure(env, exports);
   NapiProgram::Register(env, exports);
+  RegisterPacking(env, exports);
   NapiSession::Register(env, exports);
   return exports;
 }

@@ -4,6 +4,7 @@ import type { LaunchedRanks } from './app/rank-groups.js';
 import { DistriError, exitStatus, toError } from './base/errors.js';
 import { watchInterruption } from './base/interruption.js';
 import { packageVersion } from './base/package.js';
+import { cacheCommand } from './commands/cache.js';
 import { computeMetricsCommand } from './commands/compute-metrics.js';
 import type { CommandContext } from './commands/context.js';
 import { decodeCommand } from './commands/decode.js';
@@ -138,9 +139,10 @@ function createProgram(context: CommandContext): Command {
     exportHtmlCommand(context),
     computeMetricsCommand(context),
     inspectCommand(context),
+    cacheCommand(),
   ];
   for (const command of commands) program.addCommand(command);
-  for (const command of [program, ...commands]) {
+  for (const command of [program, ...commands.flatMap(withSubcommands)]) {
     // Errors come back to `main`, which prints them in one line.
     command
       .exitOverride((error) => {
@@ -151,8 +153,14 @@ function createProgram(context: CommandContext): Command {
   return program;
 }
 
+function withSubcommands(command: Command): Command[] {
+  return [command, ...command.commands];
+}
+
+/** A command's options are spelt like those of its subcommands. */
 function spelling(command: Command): Spelling {
-  const names = command.options.flatMap(({ short, long }) => [short, long]);
+  const spelt = command.parent === null ? [command] : withSubcommands(command);
+  const names = spelt.flatMap(({ options }) => options).flatMap(({ short, long }) => [short, long]);
   const options = names.filter((name) => name?.startsWith('--')) as string[];
   return { name: command.name(), options: [...options, '--help'] };
 }

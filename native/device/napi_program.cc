@@ -1,10 +1,10 @@
 #include "device/napi_program.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "comm/napi_communicator.h"
 #include "comm/napi_step.h"
+#include "device/napi_weights.h"
 #include "napi/arguments.h"
 #include "napi/errors.h"
 #include "napi/promise_worker.h"
@@ -16,11 +16,9 @@ using device::BufferSpec;
 using device::EncodedCommands;
 using device::ProgramSpec;
 
-constexpr int64_t kMaxThreads = 1024;
-
 struct Loading {
   ProgramSpec spec;
-  std::vector<Napi::Value> arrays;
+  WeightMemory memory;
 };
 
 std::vector<std::string> ReadStrings(const Napi::Value& value, const std::string& name) {
@@ -41,72 +39,40 @@ EncodedCommands ReadCommands(const Napi::Value& value, const std::string& name) 
   return commands;
 }
 
-int64_t ReadCount(const Napi::Object& object, const char* name) {
-  return ReadInteger(object.Get(name), name, 0, kMaxSafeInteger);
-}
-
-size_t ReadBytes(const Napi::Object& object, const char* name) {
-  return static_cast<size_t>(ReadCount(object, name));
-}
-
-const std::byte* Bytes(const Napi::TypedArray& array) {
-  return static_cast<const std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-}
-
-// Where a weight lies: in a file, or in a typed array.
-const std::byte* ReadData(const Napi::Object& object, size_t bytes, Loading& loading,
-                          std::vector<device::MappedFile>& files) {
-  const Napi::Value data = object.Get("data");
-  if (data.IsTypedArray()) {
-    const auto array = data.As<Napi::TypedArray>();
-    if (array.ByteLength() != bytes) ThrowRangeError("an array of the buffer's size", "data", data);
-    loading.arrays.push_back(array);
-    return Bytes(array);
-  }
-  const std::string path = ReadString(object.Get("file"), "file");
-  auto found = std::find_if(files.begin(), files.end(),
-                            [&](const device::MappedFile& file) { return file.path() == path; });
-  if (found != files.end()) return found->At(ReadBytes(object, "offset"), bytes);
-  files.emplace_back(path);
-  return files.back().At(ReadBytes(object, "offset"), bytes);
-}
-
-device::Type ReadType(const Napi::Value& value, const char* name) {
-  return static_cast<device::Type>(ReadChoice(value, name, {"float32", "bfloat16", "int64"}));
-}
-
-BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, Loading& loading,
-                      std::vector<device::MappedFile>& files) {
+BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, WeightMemory& memory) {
   const Napi::Object object = ReadObject(value, name);
   BufferSpec buffer;
   buffer.kind = static_cast<BufferSpec::Kind>(
-      ReadChoice(object.Get("kind"), "kind", {"kept", "weight", "packed", "input", "output"}));
+      ReadChoice(object.Get("kind"), "kind", {"kept", "weight", "unpacked", "packed", "input", "output"}));
   buffer.bytes = ReadBytes(object, "bytes");
-  const bool packed = buffer.kind == BufferSpec::Kind::kPacked;
-  if (!packed && buffer.kind != BufferSpec::Kind::kWeight) return buffer;
-  buffer.data = ReadData(object, buffer.bytes, loading, files);
-  if (!packed) return buffer;
-  const Napi::Object shape = ReadObject(object.Get("packed"), "packed");
-  buffer.packed.shape = {ReadCount(shape, "features"), ReadCount(shape, "segments"), ReadCount(shape, "inner"),
-                         ReadType(shape.Get("dtype"), "dtype"), ReadBoolean(shape.Get("geglu"), "geglu")};
-  // As torch keeps it: [features, inner, segments].
-  const auto [features, segments, inner, type, geglu] = buffer.packed.shape;
-  buffer.packed.source = {buffer.data, ReadType(object.Get("dtype"), "dtype"), inner * segments, 1, segments};
-  const auto elements = static_cast<size_t>(features * inner * segments);
-  if (elements * device::ItemBytes(buffer.packed.source.type) != buffer.bytes) {
-    throw NativeError("PROGRAM", name + " is not as large as its weight");
+  switch (buffer.kind) {
+    case BufferSpec::Kind::kWeight:
+      buffer.data = ReadData(object, buffer.bytes, memory);
+      break;
+    case BufferSpec::Kind::kUnpacked:
+      buffer.unpacked = ReadUnpacked(object, name, memory);
+      break;
+    case BufferSpec::Kind::kPacked: {
+      const size_t bytes = device::cpu::PackedBytes(ReadWeightShape(object.Get("packed")));
+      buffer.data = ReadFile(object, memory).At(ReadBytes(object, "offset"), bytes);
+      break;
+    }
+    case BufferSpec::Kind::kKept:
+    case BufferSpec::Kind::kInput:
+    case BufferSpec::Kind::kOutput:
+      break;
   }
   return buffer;
 }
 
-std::shared_ptr<Loading> ReadOptions(const Napi::Object& options, std::vector<device::MappedFile>& files) {
+std::shared_ptr<Loading> ReadOptions(const Napi::Object& options) {
   const auto loading = std::make_shared<Loading>();
   ProgramSpec& spec = loading->spec;
-  spec.threads = ReadInt(options.Get("threads"), "threads", 1, kMaxThreads);
+  spec.threads = ReadThreads(options.Get("threads"));
   spec.arena_bytes = ReadBytes(options, "arenaBytes");
   spec.buffers = ReadArray(options.Get("buffers"), "buffers", kAnyLength,
                            [&](const Napi::Value& value, const std::string& name) {
-                             return ReadBuffer(value, name, *loading, files);
+                             return ReadBuffer(value, name, loading->memory);
                            });
   const Napi::Value communicator = options.Get("communicator");
   if (!communicator.IsUndefined()) spec.communicator = UnwrapCommunicator(communicator);
@@ -123,8 +89,9 @@ Napi::Value Create(const Napi::CallbackInfo& info,
                    const std::shared_ptr<Napi::FunctionReference>& constructor) {
   const Napi::Env env = info.Env();
   const auto parts = std::make_shared<NapiProgram::Parts>();
-  const auto loading = ReadOptions(ReadObject(info[0], "options"), parts->files);
-  parts->weights = Keep(env, loading->arrays);
+  const auto loading = ReadOptions(ReadObject(info[0], "options"));
+  parts->weights = Keep(env, loading->memory.arrays);
+  parts->files = std::move(loading->memory.files);
   return PromiseWorker::Start(
       env, {}, [=] { parts->program = std::make_shared<device::Program>(loading->spec); },
       [=](Napi::Env settling) -> Napi::Value {

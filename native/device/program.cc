@@ -134,12 +134,13 @@ void Program::AddBuffer(const BufferSpec& spec) {
       bases_.push_back(nullptr);
       return;
     case BufferSpec::Kind::kWeight:
+    case BufferSpec::Kind::kPacked:
       // Commands only read it.
       bases_.push_back(const_cast<std::byte*>(spec.data));
       return;
-    case BufferSpec::Kind::kPacked:
-      memory_.emplace_back(cpu::PackedBytes(spec.packed.shape));
-      cpu::PackWeights(spec.packed.shape, spec.packed.source, memory_.back().data(), pool_);
+    case BufferSpec::Kind::kUnpacked:
+      memory_.emplace_back(cpu::PackedBytes(spec.unpacked.shape));
+      cpu::PackWeights(spec.unpacked.shape, spec.unpacked.source, memory_.back().data(), pool_);
       break;
     case BufferSpec::Kind::kKept:
       memory_.emplace_back(spec.bytes);

@@ -52,12 +52,14 @@ struct PackedSpec {
 
 // A buffer of a program. Buffer 0 is the arena.
 struct BufferSpec {
-  enum class Kind { kKept, kWeight, kPacked, kInput, kOutput };
+  // A weight as it is, one that the program packs for itself, and one that is packed already.
+  enum class Kind { kKept, kWeight, kUnpacked, kPacked, kInput, kOutput };
   Kind kind = Kind::kKept;
+  // Of a weight before it is packed.
   size_t bytes = 0;
-  // Of weights as they are, which outlive the program.
+  // What commands read, which outlives the program.
   const std::byte* data = nullptr;
-  PackedSpec packed;
+  PackedSpec unpacked;
 };
 
 struct ProgramSpec {

@@ -5,6 +5,7 @@ import type { Family } from '../families/family.js';
 import type { DrawReport, ResultSink } from '../jobs/draw.js';
 import { runJob } from '../jobs/jobs.js';
 import type { GroupListener } from '../ranks/group/rank-group.js';
+import type { RankProgress } from '../ranks/messages.js';
 import { type OpenModel, openModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, ModelOptions, SetupOptions } from './options.js';
@@ -49,6 +50,8 @@ export class Pipeline {
   readonly #setup: SetupOptions;
   readonly #context: PipelineContext;
   readonly #prepared = new Set<string>();
+  /** Of what ranks said. */
+  readonly #topics = new Set<string>();
   #groups: RankGroups | undefined;
   /** The last call of each group: one call after another. */
   readonly #turns = new Map<number, Promise<unknown>>();
@@ -158,9 +161,17 @@ export class Pipeline {
     const { load, request, parallel } = plan;
     const job = { load, request, parallel, results, timeline, stepLatents };
     return runJob(ranks, 'draw', job, (rank, event) => {
-      if (event.type === 'note') this.#context.observer.note(event.line);
+      if (event.type === 'note') this.#tell(event);
       else listener?.(rank, event);
     });
+  }
+
+  #tell({ line, topic }: Extract<RankProgress, { type: 'note' }>): void {
+    if (topic !== undefined) {
+      if (this.#topics.has(topic)) return;
+      this.#topics.add(topic);
+    }
+    this.#context.observer.note(line);
   }
 
   #rankGroups({ load }: DrawPlan): RankGroups {

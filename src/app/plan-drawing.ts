@@ -272,7 +272,7 @@ async function planLoad(
   const { ranks = defaultRanks(), weights = 'auto' } = setup;
   const random = source.kind === 'random';
   const threads = setup.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
-  let mode = weights;
+  let mode = opened.sharesWeights ? 'shared' : weights;
   if (mode === 'auto') {
     const planned = planWeights((await denoiserBytes(model, opened)) * ranks, opened.freeBytes());
     observer.detail(`weights ${planned.mode}: ${planned.reason}`);

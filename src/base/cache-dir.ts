@@ -19,6 +19,16 @@ export function defaultCacheDir(env: NodeJS.ProcessEnv = process.env): string {
   return env.DISTRI_CACHE || join(userCacheDir(env), 'distri');
 }
 
+/** Where packed weights are kept, see src/engine/lowered/packed-weights.ts. */
+export function packedWeightsDir(cacheDir = defaultCacheDir()): string {
+  return join(cacheDir, 'packed-weights');
+}
+
+/** Where random weights are kept, a folder for each architecture. */
+export function randomWeightsDir(cacheDir = defaultCacheDir()): string {
+  return join(cacheDir, 'random-weights');
+}
+
 /** Makes a folder of the cache; where that cannot be, the error says what to do. */
 export async function makeCacheFolder(folder: string): Promise<void> {
   await makeFolders(folder).catch((error) => {

@@ -102,17 +102,24 @@ export async function writeExactly(handle: FileHandle, source: Uint8Array, posit
  * same folder, flushed to disk, then renamed. Whatever fails, the temporary file is removed and an older file
  * stays.
  */
-export async function writeAtomically(
-  path: string,
-  write: (handle: FileHandle) => Promise<void>,
-): Promise<void> {
+export function writeAtomically(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
+  return replaceFile(path, async (handle) => {
+    await write(handle);
+    await handle.sync();
+  });
+}
+
+/**
+ * The same without waiting for the disk, for files that tell by themselves whether they are whole: a machine
+ * that loses power may leave others than were written.
+ */
+export async function replaceFile(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
   const forget = atExit(() => rmSync(temporary, { force: true }));
   try {
     const handle = await open(temporary, 'wx');
     try {
       await write(handle);
-      await handle.sync();
     } finally {
       await handle.close();
     }
@@ -129,9 +136,10 @@ function temporaryName(name: string): string {
   return `.${name}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** True for the names that `writeAtomically` gives to unfinished versions of the file called `name`. */
-export function isTemporaryName(candidate: string, name: string): boolean {
-  return candidate.startsWith(`.${name}.`) && candidate.endsWith('.tmp');
+/** True for the names that `replaceFile` gives to unfinished versions of the file `name`, or of any. */
+export function isTemporaryName(candidate: string, name?: string): boolean {
+  const ending = /\.\d+-[0-9a-f]{8}\.tmp$/.exec(candidate);
+  return ending !== null && (name === undefined || candidate.slice(0, ending.index) === `.${name}`);
 }
 
 const reasons: Readonly<Record<string, string>> = {

@@ -221,6 +221,9 @@ function listText(indices: readonly number[]): string {
   return text.padEnd(NON_FINITE_LENGTH + 1);
 }
 
+/** Of what `identify` says. */
+const PATH_LINE = 1;
+
 /** Names one state of one file: after a change its size, time or header differ, and so does this. */
 async function identify(source: SafetensorsFile): Promise<string> {
   const { mtimeNs } = await stat(source.path, { bigint: true }).catch((error) => {
@@ -239,17 +242,34 @@ function targetPath(source: SafetensorsFile, { folder, types }: Place): string {
   return join(folder, `${basename(source.path, '.safetensors')}-${hash}.safetensors`);
 }
 
+/** Whether a file of the cache that is called so is a conversion. */
+export function isConversionName(name: string): boolean {
+  return /-[0-9a-f]{32}\.safetensors$/.test(name);
+}
+
+/** The file that was converted to this one; undefined where it is no conversion. */
+export function convertedFrom({ metadata }: SafetensorsFile): string | undefined {
+  return metadata.converted_from?.split('\n')[PATH_LINE];
+}
+
 /**
  * Removes what killed processes left of the file called `name` in `folder`: temporary files, which may have
  * gigabytes.
  */
 export async function removeAbandoned(folder: string, name: string): Promise<void> {
+  for (const path of await findAbandoned(folder, name)) await rm(path, { force: true });
+}
+
+/** Temporary files of the one called `name`, or of any, that nobody writes any more. */
+export async function findAbandoned(folder: string, name?: string): Promise<readonly string[]> {
+  const abandoned: string[] = [];
   for (const candidate of await readdir(folder)) {
     if (!isTemporaryName(candidate, name)) continue;
     const path = join(folder, candidate);
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
-    if (Date.now() - mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });
+    if (Date.now() - mtimeMs > ABANDONED_AFTER_MS) abandoned.push(path);
   }
+  return abandoned;
 }
 
 function needsConversion(dtype: StoredType, { types }: Place): boolean {

@@ -49,6 +49,19 @@ export interface Addon {
     /** Checks commands and packs weights, off the JavaScript thread. */
     create(options: ProgramOptions): Promise<NativeProgram>;
   };
+  packingLayout(dtype: PackedForm['dtype']): PackingLayout;
+  /** A multiple of 64. */
+  packedBytes(packed: PackedForm): number;
+  /** Packs weights into `target`, one after the other, off the JavaScript thread. */
+  packWeights(weights: readonly UnpackedWeight[], target: Uint8Array, threads: number): Promise<void>;
+  /** 16 digits that tell damaged bytes of a file from whole ones; off the JavaScript thread. */
+  checksum(file: string, offset: number, bytes: number, threads: number): Promise<string>;
+  /**
+   * Locks a byte of a file that is open for writing; false where another descriptor, of this process or
+   * another, holds it. Held until the descriptor is closed or its process ends. Throws where the file system
+   * has no locks.
+   */
+  tryLock(descriptor: number, byte: number): boolean;
   readonly Session: {
     /** Builds an ONNX Runtime session from a serialized ModelProto, off the JavaScript thread. */
     create(model: Uint8Array, options: SessionOptions): Promise<Session>;
@@ -223,23 +236,47 @@ export type WeightBytes =
   | { readonly file: string; readonly offset: number }
   | { readonly data: Tensor['data'] };
 
-/** Memory that commands work on, by its place in the list from 1 on; 0 is the arena. */
+/** How the weight of a product is packed: `[features, segments, inner]`. */
+export interface PackedForm {
+  readonly features: number;
+  readonly segments: number;
+  readonly inner: number;
+  readonly dtype: 'float32' | 'bfloat16';
+  /** Halves of features are next to each other. */
+  readonly geglu: boolean;
+}
+
+/** A weight before it is packed, `[features, inner, segments]` of `dtype`. */
+export type UnpackedWeight = {
+  readonly bytes: number;
+  readonly dtype: 'float32' | 'bfloat16';
+  readonly packed: PackedForm;
+} & WeightBytes;
+
+/**
+ * Memory that commands work on, by its place in the list from 1 on; 0 is the arena. An `unpacked` weight is
+ * packed into memory of the program's own, a `packed` one lies in a file. `bytes` of both are those of the
+ * weight as it is.
+ */
 export type ProgramBuffer =
   | { readonly kind: 'kept' | 'input' | 'output'; readonly bytes: number }
   | ({ readonly kind: 'weight'; readonly bytes: number } & WeightBytes)
-  | ({
+  | ({ readonly kind: 'unpacked' } & UnpackedWeight)
+  | {
       readonly kind: 'packed';
-      /** Of the weight as it is, `[features, inner, segments]` of `dtype`. */
       readonly bytes: number;
-      readonly dtype: 'float32' | 'bfloat16';
-      readonly packed: {
-        readonly features: number;
-        readonly segments: number;
-        readonly inner: number;
-        readonly dtype: 'float32' | 'bfloat16';
-        readonly geglu: boolean;
-      };
-    } & WeightBytes);
+      readonly packed: PackedForm;
+      readonly file: string;
+      /** A multiple of 64. */
+      readonly offset: number;
+    };
+
+/** What decides on the bytes of packed weights, beside what they hold and their form. */
+export interface PackingLayout {
+  readonly version: number;
+  /** Features that lie beside each other: a matter of the processor, and of DISTRI_SIMD. */
+  readonly lanes: number;
+}
 
 export interface ProgramOptions {
   /** The calling one included. */

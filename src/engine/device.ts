@@ -19,6 +19,10 @@ export interface Device {
   readonly elementType: ElementType;
   /** Types in which it takes weights from files as they are; the first is what others are converted to. */
   readonly weightTypes: readonly StoredType[];
+  /** Whether one copy of the weights serves all ranks at full speed, so that there is no choice. */
+  readonly sharesWeights: boolean;
+  /** Runs after which a program is as fast as it will be. */
+  readonly warmUpRuns: number;
   /** How images may lie in its memory. */
   readonly layouts: readonly Layout[];
   /** What a rank runs of a part, of engines that run commands of our own: what plans show and count. */
@@ -54,6 +58,9 @@ const onnxruntime: Device = {
   elementType: 'float32',
   layouts: ['row_major'],
   commands: undefined,
+  sharesWeights: false,
+  // Only the second one uses the memory that ONNX Runtime plans after the first.
+  warmUpRuns: 2,
   load: async (part, options) => {
     // A process that only plans runs nothing.
     const { SessionExecutable } = await import('./onnxruntime/session-executable.js');
@@ -70,6 +77,8 @@ function lowered(elementType: ElementType): Device {
     elementType,
     layouts: ['channels_last'],
     commands: (part, rank) => lower(part, elementType, rank),
+    sharesWeights: true,
+    warmUpRuns: 1,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');
       return ProgramExecutable.load(part, elementType, options);

@@ -2,12 +2,17 @@ import type { Value } from '../graph/value.js';
 import { type DType, elementCount, type Tensor } from '../tensor/tensor.js';
 import type { Communicator, SessionOptions, Step } from './addon.js';
 
+/** Says something that is the same for all ranks, so that users should hear it once. */
+export type NoteOnce = (topic: string, line: string) => void;
+
 /** Under what a part of a program is loaded. */
 export interface ExecutableOptions {
   readonly threads: number;
   readonly weights: SessionOptions['weights'];
   readonly rank: number;
   readonly communicator: Communicator | undefined;
+  /** Says what users should know: of a topic the first line, whichever rank and part it comes from. */
+  readonly noteOnce?: NoteOnce | undefined;
   /** See SessionOptions.memory. */
   readonly memory?: SessionOptions['memory'];
   /** Where a profile is written when the part is released: what its files' names begin with. */

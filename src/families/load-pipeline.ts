@@ -47,7 +47,7 @@ export async function loadPipeline(
     loading.begin();
     return synthetic
       ? family.synthetic.conditioner(source)
-      : family.conditioner(device, source, first, executableOptions(load, ranks.rank));
+      : family.conditioner(device, source, first, executableOptions(load, ranks));
   });
   const guided = request.guidanceScale > 1;
   const images = imageCount(request);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 import { join } from 'node:path';
-import { defaultCacheDir, makeCacheFolder } from '../base/cache-dir.js';
+import { defaultCacheDir, makeCacheFolder, randomWeightsDir } from '../base/cache-dir.js';
 import { requireSpace } from '../base/disk-space.js';
 import { DistriError } from '../base/errors.js';
 import { fileError, writeAtomically } from '../base/file-io.js';
@@ -64,7 +64,7 @@ export async function prepareSynthetic(
 
 /** Where the random weights of an architecture lie. */
 export function syntheticFolder(name: string, cacheDir = defaultCacheDir()): string {
-  return join(cacheDir, 'random-weights', name);
+  return join(randomWeightsDir(cacheDir), name);
 }
 
 /**

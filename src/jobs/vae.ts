@@ -153,7 +153,7 @@ async function withLoaded(
   const shared = placement.place.worldSize > 1;
   const communicator = shared ? await ranks.connect('vae', placement.slots.specs) : undefined;
   try {
-    await half.load({ ...executableOptions(load, ranks.rank), communicator });
+    await half.load({ ...executableOptions(load, ranks), communicator });
     clock.phase('load', 'end');
     const meter = new PeakMeter();
     try {

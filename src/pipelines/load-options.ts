@@ -1,6 +1,7 @@
 import type { DeviceChoice } from '../engine/device.js';
 import type { ExecutableOptions } from '../engine/executable.js';
 import type { WeightsMode } from '../machine/memory.js';
+import type { RankContext } from '../ranks/rank-context.js';
 
 /** How the ranks share the VAE's work; see docs/vae.md. */
 export interface VaeSpread {
@@ -41,7 +42,7 @@ export interface LoadOptions {
 /** How this rank loads a part that exchanges nothing. */
 export function executableOptions(
   { threads, weights }: Pick<LoadOptions, 'threads' | 'weights'>,
-  rank: number,
+  { rank, noteOnce }: Pick<RankContext, 'rank' | 'noteOnce'>,
 ): ExecutableOptions {
-  return { threads, weights, rank, communicator: undefined };
+  return { threads, weights, rank, noteOnce, communicator: undefined };
 }

@@ -148,6 +148,7 @@ function chooseWeights(
   programs: readonly RankProgram[],
   device: Device,
 ): WeightsMode {
+  if (device.sharesWeights) return 'shared';
   if (asked !== 'auto') return asked;
   return planWeights(sum(programs.map(({ weightBytes }) => weightBytes)), device.freeBytes()).mode;
 }

@@ -12,6 +12,13 @@ import type { MachineProfile, MeasureProfile, ProfileSetting } from './profile.j
 /** Raised when other things are measured, so that older caches are not used. */
 const MEASUREMENT = 2;
 
+const HASH_DIGITS = 16;
+
+/** Whether a file of the cache that is called so has profiles. */
+export function isProfileName(name: string): boolean {
+  return /^machine-[0-9a-f]{16}\.json$/.test(name);
+}
+
 /** What a profile is valid for. */
 export interface ProfileKey {
   readonly cpuModel: string;
@@ -42,7 +49,7 @@ export class ProfileCache {
     const hash = createHash('sha256')
       .update(JSON.stringify({ MEASUREMENT, ...key }))
       .digest('hex');
-    const path = join(folder, `machine-${hash.slice(0, 16)}.json`);
+    const path = join(folder, `machine-${hash.slice(0, HASH_DIGITS)}.json`);
     return new ProfileCache(folder, path, remeasure ? new Map() : await readProfiles(path));
   }
 

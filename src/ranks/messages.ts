@@ -29,8 +29,8 @@ export type RankProgress =
       /** After the step, where the job asks for them. */
       readonly latents?: Tensor<'float32'>;
     }
-  /** Something that users should know. */
-  | { readonly type: 'note'; readonly line: string }
+  /** Something that users should know; of a topic only the first of all notes. */
+  | { readonly type: 'note'; readonly line: string; readonly topic?: string }
   /** What it does now, for messages: "in step 3 of 20, patch 2 of 4, stage 1 of 4". */
   | { readonly type: 'place'; readonly where: string };
 

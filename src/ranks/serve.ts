@@ -104,6 +104,8 @@ export class Rank<Job, Result> implements RankContext {
     }
   }
 
+  readonly noteOnce = (topic: string, line: string): void => this.send({ type: 'note', line, topic });
+
   /** Stops saying that the rank is alive. */
   dispose(): void {
     clearInterval(this.heartbeat);

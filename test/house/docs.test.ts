@@ -80,8 +80,17 @@ describe('the pages of the command line', () => {
   before(async () => {
     const text = await help();
     global = optionsIn(text);
-    const commands = [...text.matchAll(/^ {2}([a-z]+(?:-[a-z]+)*) \[options\]/gm)].map(([, name]) => name);
-    for (const name of commands as string[]) options.set(name, optionsIn(await help(name)));
+    const commands = [...text.matchAll(/^ {2}([a-z]+(?:-[a-z]+)*)(?: \[options\]| {2,})/gm)].map(
+      ([, name]) => name,
+    );
+    for (const name of commands as string[]) {
+      const page = await help(name);
+      const below = [...page.matchAll(/^ {2}([a-z]+)\S* \[options\]/gm)].map(
+        ([, command]) => command as string,
+      );
+      const pages = await Promise.all(below.map((command) => help(name, command)));
+      options.set(name, [page, ...pages].flatMap(optionsIn));
+    }
   });
 
   test('there is a page for every command, and for nothing else', () => {

@@ -32,9 +32,16 @@ struct WeightSource {
   int64_t inner_stride = 0;
 };
 
+// What decides how weights are packed, beside their shape.
+struct PackingLayout {
+  int version;
+  int64_t lanes;
+};
+PackingLayout LayoutOf(Type type);
+
 // Bytes of packed weights, a multiple of 64.
 size_t PackedBytes(const WeightShape& shape);
-// `packed` is aligned to 64 bytes.
+// Products need `packed` aligned to 64 bytes.
 void PackWeights(const WeightShape& shape, const WeightSource& source, std::byte* packed, Pool& pool);
 
 // Positions of a result: [images, rows, columns]. Of tokens there is one image with one row.

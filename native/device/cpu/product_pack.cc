@@ -1,15 +1,21 @@
+#include <algorithm>
 #include <cstring>
 
 #include "device/cpu/bfloat16.h"
 #include "device/cpu/product.h"
 #include "device/cpu/product_order.h"
 #include "device/cpu/product_panel.h"
+#include "ops/levels.h"
 
+// A step is converted row by row into the first-level cache, and put in order from there in words: a float32,
+// or a pair of bfloat16.
 namespace distri::device::cpu {
 namespace {
 
+using ops::Choose;
+
 template <class From, class To>
-To Convert(From value) {
+DISTRI_INLINE To Convert(From value) {
   if constexpr (std::is_same_v<From, To>)
     return value;
   else if constexpr (std::is_same_v<To, float>)
@@ -18,45 +24,81 @@ To Convert(From value) {
     return ToBFloat16(value);
 }
 
-// A part of a panel: `inner` elements of one segment, which begin at `source`, into a step.
+// Elements that are not there stay as they are.
 template <class From, class To>
-void PackStep(const Panels& panels, int64_t panel, const WeightSource& source, const From* begin,
-              int64_t inner, To* step) {
-  // Elements of a lane that lie next to each other.
-  constexpr int64_t kGroup = sizeof(float) / sizeof(To);
-  std::memset(step, 0, static_cast<size_t>(kStep * panels.lanes) * sizeof(To));
-  for (int64_t lane = 0; lane < panels.lanes; ++lane) {
-    const int64_t feature = panels.FeatureOf(panel, lane);
-    if (feature < 0) continue;
-    const From* row = begin + feature * source.feature_stride;
-    for (int64_t j = 0; j < inner; ++j) {
-      step[(j / kGroup * panels.lanes + lane) * kGroup + j % kGroup] =
-          Convert<From, To>(row[j * source.inner_stride]);
+DISTRI_INLINE void ConvertRow(const From* source, int64_t stride, int64_t count, To* row) {
+  if (stride == 1 && count == kStep) {
+    for (int64_t j = 0; j < kStep; ++j) row[j] = Convert<From, To>(source[j]);
+    return;
+  }
+  for (int64_t j = 0; j < count; ++j) row[j] = Convert<From, To>(source[j * stride]);
+}
+
+// Words `[lanes][words]` to `[words][lanes]`; lanes are a multiple of eight.
+DISTRI_INLINE void Transpose(const uint32_t* rows, int64_t lanes, int64_t words, uint32_t* step) {
+  constexpr int64_t kTogether = 8;
+  for (int64_t first = 0; first < lanes; first += kTogether) {
+    for (int64_t word = 0; word < words; ++word) {
+      for (int64_t lane = first; lane < first + kTogether; ++lane)
+        step[word * lanes + lane] = rows[lane * words + word];
     }
   }
 }
 
+// Elements of a segment's inner dimension that make a step of a panel.
+struct StepPacking {
+  const Panels& panels;
+  const WeightSource& source;
+  int64_t panel;
+  // Of the first feature's first one, in elements.
+  int64_t begin;
+  int64_t inner;
+  std::byte* step;
+};
+
 template <class From, class To>
-void Pack(const WeightShape& shape, const WeightSource& source, std::byte* packed, Pool& pool) {
-  const Panels panels(shape, KernelFor(shape.type).lanes);
-  const SumOrder order(shape, panels.lanes);
-  const auto* weights = reinterpret_cast<const From*>(source.data);
-  pool.Run(panels.Count(), [&](int64_t panel) {
-    order.ForEachPass([&](const SumOrder::Pass& pass) {
-      std::byte* step = packed + panel * order.PanelBytes() + pass.first_step * order.StepBytes();
-      for (int64_t i = 0; i < pass.count; ++i) {
-        const Part& part = pass.parts[static_cast<size_t>(i)];
-        const From* begin = weights + pass.segments[static_cast<size_t>(i)] * source.segment_stride;
-        for (int64_t j = 0; j < part.inner; j += kStep, step += order.StepBytes()) {
-          PackStep(panels, panel, source, begin + (part.offset + j) * source.inner_stride,
-                   std::min(kStep, part.inner - j), reinterpret_cast<To*>(step));
-        }
-      }
-    });
-  });
+DISTRI_INLINE void PackStep(const StepPacking& packing) {
+  constexpr int64_t kWords =
+      kStep * static_cast<int64_t>(sizeof(To)) / static_cast<int64_t>(sizeof(uint32_t));
+  uint32_t rows[kMaxLanes * kWords];
+  const auto& [panels, source, panel, begin, inner, step] = packing;
+  const auto* weights = reinterpret_cast<const From*>(source.data) + begin;
+  for (int64_t lane = 0; lane < panels.lanes; ++lane) {
+    const int64_t feature = panels.FeatureOf(panel, lane);
+    To row[kStep] = {};
+    if (feature >= 0)
+      ConvertRow<From, To>(weights + feature * source.feature_stride, source.inner_stride, inner, row);
+    std::memcpy(rows + lane * kWords, row, sizeof row);
+  }
+  Transpose(rows, panels.lanes, kWords, reinterpret_cast<uint32_t*>(step));
 }
 
+using PackFunction = void (*)(const StepPacking& packing);
+
+// By type of the source and of what is packed, whether they are bfloat16.
+struct Loops {
+  PackFunction pack[2][2];
+};
+
+#define DISTRI_PACK_LOOPS(Name, TARGET, W, V)                                                              \
+  struct Name {                                                                                            \
+    template <class From, class To>                                                                        \
+    TARGET static void Pack(const StepPacking& packing) {                                                  \
+      PackStep<From, To>(packing);                                                                         \
+    }                                                                                                      \
+    static constexpr Loops kLoops{                                                                         \
+        {{Pack<float, float>, Pack<float, uint16_t>}, {Pack<uint16_t, float>, Pack<uint16_t, uint16_t>}}}; \
+  };
+
+DISTRI_LEVELS(DISTRI_PACK_LOOPS)
+
+// Raised when packed weights of the same number of lanes get other bytes, so that no file of older ones is
+// used; a test knows what bytes belong to it.
+constexpr int kPackingVersion = 1;
+
 }  // namespace
+
+PackingLayout LayoutOf(Type type) { return {kPackingVersion, KernelFor(type).lanes}; }
 
 size_t PackedBytes(const WeightShape& shape) {
   const Panels panels(shape, KernelFor(shape.type).lanes);
@@ -64,11 +106,22 @@ size_t PackedBytes(const WeightShape& shape) {
 }
 
 void PackWeights(const WeightShape& shape, const WeightSource& source, std::byte* packed, Pool& pool) {
-  const bool from_float = source.type == Type::kFloat32;
-  if (shape.type == Type::kFloat32)
-    (from_float ? Pack<float, float> : Pack<uint16_t, float>)(shape, source, packed, pool);
-  else
-    (from_float ? Pack<float, uint16_t> : Pack<uint16_t, uint16_t>)(shape, source, packed, pool);
+  const Panels panels(shape, KernelFor(shape.type).lanes);
+  const SumOrder order(shape, panels.lanes);
+  const PackFunction pack = ChosenLoops().pack[source.type == Type::kBFloat16][shape.type == Type::kBFloat16];
+  pool.Run(panels.Count(), [&](int64_t panel) {
+    order.ForEachPass([&](const SumOrder::Pass& pass) {
+      std::byte* step = packed + panel * order.PanelBytes() + pass.first_step * order.StepBytes();
+      for (int64_t i = 0; i < pass.count; ++i) {
+        const Part& part = pass.parts[static_cast<size_t>(i)];
+        const int64_t segment = pass.segments[static_cast<size_t>(i)];
+        for (int64_t j = 0; j < part.inner; j += kStep, step += order.StepBytes()) {
+          const int64_t begin = segment * source.segment_stride + (part.offset + j) * source.inner_stride;
+          pack({panels, source, panel, begin, std::min(kStep, part.inner - j), step});
+        }
+      }
+    });
+  });
 }
 
 }  // namespace distri::device::cpu

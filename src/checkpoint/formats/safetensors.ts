@@ -147,11 +147,13 @@ export function itemSize(dtype: StoredType): number {
 }
 
 /**
- * The bytes before the data of a file that holds `layout` in that order, length field and padding included.
+ * The bytes before the data of a file that holds `layout` in that order, length field and padding included: a
+ * multiple of `alignment`, which is one of 8.
  */
 export function encodeHeader(
   layout: readonly Pick<TensorEntry, 'name' | 'dtype' | 'shape'>[],
   metadata?: Readonly<Record<string, string>>,
+  alignment = LENGTH_BYTES,
 ): Uint8Array {
   let end = 0;
   const entries: [string, unknown][] = layout.map(({ name, dtype, shape }) => {
@@ -162,7 +164,7 @@ export function encodeHeader(
   });
   if (metadata !== undefined) entries.unshift([METADATA_KEY, metadata]);
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-  const padded = Math.ceil(json.length / LENGTH_BYTES) * LENGTH_BYTES;
+  const padded = Math.ceil((LENGTH_BYTES + json.length) / alignment) * alignment - LENGTH_BYTES;
   const header = new Uint8Array(LENGTH_BYTES + padded).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
   header.set(json, LENGTH_BYTES);

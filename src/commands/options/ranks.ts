@@ -70,7 +70,7 @@ export function addThreadsOption(command: Command): Command {
 export function weightsOption() {
   return choice(
     '--weights <mode>',
-    'one shared copy, a faster copy per rank, or as memory allows',
+    'for onnxruntime: one shared copy, a faster copy per rank, or as memory allows',
     weightsModes,
     'auto',
   );

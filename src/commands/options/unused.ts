@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { DrawPlan } from '../../app/plan-drawing.js';
 import { camelCase } from '../../base/option-spec.js';
+import { openDevice } from '../../engine/device.js';
 import { strategyOptions } from '../../parallel/registry.js';
 import { schedulers } from '../../schedulers/registry.js';
 import { type BenchmarkOptions, benchmarkOptionNames } from './benchmark.js';
@@ -13,11 +14,15 @@ import type { DrawOptions } from './run.js';
 export function unusedOptions(
   command: Command,
   options: DrawOptions & Partial<BenchmarkOptions>,
-  { parallel, request }: DrawPlan,
+  { parallel, request, load }: DrawPlan,
 ): readonly string[] {
   const { parallelism } = parallel;
   const lines: string[] = [];
   if (options.no_cuda_graph) lines.push('--no_cuda_graph has no effect on a CPU');
+  const { engine, sharesWeights } = openDevice(load.device);
+  if (sharesWeights && command.getOptionValueSource('weights') === 'cli') {
+    lines.push(`--weights has no effect with --engine ${engine}: its ranks share one copy, which is as fast`);
+  }
   const given = Object.keys(givenStrategyOptions(options));
   for (const { spec, owners } of strategyOptions) {
     if (!given.includes(camelCase(spec.name)) || owners.includes(parallelism)) continue;

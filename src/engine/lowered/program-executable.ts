@@ -1,17 +1,16 @@
 import { writeFileSync } from 'node:fs';
-import { readSlice } from '../../checkpoint/formats/slices.js';
 import type { GraphPart } from '../../graph/graph.js';
-import { storedElementTypes } from '../../graph/value.js';
 import type { ElementType } from '../../tensor/element-type.js';
-import { itemBytes } from '../../tensor/element-type.js';
-import { elementCount, type Tensor } from '../../tensor/tensor.js';
-import type { NativeProgram, ProgramBuffer, Step, WeightBytes } from '../addon.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { NativeProgram, ProgramBuffer, Step } from '../addon.js';
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
 import { loadAddon } from '../load.js';
 import { Buffers, encodeList } from './encode.js';
 import { arenaBytes, type CommandList, type LoweredPart, listsOf, lower } from './lower.js';
+import { openPacked, type PackedFile } from './packed-weights.js';
 import type { WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
+import { bytesOfWeight, formOf, isPacked, readUnpacked, readWeight } from './weight-bytes.js';
 
 /** A part of a program as lists of commands, see docs/engines.md. */
 export class ProgramExecutable implements Executable {
@@ -46,23 +45,22 @@ export class ProgramExecutable implements Executable {
   static async load(
     part: GraphPart,
     elementType: ElementType,
-    { threads, rank, profile, communicator }: ExecutableOptions,
+    { threads, rank, profile, communicator, noteOnce }: ExecutableOptions,
   ): Promise<ProgramExecutable> {
     const lowered = lower(part, elementType, rank);
-    const places = new Buffers();
     const lists = listsOf(lowered);
+    const places = new Buffers();
     const encoded = lists.map((list) => encodeList(list, places));
-    const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, lowered)));
-    const options = {
-      threads,
-      arenaBytes: arenaBytes(lowered),
-      buffers,
-      lists: encoded,
-      ...(communicator && { communicator }),
-    };
-    const program = await loadAddon().Program.create(options);
-    const given = places.storages.filter(({ kind }) => kind === 'input' || kind === 'output');
-    return new ProgramExecutable(program, part, lowered, given, profile);
+    const packed = await openPacked(lowered.weights, { threads, noteOnce });
+    try {
+      const buffers = await Promise.all(places.storages.map((storage) => bufferOf(storage, lowered, packed)));
+      const memory = { arenaBytes: arenaBytes(lowered), buffers };
+      const options = { threads, ...memory, lists: encoded, ...(communicator && { communicator }) };
+      const program = await loadAddon().Program.create(options);
+      return new ProgramExecutable(program, part, lowered, givenOf(places), profile);
+    } finally {
+      await packed?.close();
+    }
   }
 
   zeroInputs(): Readonly<Record<string, Tensor>> {
@@ -119,39 +117,23 @@ interface Variant {
   lastCall: number;
 }
 
-async function bufferOf(storage: Storage, { weights }: LoweredPart): Promise<ProgramBuffer> {
+function givenOf({ storages }: Buffers): readonly Storage[] {
+  return storages.filter(({ kind }) => kind === 'input' || kind === 'output');
+}
+
+async function bufferOf(
+  storage: Storage,
+  { weights }: LoweredPart,
+  packed: PackedFile | undefined,
+): Promise<ProgramBuffer> {
   const { kind, bytes } = storage;
   if (kind === 'arena') throw new Error(`${storage.name} has no buffer of its own`);
   if (kind !== 'weight') return { kind, bytes };
   const weight = weights.get(storage) as WeightContent;
-  const where = await bytesOf(weight);
-  const dtype = weight.value.dtype;
-  const size = itemBytes[dtype] * elementCount(weight.value.shape);
-  if (weight.packed === undefined) return { kind, bytes: size, ...where };
-  return {
-    kind: 'packed',
-    bytes: size,
-    dtype: floats(dtype),
-    packed: { ...weight.packed, dtype: floats(weight.packed.dtype) },
-    ...where,
-  };
-}
-
-function floats(dtype: ElementType): 'float32' | 'bfloat16' {
-  if (dtype === 'float32' || dtype === 'bfloat16') return dtype;
-  throw new Error(`no product is of ${dtype}`);
-}
-
-async function bytesOf({ value, content }: WeightContent): Promise<WeightBytes> {
-  switch (content.kind) {
-    case 'weight': {
-      const { dtype, file, offset } = content.entry;
-      if (storedElementTypes[dtype] !== value.dtype) throw new Error(`${value.name} is of type ${dtype}`);
-      return { file, offset };
-    }
-    case 'slice':
-      return { data: (await readSlice(content.slice)).data };
-    case 'constant':
-      return { data: content.tensor.data };
-  }
+  if (!isPacked(weight)) return { kind, bytes: bytesOfWeight(weight), ...(await readWeight(weight)) };
+  const offset = packed?.offsets.get(storage);
+  if (packed === undefined || offset === undefined)
+    return { kind: 'unpacked', ...(await readUnpacked(weight)) };
+  const form = formOf(weight);
+  return { kind: 'packed', bytes: bytesOfWeight(weight), packed: form, file: packed.file, offset };
 }

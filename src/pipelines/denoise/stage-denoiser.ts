@@ -10,6 +10,7 @@ import { KeyValueSlots, PipeFusion, type StageContext } from '../../parallel/str
 import type { StagePart } from '../../parallel/strategies/stage-plan.js';
 import { itemBytes } from '../../tensor/element-type.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { executableOptions } from '../load-options.js';
 import { Unfinished } from '../part-cache.js';
 import type { LoopOptions } from './loop.js';
 import { type Message, type MessageSlots, reserveMessages, type StageModel } from './stage-schedule.js';
@@ -61,7 +62,7 @@ export class StageDenoiser {
         topology.worldSize > 1 ? await ranks.connect('denoiser', built.table.specs) : undefined;
       if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
       const program = compileFlexible(built.graphs);
-      const executable = { threads: load.threads, weights: load.weights, rank: ranks.rank, communicator };
+      const executable = { ...executableOptions(load, ranks), communicator };
       const image = program.image && (await unfinished.add(device.load(program.image, executable)));
       const profiled = { ...executable, profile: load.profile };
       const step = await unfinished.add(device.load(program.step, profiled));

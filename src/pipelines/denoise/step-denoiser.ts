@@ -9,6 +9,7 @@ import type { LayerStrategy, Parallelism } from '../../parallel/strategy.js';
 import type { RankRole } from '../../parallel/topology.js';
 import { float32, type Tensor } from '../../tensor/tensor.js';
 import { batchSize } from '../conditioning.js';
+import { executableOptions } from '../load-options.js';
 import { Unfinished } from '../part-cache.js';
 import type { LoopOptions } from './loop.js';
 
@@ -58,14 +59,15 @@ export class StepDenoiser {
       const communicator =
         topology.worldSize > 1 ? await ranks.connect('denoiser', parallelism.slots.specs) : undefined;
       if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
-      const { threads, profile } = load;
-      const executable = { threads, weights: load.weights, rank: ranks.rank, communicator };
+      const executable = { ...executableOptions(load, ranks), communicator };
       const programs = graphs.map(({ graph, output }) => ({ program: graph.program(), output }));
       const imagePart = programs[0]?.program.image;
       const image = imagePart && (await unfinished.add(device.load(imagePart, executable)));
       const steps: StepGraph[] = [];
       for (const { program, output } of programs) {
-        const loaded = await unfinished.add(device.load(program.step, { ...executable, profile }));
+        const loaded = await unfinished.add(
+          device.load(program.step, { ...executable, profile: load.profile }),
+        );
         steps.push({ executable: loaded, output });
       }
       return new StepDenoiser(model, parallelism, image, steps, communicator);

@@ -70,8 +70,8 @@ export class StepLoop implements LatentLoop {
 
   /**
    * Steps on zeros, on all ranks together: so no step of an image is the first to touch memory, weights and
-   * code. Two per graph, as only the second uses the memory that ONNX Runtime plans after the first. For what
-   * ranks exchange they are an image like any other, after whose ticks the next begins.
+   * code. As many per graph as the device needs. For what ranks exchange they are an image like any other,
+   * after whose ticks the next begins.
    */
   async #warmUp(request: GenerationRequest): Promise<void> {
     const scheduler = this.#scheduler(request);
@@ -80,7 +80,8 @@ export class StepLoop implements LatentLoop {
     const drawing = { request, scheduler, record: () => {}, noise };
     await this.#denoiser.beginZeros();
     const timesteps = scheduler.timesteps.slice(firstStep(request));
-    for (const [step, timestep] of timesteps.slice(0, 2 * this.#denoiser.variants).entries()) {
+    const runs = this.#options.device.warmUpRuns * this.#denoiser.variants;
+    for (const [step, timestep] of timesteps.slice(0, runs).entries()) {
       await this.#step(drawing, latents, timestep, step);
     }
   }

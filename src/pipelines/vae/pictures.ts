@@ -73,7 +73,7 @@ export class PictureVae implements Part {
       const shared = load.vae.parallel && ranks.worldSize > 1;
       const communicator = shared ? await ranks.connect('vae', slots.specs) : undefined;
       if (communicator) await unfinished.add(Promise.resolve({ release: () => communicator.close() }));
-      const options = { ...executableOptions(load, ranks.rank), communicator };
+      const options = { ...executableOptions(load, ranks), communicator };
       for (const half of [encoder, decoder]) {
         if (!half) continue;
         await unfinished.add(Promise.resolve(half));
