@@ -1,5 +1,6 @@
 #include "device/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <stdexcept>
@@ -112,6 +113,11 @@ Program::Program(const ProgramSpec& spec) : pool_(spec.threads), communicator_(s
   prepared_ = ReadCommands(spec.prepared, bytes_);
   commands_ = ReadCommands(spec.commands, bytes_);
   nanoseconds_.resize(commands_.size());
+  size_t work = 0;
+  for (const auto* list : {&prepared_, &commands_}) {
+    for (const auto& command : *list) work = std::max(work, command->WorkBytes(pool_));
+  }
+  work_ = Memory(work);
 }
 
 void Program::AddBuffer(const BufferSpec& spec) {
@@ -140,7 +146,7 @@ void Program::AddBuffer(const BufferSpec& spec) {
 
 void Program::Run(const std::vector<std::byte*>& given, bool prepare, const Step& step) {
   for (size_t index = 0; index < given_.size(); ++index) bases_[given_[index]] = given.at(index);
-  const Call call{bases_, pool_, communicator_.get(), step};
+  const Call call{bases_, pool_, work_.data(), communicator_.get(), step};
   if (prepare) {
     for (const auto& command : prepared_) command->Run(call);
   }

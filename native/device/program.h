@@ -19,6 +19,8 @@ namespace distri::device {
 struct Call {
   const Bases& bases;
   cpu::Pool& pool;
+  // As large as any command of the list asks for.
+  std::byte* work;
   // Null for programs that exchange nothing.
   Communicator* communicator;
   Step step;
@@ -28,6 +30,8 @@ struct Call {
 class Executor {
  public:
   virtual ~Executor() = default;
+  // Bytes that it needs to work in while it runs.
+  virtual size_t WorkBytes(const cpu::Pool&) const { return 0; }
   virtual void Run(const Call& call) = 0;
 };
 
@@ -84,6 +88,8 @@ class Program {
   cpu::Pool pool_;
   std::shared_ptr<Communicator> communicator_;
   std::vector<Memory> memory_;
+  // For one command at a time.
+  Memory work_;
   Bases bases_;
   std::vector<size_t> bytes_;
   std::vector<size_t> given_;

@@ -158,26 +158,30 @@ class RunAttention : public Executor {
     attention_.head_size = query.shape[2] / attention_.heads;
     attention_.scale = static_cast<float>(command_.Number(1));
     attention_.causal = command_.Integer(2) != 0;
+    attention_.query = TokensOf(query);
+    keys_ = TokensOf(ShapeOf(command_, 1));
+    values_ = TokensOf(ShapeOf(command_, 2));
+    attention_.keys = &keys_;
+    attention_.values = &values_;
     attention_.parts = 1;
   }
 
+  size_t WorkBytes(const Pool& pool) const override { return cpu::WorkBytes(attention_, pool); }
+
   void Run(const Call& call) override {
     const Bases& bases = call.bases;
-    Pool& pool = call.pool;
-    const Tokens keys = TokensOf(command_.At(1, bases));
-    const Tokens values = TokensOf(command_.At(2, bases));
     attention_.query = TokensOf(command_.At(0, bases));
-    attention_.keys = &keys;
-    attention_.values = &values;
+    keys_ = TokensOf(command_.At(1, bases));
+    values_ = TokensOf(command_.At(2, bases));
     attention_.result = TokensOf(command_.At(3, bases));
-    if (work_.data() == nullptr) work_ = Memory(WorkBytes(attention_, pool));
-    cpu::Run(attention_, work_.data(), pool);
+    cpu::Run(attention_, call.work, call.pool);
   }
 
  private:
   Command command_;
   Attention attention_;
-  Memory work_;
+  Tokens keys_;
+  Tokens values_;
 };
 
 // The sums of an image's groups, of all its rows.
