@@ -75,6 +75,19 @@ device::Type ReadType(const Napi::Value& value, const char* name) {
   return static_cast<device::Type>(ReadChoice(value, name, {"float32", "bfloat16", "int64"}));
 }
 
+// [segments, segments of the weight as it is], or nothing.
+constexpr double kMostFactor = 1e6;
+std::vector<double> ReadMix(const Napi::Value& value, int64_t segments) {
+  if (value.IsUndefined()) return {};
+  std::vector<double> mix = ReadArray(value, "mix", kAnyLength, [](const Napi::Value& factor, const std::string& name) {
+    return ReadNumber(factor, name, -kMostFactor, kMostFactor);
+  });
+  if (segments == 0 || mix.empty() || mix.size() % static_cast<size_t>(segments) != 0) {
+    ThrowRangeError("factors for every segment", "mix", value);
+  }
+  return mix;
+}
+
 BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, Loading& loading,
                       std::vector<device::MappedFile>& files) {
   const Napi::Object object = ReadObject(value, name);
@@ -89,10 +102,13 @@ BufferSpec ReadBuffer(const Napi::Value& value, const std::string& name, Loading
   const Napi::Object shape = ReadObject(object.Get("packed"), "packed");
   buffer.packed.shape = {ReadCount(shape, "features"), ReadCount(shape, "segments"), ReadCount(shape, "inner"),
                          ReadType(shape.Get("dtype"), "dtype"), ReadBoolean(shape.Get("geglu"), "geglu")};
+  buffer.packed.mix = ReadMix(shape.Get("mix"), buffer.packed.shape.segments);
   // As torch keeps it: [features, inner, segments].
   const auto [features, segments, inner, type, geglu] = buffer.packed.shape;
-  buffer.packed.source = {buffer.data, ReadType(object.Get("dtype"), "dtype"), inner * segments, 1, segments};
-  const auto elements = static_cast<size_t>(features * inner * segments);
+  const auto own = static_cast<int64_t>(buffer.packed.mix.size()) / std::max<int64_t>(segments, 1);
+  const int64_t places = buffer.packed.mix.empty() ? segments : own;
+  buffer.packed.source = {buffer.data, ReadType(object.Get("dtype"), "dtype"), inner * places, 1, places};
+  const auto elements = static_cast<size_t>(features * inner * places);
   if (elements * device::ItemBytes(buffer.packed.source.type) != buffer.bytes) {
     throw NativeError("PROGRAM", name + " is not as large as its weight");
   }

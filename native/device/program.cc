@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "device/cpu/commands.h"
+#include "device/cpu/product_mix.h"
 
 namespace distri::device {
 namespace {
@@ -103,6 +104,15 @@ std::vector<std::unique_ptr<Executor>> ReadCommands(const EncodedCommands& encod
   return commands;
 }
 
+void Pack(const PackedSpec& spec, std::byte* packed, cpu::Pool& pool) {
+  if (spec.mix.empty()) return cpu::PackWeights(spec.shape, spec.source, packed, pool);
+  const std::vector<float> mixed = cpu::MixSegments(spec.shape, spec.source, spec.mix, pool);
+  const auto [features, segments, inner, type, geglu] = spec.shape;
+  cpu::PackWeights(spec.shape,
+                   {reinterpret_cast<const std::byte*>(mixed.data()), Type::kFloat32, inner * segments, 1, segments},
+                   packed, pool);
+}
+
 }  // namespace
 
 Program::Program(const ProgramSpec& spec) : pool_(spec.threads), communicator_(spec.communicator) {
@@ -135,7 +145,7 @@ void Program::AddBuffer(const BufferSpec& spec) {
       return;
     case BufferSpec::Kind::kPacked:
       memory_.emplace_back(cpu::PackedBytes(spec.packed.shape));
-      cpu::PackWeights(spec.packed.shape, spec.packed.source, memory_.back().data(), pool_);
+      Pack(spec.packed, memory_.back().data(), pool_);
       break;
     case BufferSpec::Kind::kKept:
       memory_.emplace_back(spec.bytes);

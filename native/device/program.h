@@ -45,6 +45,8 @@ struct EncodedCommands {
 struct PackedSpec {
   cpu::WeightShape shape;
   cpu::WeightSource source;
+  // Where segments are sums of those of the source: product_mix.h.
+  std::vector<double> mix;
 };
 
 // A buffer of a program. Buffer 0 is the arena.

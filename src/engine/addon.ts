@@ -224,6 +224,8 @@ export type ProgramBuffer =
         readonly inner: number;
         readonly dtype: 'float32' | 'bfloat16';
         readonly geglu: boolean;
+        /** Where segments are sums of the weight's own: factors `[segments, own segments]`. */
+        readonly mix?: readonly number[];
       };
     } & WeightBytes);
 

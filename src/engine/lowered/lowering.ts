@@ -4,14 +4,8 @@ import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
-import {
-  activationCodes,
-  type Pending,
-  type Placement,
-  placed,
-  placementOf,
-  positionsOfOperand,
-} from './pending.js';
+import type { Doubling } from './doubling.js';
+import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
 import {
   denseStrides,
   denseView,
@@ -53,10 +47,18 @@ export class Lowering {
   readonly #views = new Map<string, View>();
   readonly #pending = new Map<string, Pending>();
   readonly #readers: ReadonlyMap<string, number>;
+  /** Images that have every row and column twice. */
+  readonly doubling: Doubling;
   readonly #frames: ReadonlyMap<string, Frame>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
-  constructor(part: GraphPart, elementType: ElementType, rank: number, frames: ReadonlyMap<string, Frame>) {
+  constructor(
+    part: GraphPart,
+    elementType: ElementType,
+    rank: number,
+    { frames, doubling }: { readonly frames: ReadonlyMap<string, Frame>; readonly doubling: Doubling },
+  ) {
+    this.doubling = doubling;
     this.rank = rank;
     this.#part = part;
     this.elementType = elementType;
@@ -217,7 +219,9 @@ export class Lowering {
   weight(value: Value, packed: PackedWeight | undefined): View {
     const initializer = this.#part.initializers.get(value.name);
     if (!initializer) throw new Error(`${value.name} is no weight`);
-    const view = denseView('weight', value);
+    const { features, inner, segments } = packed ?? {};
+    const shape = packed?.mix ? [features as number, inner as number, segments as number] : value.shape;
+    const view = denseView('weight', { ...value, shape });
     this.weights.set(view.storage, { ...initializer, packed });
     return view;
   }
@@ -246,28 +250,18 @@ export class Lowering {
     this.postpone(next);
   }
 
-  placement({ shape, x, weight, activation }: Pick<Pending, 'shape' | 'x' | 'weight' | 'activation'>) {
-    const features = weight.shape[0] as number;
-    return placementOf(shape, x, activation === 'geglu' ? features / 2 : features);
-  }
-
   #compute(pending: Pending): void {
-    const { value, name, x, weight, bias, shift, residual, activation, distances } = pending;
+    const { value, name, multiplication, bias, shift, residual, activation } = pending;
     this.#pending.delete(value.name);
-    const place = this.placement(pending) as Placement;
+    const place = placementOf(pending) as Placement;
     const result = this.allocate(value, this.#resultType(value), place.order);
     const inPlace = (view: View | undefined) => view && placed(view, place);
     const y = inPlace(result);
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
-    const operands = {
-      x: positionsOfOperand(x, place.dims.slice(0, -1)),
-      weight,
-      bias,
-      shift,
-      residual: inPlace(residual),
-      y,
-    };
-    this.emit('Product', name, operands, { distances, activation: activationCodes[activation] });
+    const positions = place.dims.slice(0, -1);
+    const finish = { bias, shift, residual: inPlace(residual), y };
+    const emit: Emit = (...command) => this.emit(...command);
+    multiplication.emit(emit, name, positions, finish, activationCodes[activation]);
   }
 
   /** Results of the part and what has no positions stay exact. */

@@ -8,6 +8,7 @@ import {
 } from '../../graph/value.js';
 import { elementCount } from '../../tensor/tensor.js';
 import type { CommandName } from './command.js';
+import { lowerConv, lowerDouble } from './convolutions.js';
 import {
   lowerGatherBands,
   lowerHalo,
@@ -21,8 +22,6 @@ import {
   addToProduct,
   lowerAttention,
   lowerBinary,
-  lowerConv,
-  lowerDouble,
   lowerLinear,
   viewProduct,
 } from './products.js';
