@@ -44,7 +44,9 @@ export function tableOfTimes(
   return table(['', 'best ms', 'median ms'], rows, [0]);
 }
 
-/** Of the best times, and of times of the same rounds, which slow moments of the machine make longer together. */
+/**
+ * Of the best times, and of times of the same rounds, which slow moments of the machine make longer together.
+ */
 export function ratioText(times: readonly number[], others: readonly number[]): string {
   const best = Math.min(...times) / Math.min(...others);
   const { median } = summarize(times.map((time, round) => time / (others[round] as number)));

@@ -28,9 +28,9 @@ export const commands = {
     attributes: ['distances', 'activation'],
   },
   /**
-   * x `[images, rows, columns, channels]` as tiles of six columns, each four after the one before, with what a
-   * 3x3 convolution's products take: y `[6, images, rows, tiles, channels]`; see column-tiles.ts. Columns
-   * beyond the last are zeros.
+   * x `[images, rows, columns, channels]` as tiles of six columns, each four after the one before, combined
+   * as products of a 3x3 convolution take them: y `[6, images, rows, tiles, channels]`, see column-tiles.ts.
+   * Columns beyond the last are zeros.
    */
   SplitColumns: unary,
   /** What products `[6, images, rows, tiles, features]` of them come to, finished as those of `Product`. */
