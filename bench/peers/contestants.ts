@@ -29,10 +29,11 @@ export interface PeerOptions {
 }
 
 /** A network of diffusers' in another library. */
-export async function peerContestant(options: PeerOptions): Promise<Contestant> {
+export async function peerContestant(options: PeerOptions, signal: AbortSignal): Promise<Contestant> {
   const { python, engine, network, dtype, folder, size, threads } = options;
   const peer = spawn(python, [peerScript, engine, network, dtype, folder, String(size), String(threads)], {
     stdio: ['pipe', 'pipe', 'inherit'],
+    signal,
   });
   const ended = once(peer, 'exit');
   const gone = ended.then(([status]) => {

@@ -67,7 +67,7 @@ async function unetContest(name: string, peer: Machine, signal: AbortSignal): Pr
     return () => distriContestant(model, 1, peer.threads, 'private', { device, signal });
   };
   const other = (engine: PeerOptions['engine'], dtype: DtypeName) => () =>
-    peerContestant({ ...peer, engine, network: 'unet', dtype, folder });
+    peerContestant({ ...peer, engine, network: 'unet', dtype, folder }, signal);
   return {
     contestants: [
       ...dtypeNames.map(own),
@@ -88,7 +88,8 @@ async function vaeContest(peer: Machine, signal: AbortSignal): Promise<Contest> 
       signal,
     );
   const folder = join(directory, 'vae');
-  const torch = () => peerContestant({ ...peer, engine: 'torch', network: 'vae', dtype: 'bf16', folder });
+  const torch = () =>
+    peerContestant({ ...peer, engine: 'torch', network: 'vae', dtype: 'bf16', folder }, signal);
   return { contestants: [...dtypeNames.map(own), torch], remove: () => rm(temporary, { recursive: true }) };
 }
 
