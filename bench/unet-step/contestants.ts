@@ -4,20 +4,10 @@ import { type DeviceChoice, deviceText, referenceDevice } from '../../src/engine
 import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
+import type { Contestant } from '../turns.js';
 import type { BenchModel } from './model.js';
 import type { BenchJob, BenchResult } from './rank.js';
 import type { StandardJob } from './standard.js';
-
-/**
- * Who takes part in a benchmark: one or more processes with the model loaded and a first step behind them.
- */
-export interface Contestant {
-  readonly name: string;
-  /** Milliseconds of one step. */
-  step(): Promise<number>;
-  readonly pids: readonly number[];
-  close(): Promise<void>;
-}
 
 /** The model in standard ONNX operators in onnxruntime-node. */
 export async function standardContestant(model: BenchModel, threads: number): Promise<Contestant> {

@@ -1,9 +1,8 @@
-import { summarize } from '../../src/base/statistics.js';
-import { table } from '../../src/commands/output/table.js';
 import { deviceChoices } from '../../src/engine/device.js';
 import { availableCpus } from '../../src/machine/cpus.js';
 import { integer, oneOf, option, runBench, word } from '../bench.js';
-import { type Contestant, distriContestant, standardContestant } from './contestants.js';
+import { type Contestant, ratioText, tableOfTimes, takeTurns } from '../turns.js';
+import { distriContestant, standardContestant } from './contestants.js';
 import { guidedShape, makeModel, namedConfig } from './model.js';
 
 const lowered = deviceChoices.filter(({ engine }) => engine === 'lowered');
@@ -51,28 +50,8 @@ await runBench(
   },
 );
 
-/** Milliseconds, `[contestant][round]`. */
-async function takeTurns(
-  contestants: readonly Contestant[],
-  rounds: number,
-  signal: AbortSignal,
-): Promise<readonly (readonly number[])[]> {
-  const times: number[][] = contestants.map(() => []);
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, contestant] of contestants.entries()) {
-      signal.throwIfAborted();
-      times[index]?.push(await contestant.step());
-    }
-  }
-  return times;
-}
-
 function report(contestants: readonly Contestant[], times: readonly (readonly number[])[]): void {
-  const rows = contestants.map(({ name }, index) => {
-    const { min, median } = summarize(times[index] as readonly number[]);
-    return [name, min.toFixed(1), median.toFixed(1)];
-  });
-  for (const line of table(['', 'best ms', 'median ms'], rows, [0])) console.log(line);
+  for (const line of tableOfTimes(contestants, times)) console.log(line);
   const [standard, one, many, ...byCommands] = times as (readonly number[])[];
   const ratio = (title: string, of: readonly number[] | undefined, to: readonly number[] | undefined) =>
     console.log(`${`${title}:`.padEnd(38)}${ratioText(of ?? [], to ?? [])}`);
@@ -80,11 +59,4 @@ function report(contestants: readonly Contestant[], times: readonly (readonly nu
   ratio('distri N ranks / 1 rank', many, one);
   for (const [index, { dtype }] of lowered.entries())
     ratio(`${dtype} by commands / 1 rank`, byCommands[index], one);
-}
-
-/** Times of the same rounds, which slow moments of the machine make longer together. */
-function ratioText(times: readonly number[], others: readonly number[]): string {
-  const best = Math.min(...times) / Math.min(...others);
-  const { median } = summarize(times.map((time, round) => time / (others[round] as number)));
-  return `${best.toFixed(3)} (best), ${median.toFixed(3)} (median of rounds)`;
 }

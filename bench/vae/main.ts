@@ -1,39 +1,20 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { embeddedModel } from '../../src/base/package.js';
 import { writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
-import { WeightPlan, writeRandomWeights } from '../../src/checkpoint/random-weights.js';
 import { table } from '../../src/commands/output/table.js';
 import { openDevice, referenceDevice } from '../../src/engine/device.js';
-import { Graph } from '../../src/graph/graph.js';
 import { type NamedJob, rankEntry, runJob } from '../../src/jobs/jobs.js';
 import type { VaeJob, VaeReport } from '../../src/jobs/vae.js';
 import { availableCpus, shareCpus } from '../../src/machine/cpus.js';
 import type { WeightsMode } from '../../src/machine/memory.js';
-import {
-  AutoencoderKLDecoder,
-  AutoencoderKLEncoder,
-  readAutoencoderKLConfig,
-} from '../../src/models/autoencoder-kl.js';
-import { SingleDevice } from '../../src/parallel/layers/single-device.js';
 import { planVae } from '../../src/pipelines/vae/plan.js';
 import { RankGroup } from '../../src/ranks/group/rank-group.js';
 import { TorchGenerator } from '../../src/tensor/random-torch.js';
 import { uint8 } from '../../src/tensor/tensor.js';
 import { integer, integers, oneOf, option, runBench } from '../bench.js';
+import { makeVaeCheckpoint, vaeConfig } from './checkpoint.js';
 
-/** Of the checkpoints of SDXL and of Stable Diffusion alike. */
-const vaeConfig = {
-  block_out_channels: [128, 256, 512, 512],
-  down_block_types: Array(4).fill('DownEncoderBlock2D'),
-  latent_channels: 4,
-  layers_per_block: 2,
-  sample_size: 1024,
-  scaling_factor: 0.13025,
-  up_block_types: Array(4).fill('UpDecoderBlock2D'),
-};
-const config = readAutoencoderKLConfig(vaeConfig);
 const device = openDevice();
 const MEGABYTE = 1e6;
 
@@ -60,8 +41,14 @@ await runBench(
     try {
       const task = await makeTask(folder, half, size);
       const tilePixels = vae === 'tiled' ? tile : undefined;
-      const job = { directory: await makeCheckpoint(folder), task, tilePixels, weights };
-      const work = { device, half, config, size: { rows: size, columns: size }, worldSize: 1 } as const;
+      const job = { directory: await makeVaeCheckpoint(folder), task, tilePixels, weights };
+      const work = {
+        device,
+        half,
+        config: vaeConfig,
+        size: { rows: size, columns: size },
+        worldSize: 1,
+      } as const;
       const { bytes } = planVae(tilePixels === undefined ? 'rank0' : 'tiled', work, tile);
       const how = tilePixels === undefined ? 'whole' : `tiles of ${tilePixels} px`;
       const estimate = `activations of 1 rank by the graph: ${megabytes(bytes)} MB`;
@@ -74,23 +61,6 @@ await runBench(
     }
   },
 );
-
-/** A checkpoint whose VAE has random weights; the rest is that of the embedded model. */
-async function makeCheckpoint(folder: string): Promise<string> {
-  const directory = join(folder, 'model');
-  await mkdir(join(directory, 'vae'), { recursive: true });
-  for (const part of ['text_encoder', 'text_encoder_2', 'tokenizer', 'tokenizer_2', 'unet', 'scheduler']) {
-    await symlink(join(embeddedModel, part), join(directory, part));
-  }
-  await symlink(join(embeddedModel, 'model_index.json'), join(directory, 'model_index.json'));
-  await writeFile(join(directory, 'vae', 'config.json'), JSON.stringify(vaeConfig));
-  const plan = new WeightPlan();
-  const layers = () => new SingleDevice(device.kernels(new Graph(device.elementType)), plan);
-  new AutoencoderKLDecoder(config, layers()).build({ batch: 1, rows: 8, columns: 8 });
-  new AutoencoderKLEncoder(config, layers()).build({ batch: 1, height: 64, width: 64 });
-  await writeRandomWeights(join(directory, 'vae', 'diffusion_pytorch_model.safetensors'), plan.entries);
-  return directory;
-}
 
 async function makeTask(folder: string, half: 'decode' | 'encode', size: number): Promise<VaeJob['task']> {
   const input = join(folder, 'input.safetensors');

@@ -60,7 +60,7 @@ Napi::Value PackWeights(const Napi::CallbackInfo& info) {
           device::cpu::Pool pool(threads);
           std::byte* next = packing->target;
           for (const device::PackedSpec& weight : packing->weights) {
-            device::cpu::PackWeights(weight.shape, weight.source, next, pool);
+            device::Pack(weight, next, pool);
             next += device::cpu::PackedBytes(weight.shape);
           }
         },

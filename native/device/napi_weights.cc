@@ -12,6 +12,20 @@ int64_t ReadCount(const Napi::Object& object, const char* name) {
   return ReadInteger(object.Get(name), name, 0, kMaxSafeInteger);
 }
 
+// Factors [segments, segments of the weight as it is], or nothing.
+std::vector<double> ReadMix(const Napi::Value& value, int64_t segments) {
+  constexpr double kMostFactor = 1e6;
+  if (value.IsUndefined()) return {};
+  std::vector<double> mix =
+      ReadArray(value, "mix", kAnyLength, [](const Napi::Value& factor, const std::string& name) {
+        return ReadNumber(factor, name, -kMostFactor, kMostFactor);
+      });
+  if (segments == 0 || mix.empty() || mix.size() % static_cast<size_t>(segments) != 0) {
+    ThrowRangeError("factors for every segment", "mix", value);
+  }
+  return mix;
+}
+
 }  // namespace
 
 int ReadThreads(const Napi::Value& value) {
@@ -56,12 +70,13 @@ device::cpu::WeightShape ReadWeightShape(const Napi::Value& value) {
 device::PackedSpec ReadUnpacked(const Napi::Object& object, const std::string& name, WeightMemory& memory) {
   device::PackedSpec spec;
   spec.shape = ReadWeightShape(object.Get("packed"));
+  spec.mix = ReadMix(ReadObject(object.Get("packed"), "packed").Get("mix"), spec.shape.segments);
   const size_t bytes = ReadBytes(object, "bytes");
   // As torch keeps it: [features, inner, segments].
   const auto [features, segments, inner, type, geglu] = spec.shape;
-  spec.source = {ReadData(object, bytes, memory), ReadType(object.Get("dtype"), "dtype"), inner * segments, 1,
-                 segments};
-  const auto elements = static_cast<size_t>(features * inner * segments);
+  const int64_t places = spec.mix.empty() ? segments : static_cast<int64_t>(spec.mix.size()) / segments;
+  spec.source = {ReadData(object, bytes, memory), ReadType(object.Get("dtype"), "dtype"), inner * places, 1, places};
+  const auto elements = static_cast<size_t>(features * inner * places);
   if (elements * device::ItemBytes(spec.source.type) != bytes) {
     throw NativeError("PROGRAM", name + " is not as large as its weight");
   }

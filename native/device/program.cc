@@ -1,10 +1,12 @@
 #include "device/program.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <stdexcept>
 
 #include "device/cpu/commands.h"
+#include "device/cpu/product_mix.h"
 
 namespace distri::device {
 namespace {
@@ -107,12 +109,30 @@ std::vector<std::unique_ptr<Executor>> ReadCommands(const EncodedCommands& encod
 
 }  // namespace
 
+void Pack(const PackedSpec& spec, std::byte* packed, cpu::Pool& pool) {
+  if (spec.mix.empty()) return cpu::PackWeights(spec.shape, spec.source, packed, pool);
+  const std::vector<float> mixed = cpu::MixSegments(spec.shape, spec.source, spec.mix, pool);
+  const auto [features, segments, inner, type, geglu] = spec.shape;
+  cpu::PackWeights(spec.shape,
+                   {reinterpret_cast<const std::byte*>(mixed.data()), Type::kFloat32, inner * segments, 1, segments},
+                   packed, pool);
+}
+
 Program::Program(const ProgramSpec& spec) : pool_(spec.threads), communicator_(spec.communicator) {
   memory_.emplace_back(spec.arena_bytes);
   bases_.push_back(memory_.back().data());
   bytes_.push_back(spec.arena_bytes);
   for (const BufferSpec& buffer : spec.buffers) AddBuffer(buffer);
   for (const EncodedList& list : spec.lists) lists_.push_back(ReadList(list));
+  size_t work = 0;
+  for (const List& list : lists_) work = std::max({work, MostWork(list.prepared), MostWork(list.commands)});
+  work_ = Memory(work);
+}
+
+size_t Program::MostWork(const Executors& commands) const {
+  size_t most = 0;
+  for (const auto& command : commands) most = std::max(most, command->WorkBytes(pool_));
+  return most;
 }
 
 Program::List Program::ReadList(const EncodedList& encoded) const {
@@ -140,7 +160,7 @@ void Program::AddBuffer(const BufferSpec& spec) {
       return;
     case BufferSpec::Kind::kUnpacked:
       memory_.emplace_back(cpu::PackedBytes(spec.unpacked.shape));
-      cpu::PackWeights(spec.unpacked.shape, spec.unpacked.source, memory_.back().data(), pool_);
+      Pack(spec.unpacked, memory_.back().data(), pool_);
       break;
     case BufferSpec::Kind::kKept:
       memory_.emplace_back(spec.bytes);
@@ -157,7 +177,7 @@ void Program::Run(size_t index, const std::vector<std::byte*>& given, bool prepa
       throw std::invalid_argument("input or output " + std::to_string(place) + " of a list is missing");
     }
   }
-  const Call call{bases_, pool_, communicator_.get(), step};
+  const Call call{bases_, pool_, work_.data(), communicator_.get(), step};
   if (prepare) {
     for (const auto& command : list.prepared) command->Run(call);
   }

@@ -19,6 +19,8 @@ namespace distri::device {
 struct Call {
   const Bases& bases;
   cpu::Pool& pool;
+  // As large as any command of the list asks for.
+  std::byte* work;
   // Null for programs that exchange nothing.
   Communicator* communicator;
   Step step;
@@ -28,6 +30,8 @@ struct Call {
 class Executor {
  public:
   virtual ~Executor() = default;
+  // Bytes that it needs to work in while it runs.
+  virtual size_t WorkBytes(const cpu::Pool&) const { return 0; }
   virtual void Run(const Call& call) = 0;
 };
 
@@ -48,7 +52,12 @@ struct EncodedList {
 struct PackedSpec {
   cpu::WeightShape shape;
   cpu::WeightSource source;
+  // Where segments are sums of those of the source: product_mix.h.
+  std::vector<double> mix;
 };
+
+// Of PackedBytes(spec.shape).
+void Pack(const PackedSpec& spec, std::byte* packed, cpu::Pool& pool);
 
 // A buffer of a program. Buffer 0 is the arena.
 struct BufferSpec {
@@ -100,11 +109,14 @@ class Program {
   };
 
   void AddBuffer(const BufferSpec& spec);
+  size_t MostWork(const Executors& commands) const;
   List ReadList(const EncodedList& encoded) const;
 
   cpu::Pool pool_;
   std::shared_ptr<Communicator> communicator_;
   std::vector<Memory> memory_;
+  // For one command at a time.
+  Memory work_;
   Bases bases_;
   std::vector<size_t> bytes_;
   std::vector<size_t> given_;

@@ -244,6 +244,8 @@ export interface PackedForm {
   readonly dtype: 'float32' | 'bfloat16';
   /** Halves of features are next to each other. */
   readonly geglu: boolean;
+  /** Where segments are sums of the weight's own: factors `[segments, own segments]`. */
+  readonly mix?: readonly number[];
 }
 
 /** A weight before it is packed, `[features, inner, segments]` of `dtype`. */

@@ -133,6 +133,11 @@ export function chooseDevice(asked: AskedDevice, level: SimdLevel): DeviceChoice
   );
 }
 
+/** The one of this type that runs commands of our own. */
+export function loweredDevice(dtype: DtypeName): DeviceChoice {
+  return choiceOf(lowered(dtypes[dtype]));
+}
+
 /** What all others are compared with, and what computes where nothing can be asked for. */
 export const referenceDevice: DeviceChoice = choiceOf(onnxruntime);
 

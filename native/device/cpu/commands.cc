@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "device/cpu/attention.h"
+#include "device/cpu/column_tiles.h"
 #include "device/cpu/elementwise.h"
 #include "device/cpu/exact_sums.h"
 #include "device/cpu/exchange.h"
@@ -148,6 +149,66 @@ class RunProduct : public Executor {
   Product product_;
 };
 
+ColumnTiles TilesOf(const Strided& array) {
+  return {array.as<float>(), array.shape[1],   array.shape[2],   array.shape[3],  array.shape[4],
+          array.strides[0],  array.strides[1], array.strides[2], array.strides[3]};
+}
+
+void RequireTiles(const Strided& tiles) {
+  Require(tiles.rank == 5 && tiles.type == Type::kFloat32 && tiles.shape[0] == kTilePoints && InnerDense(tiles),
+          "tiles of float32");
+}
+
+class RunSplitColumns : public Executor {
+ public:
+  explicit RunSplitColumns(Command command) : command_(std::move(command)) {
+    const Strided& x = ShapeOf(command_, 0);
+    Require(x.rank == 4 && x.type == Type::kFloat32 && InnerDense(x), "an image of float32 with channels last");
+    const Strided& y = ShapeOf(command_, 1);
+    RequireTiles(y);
+    Require(x.shape[0] == y.shape[1] && x.shape[1] == y.shape[2] && x.shape[3] == y.shape[4], "tiles of the image");
+  }
+
+  void Run(const Call& call) override {
+    const Strided x = command_.At(0, call.bases);
+    SplitColumns(Positioned(x), x.shape[2], TilesOf(command_.At(1, call.bases)), call.pool);
+  }
+
+ private:
+  Command command_;
+};
+
+class RunJoinColumns : public Executor {
+ public:
+  explicit RunJoinColumns(Command command) : command_(std::move(command)) {
+    const Strided& x = ShapeOf(command_, 0);
+    RequireTiles(x);
+    const Strided& y = ShapeOf(command_, 4);
+    Require(y.rank == 4 && InnerDense(y), "features next to each other");
+    Require(x.shape[1] == y.shape[0] && x.shape[2] == y.shape[1] && x.shape[4] == y.shape[3] &&
+                x.shape[3] == (y.shape[2] + kTileColumns - 1) / kTileColumns,
+            "tiles of the result");
+    product_.positions = {y.shape[0], y.shape[1], y.shape[2]};
+    product_.activation = static_cast<Activation>(command_.Integer(0));
+    Require(product_.activation != Activation::kGeglu, "an activation of each feature");
+  }
+
+  void Run(const Call& call) override {
+    const Bases& bases = call.bases;
+    product_.bias = command_.At(1, bases).as<float>();
+    const Strided shift = command_.At(2, bases);
+    product_.shift = shift.as<float>();
+    product_.shift_stride = shift.strides[0];
+    product_.residual = Positioned(command_.At(3, bases));
+    product_.result = Positioned(command_.At(4, bases));
+    JoinColumns(TilesOf(command_.At(0, bases)), product_, call.pool);
+  }
+
+ private:
+  Command command_;
+  Product product_;
+};
+
 Tokens TokensOf(const Strided& array) {
   return {array.data, array.type, array.shape[1], array.strides[0], array.strides[1]};
 }
@@ -162,26 +223,30 @@ class RunAttention : public Executor {
     attention_.head_size = query.shape[2] / attention_.heads;
     attention_.scale = static_cast<float>(command_.Number(1));
     attention_.causal = command_.Integer(2) != 0;
+    attention_.query = TokensOf(query);
+    keys_ = TokensOf(ShapeOf(command_, 1));
+    values_ = TokensOf(ShapeOf(command_, 2));
+    attention_.keys = &keys_;
+    attention_.values = &values_;
     attention_.parts = 1;
   }
 
+  size_t WorkBytes(const Pool& pool) const override { return cpu::WorkBytes(attention_, pool); }
+
   void Run(const Call& call) override {
     const Bases& bases = call.bases;
-    Pool& pool = call.pool;
-    const Tokens keys = TokensOf(command_.At(1, bases));
-    const Tokens values = TokensOf(command_.At(2, bases));
     attention_.query = TokensOf(command_.At(0, bases));
-    attention_.keys = &keys;
-    attention_.values = &values;
+    keys_ = TokensOf(command_.At(1, bases));
+    values_ = TokensOf(command_.At(2, bases));
     attention_.result = TokensOf(command_.At(3, bases));
-    if (work_.data() == nullptr) work_ = Memory(WorkBytes(attention_, pool));
-    cpu::Run(attention_, work_.data(), pool);
+    cpu::Run(attention_, call.work, call.pool);
   }
 
  private:
   Command command_;
   Attention attention_;
-  Memory work_;
+  Tokens keys_;
+  Tokens values_;
 };
 
 // The sums of an image's groups, of all its rows.
@@ -348,6 +413,7 @@ constexpr CommandRow kCommands[] = {
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
     {"GroupNorm", 5, 4, Create<RunGroupNorm>},
+    {"JoinColumns", 5, 1, Create<RunJoinColumns>},
     {"Leave", 1, 3, CreateLeave},
     {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
@@ -359,6 +425,7 @@ constexpr CommandRow kCommands[] = {
     {"RmsNorm", 4, 1, Create<Direct<RunLayerNorm<true>>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
+    {"SplitColumns", 2, 0, Create<RunSplitColumns>},
     {"Statistics", 3, 1, Create<RunStatistics>},
     {"Sum", 2, 0, Create<Direct<RunSum>>},
     {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},

@@ -40,7 +40,7 @@ Pool::~Pool() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     ending_ = true;
-    round_.fetch_add(1);
+    state_.fetch_add(kRound);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -54,32 +54,41 @@ void Pool::RunTasks(int64_t tasks, Call call, void* context) {
   }
   job_ = {call, context, tasks};
   next_.store(0, std::memory_order_relaxed);
-  working_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  round_.fetch_add(1);
+  state_.fetch_add(kRound + kOpen);
   if (sleepers_.load() > 0) {
     // Who is about to sleep holds the mutex until it does.
     { const std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_all();
   }
   TakeTasks(job_);
-  while (!SpinUntil([this] { return working_.load(std::memory_order_acquire) == 0; })) std::this_thread::yield();
+  state_.fetch_sub(kOpen);
+  while (!SpinUntil([this] { return (state_.load() & kInside) == 0; })) std::this_thread::yield();
 }
 
 void Pool::Work() {
   uint64_t seen = 0;
   for (;;) {
-    const auto called = [&] { return round_.load() != seen; };
+    const auto called = [&] { return Round() != seen; };
     if (!SpinUntil(called)) {
       std::unique_lock<std::mutex> lock(mutex_);
       sleepers_.fetch_add(1);
       wake_.wait(lock, called);
       sleepers_.fetch_sub(1);
     }
-    seen = round_.load();
+    seen = Round();
     if (ending_) return;
+    if (!Enter()) continue;
     TakeTasks(job_);
-    working_.fetch_sub(1, std::memory_order_release);
+    state_.fetch_sub(1);
   }
+}
+
+bool Pool::Enter() {
+  uint64_t state = state_.load();
+  while ((state & kOpen) != 0) {
+    if (state_.compare_exchange_weak(state, state + 1)) return true;
+  }
+  return false;
 }
 
 void Pool::TakeTasks(const Job& job) {

@@ -38,19 +38,26 @@ class Pool {
     int64_t tasks = 0;
   };
 
+  // The round of a job, whether it is open, and how many workers are in it: who comes late, because something
+  // else ran on its processor, finds the round closed and keeps nobody waiting.
+  static constexpr uint64_t kInside = 0xffff;
+  static constexpr uint64_t kOpen = kInside + 1;
+  static constexpr uint64_t kRound = 2 * kOpen;
+
   void RunTasks(int64_t tasks, Call call, void* context);
   void Work();
+  bool Enter();
   void TakeTasks(const Job& job);
+  uint64_t Round() const { return state_.load() / kRound; }
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
   Job job_;
-  std::atomic<uint64_t> round_{0};
+  std::atomic<uint64_t> state_{0};
   std::atomic<int64_t> next_{0};
-  std::atomic<int> working_{0};
   std::atomic<int> sleepers_{0};
-  bool ending_ = false;
+  std::atomic<bool> ending_{false};
 };
 
 }  // namespace distri::device::cpu

@@ -27,6 +27,14 @@ export const commands = {
     operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y'],
     attributes: ['distances', 'activation'],
   },
+  /**
+   * x `[images, rows, columns, channels]` as tiles of six columns, each four after the one before, combined
+   * as products of a 3x3 convolution take them: y `[6, images, rows, tiles, channels]`, see column-tiles.ts.
+   * Columns beyond the last are zeros.
+   */
+  SplitColumns: unary,
+  /** What products `[6, images, rows, tiles, features]` of them come to, finished as those of `Product`. */
+  JoinColumns: { operands: ['x', 'bias?', 'shift?', 'residual?', 'y'], attributes: ['activation'] },
   /** softmax(scale * query key^T) value for each of `heads`. */
   Attention: { operands: ['query', 'key', 'value', 'y'], attributes: ['heads', 'scale', 'causal'] },
   /** With room for the sums of each row and group. */
@@ -87,4 +95,6 @@ export interface PackedWeight {
   readonly inner: number;
   readonly dtype: ElementType;
   readonly geglu: boolean;
+  /** Where segments are sums of the weight's own: factors `[segments, own segments]`. */
+  readonly mix?: readonly number[];
 }

@@ -3,9 +3,10 @@ import type { OperatorName } from '../../graph/operators.js';
 import type { ElementType } from '../../tensor/element-type.js';
 import { type Arena, layOut } from './arena.js';
 import type { Command } from './command.js';
+import { frameOf } from './convolutions.js';
+import { type Doubling, findDoubling } from './doubling.js';
 import { type Frame, Lowering, type LoweringOptions, noFrame } from './lowering.js';
 import { lowerings } from './operators.js';
-import { frameOf } from './products.js';
 import { SharedMemory, type WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
 
@@ -58,7 +59,8 @@ export function lower(part: GraphPart, elementType: ElementType, rank: number): 
 }
 
 function lowerPart(part: GraphPart, options: LoweringOptions): CommandList {
-  const lowering = new Lowering(part, framesOf(part), options);
+  const doubling = findDoubling(part);
+  const lowering = new Lowering(part, { frames: framesOf(part, doubling), doubling }, options);
   lowering.readInputs();
   for (const operation of part.operations) {
     const lowerOperation = lowerings[operation.spec.op as OperatorName];
@@ -71,14 +73,15 @@ function lowerPart(part: GraphPart, options: LoweringOptions): CommandList {
 }
 
 /** By name of an image the widest frame that convolutions read around it. */
-function framesOf({ operations }: GraphPart): Map<string, Frame> {
+function framesOf({ operations }: GraphPart, { sources }: Doubling): Map<string, Frame> {
   const frames = new Map<string, Frame>();
   for (const operation of operations) {
     const [x] = operation.spec.inputs;
     if (operation.spec.op !== 'Conv' || !x) continue;
-    const known = frames.get(x.name) ?? noFrame;
+    const { name } = sources.get(x.name) ?? x;
+    const known = frames.get(name) ?? noFrame;
     const own = frameOf(operation);
-    frames.set(x.name, known.map((width, side) => Math.max(width, own[side] as number)) as unknown as Frame);
+    frames.set(name, known.map((width, side) => Math.max(width, own[side] as number)) as unknown as Frame);
   }
   return frames;
 }

@@ -4,14 +4,8 @@ import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
-import {
-  activationCodes,
-  type Pending,
-  type Placement,
-  placed,
-  placementOf,
-  positionsOfOperand,
-} from './pending.js';
+import type { Doubling } from './doubling.js';
+import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
 import type { SharedMemory } from './shared-memory.js';
 import {
   denseStrides,
@@ -51,14 +45,17 @@ export class Lowering {
   readonly #views = new Map<string, View>();
   readonly #pending = new Map<string, Pending>();
   readonly #readers: ReadonlyMap<string, number>;
+  /** Images that have every row and column twice. */
+  readonly doubling: Doubling;
   readonly #frames: ReadonlyMap<string, Frame>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
   constructor(
     part: GraphPart,
-    frames: ReadonlyMap<string, Frame>,
+    { frames, doubling }: { readonly frames: ReadonlyMap<string, Frame>; readonly doubling: Doubling },
     { elementType, rank, memory, isFirstStep }: LoweringOptions,
   ) {
+    this.doubling = doubling;
     this.#part = part;
     this.elementType = elementType;
     this.rank = rank;
@@ -221,7 +218,9 @@ export class Lowering {
   weight(value: Value, packed: PackedWeight | undefined): View {
     const initializer = this.#part.initializers.get(value.name);
     if (!initializer) throw new Error(`${value.name} is no weight`);
-    return this.memory.weight({ ...initializer, packed });
+    const { features, inner, segments } = packed ?? {};
+    const shape = packed?.mix ? [features as number, inner as number, segments as number] : value.shape;
+    return this.memory.weight({ ...initializer, packed }, shape);
   }
 
   /** The numbers of a tensor that is kept in the program. */
@@ -248,28 +247,18 @@ export class Lowering {
     this.postpone(next);
   }
 
-  placement({ shape, x, weight, activation }: Pick<Pending, 'shape' | 'x' | 'weight' | 'activation'>) {
-    const features = weight.shape[0] as number;
-    return placementOf(shape, x, activation === 'geglu' ? features / 2 : features);
-  }
-
   #compute(pending: Pending): void {
-    const { value, name, x, weight, bias, shift, residual, activation, distances } = pending;
+    const { value, name, multiplication, bias, shift, residual, activation } = pending;
     this.#pending.delete(value.name);
-    const place = this.placement(pending) as Placement;
+    const place = placementOf(pending) as Placement;
     const result = this.allocate(value, this.#resultType(value), place.order);
     const inPlace = (view: View | undefined) => view && placed(view, place);
     const y = inPlace(result);
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
-    const operands = {
-      x: positionsOfOperand(x, place.dims.slice(0, -1)),
-      weight,
-      bias,
-      shift,
-      residual: inPlace(residual),
-      y,
-    };
-    this.emit('Product', name, operands, { distances, activation: activationCodes[activation] });
+    const positions = place.dims.slice(0, -1);
+    const finish = { bias, shift, residual: inPlace(residual), y };
+    const emit: Emit = (...command) => this.emit(...command);
+    multiplication.emit(emit, name, positions, finish, activationCodes[activation]);
   }
 
   /** Results of the part are as callers take them, and what has no positions stays exact. */

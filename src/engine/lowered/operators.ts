@@ -11,6 +11,7 @@ import { lowerAllReduceSum } from './all-reduce-sum.js';
 import { lowerAttention, lowerCausalAttention } from './attention.js';
 import { lowerCachedAttention } from './cached-attention.js';
 import type { CommandName } from './command.js';
+import { lowerConv, lowerDouble } from './convolutions.js';
 import {
   lowerGatherBands,
   lowerHalo,
@@ -19,15 +20,7 @@ import {
   lowerPatchGroupNormHalo,
 } from './exchanges.js';
 import { channelsLast, type Lowering } from './lowering.js';
-import {
-  activateProduct,
-  addToProduct,
-  lowerBinary,
-  lowerConv,
-  lowerDouble,
-  lowerLinear,
-  viewProduct,
-} from './products.js';
+import { activateProduct, addToProduct, lowerBinary, lowerLinear, viewProduct } from './products.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
 import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
 

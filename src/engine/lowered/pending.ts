@@ -1,10 +1,47 @@
 import type { Value } from '../../graph/value.js';
 import type { Shape } from '../../tensor/tensor.js';
+import type { Command, CommandName } from './command.js';
 import { denseView, orderOf, permuted, reshaped, type View } from './view.js';
 
 /** Codes of a product's activations, as native/device/cpu/product.h has them. */
 export const activationCodes = { none: 0, silu: 1, gelu: 2, gelu_tanh: 3, quick_gelu: 4, geglu: 5 } as const;
 export type ProductActivation = keyof typeof activationCodes;
+
+/** What becomes of sums, each seen at the positions that they are of. */
+interface Finish {
+  readonly bias: View | undefined;
+  readonly shift: View | undefined;
+  readonly residual: View | undefined;
+  readonly y: View;
+}
+
+export type Emit = (
+  op: CommandName,
+  name: string,
+  operands: Readonly<Record<string, View | undefined>>,
+  attributes?: Command['attributes'],
+) => void;
+
+/** How sums are taken: as one product, or in a way that needs fewer multiplications. */
+export interface Multiplication {
+  /** Of the weight. */
+  readonly features: number;
+  /** Whether it can be done at positions `[images, rows, columns]`. */
+  fits(positions: Shape): boolean;
+  emit(emit: Emit, name: string, positions: Shape, finish: Finish, activation: number): void;
+}
+
+/** x `[...positions, inner]`, the first segment of the operand; the others lie `distances` away. */
+export function oneProduct(x: View, weight: View, distances: readonly number[]): Multiplication {
+  return {
+    features: weight.shape[0] as number,
+    fits: (positions) => positionsOfOperand(x, positions) !== undefined,
+    emit: (emit, name, positions, finish, activation) => {
+      const operands = { x: positionsOfOperand(x, positions), weight, ...finish };
+      emit('Product', name, operands, { distances, activation });
+    },
+  };
+}
 
 /**
  * A product that is not computed yet, because what follows may become part of it. Its result is seen as a
@@ -16,10 +53,7 @@ export interface Pending {
   readonly value: Value;
   /** Of a dense result, with the dimensions of `value`. */
   readonly shape: View;
-  /** `[...positions, inner]`. */
-  readonly x: View;
-  readonly weight: View;
-  readonly distances: readonly number[];
+  readonly multiplication: Multiplication;
   readonly bias: View | undefined;
   /** `[images, features]`. */
   readonly shift: View | undefined;
@@ -42,13 +76,18 @@ export interface Placement {
   readonly dims: Shape;
 }
 
-/** Undefined where a product has no such positions, or its operand can't be seen through them. */
-export function placementOf(shape: View, x: View, features: number): Placement | undefined {
+/** Undefined where a product can't be computed at such positions. */
+export function placementOf({
+  shape,
+  multiplication,
+  activation,
+}: Pick<Pending, 'shape' | 'multiplication' | 'activation'>): Placement | undefined {
+  const features = multiplication.features / (activation === 'geglu' ? 2 : 1);
   const order = orderOf(shape);
   const ordered = order.map((axis) => shape.shape[axis] as number);
   if (ordered.at(-1) !== features || ordered.length > 4 || ordered.length < 2) return undefined;
   const positions = positionsOf(ordered.slice(0, -1));
-  return positionsOfOperand(x, positions) && { order, dims: [...positions, features] };
+  return multiplication.fits(positions) ? { order, dims: [...positions, features] } : undefined;
 }
 
 /** `[images, rows, columns]`. */
@@ -58,7 +97,7 @@ function positionsOf(dims: Shape): Shape {
 }
 
 /** `[...positions, inner]` as `[images, rows, columns, inner]`. */
-export function positionsOfOperand(x: View, positions: Shape): View | undefined {
+function positionsOfOperand(x: View, positions: Shape): View | undefined {
   return reshaped(x, [...positions, x.shape.at(-1) as number]);
 }
 

@@ -33,9 +33,10 @@ export class SharedMemory {
     return { ...view, storage: known.storage };
   }
 
-  /** A weight. Constants are a list's own: those of other sizes differ under the same names. */
-  weight(weight: WeightContent): View {
-    const { value, content } = weight;
+  /** A weight in this shape. Constants are a list's own: those of other sizes differ under the same names. */
+  weight(weight: WeightContent, shape: Shape): View {
+    const { content } = weight;
+    const value = { ...weight.value, shape };
     const view = content.kind === 'constant' ? denseView('weight', value) : this.view('weight', value);
     this.weights.set(view.storage, weight);
     return view;

@@ -57,6 +57,18 @@ export function sliced(view: View, axis: number, start: number, end: number): Vi
   return { ...view, shape: view.shape.with(axis, end - start), offset };
 }
 
+/** Of an image `[batch, rows, columns, channels]` every second row and column, from these on. */
+export function everySecond(image: View, row: number, column: number): View {
+  const from = sliced(sliced(image, 1, row, image.shape[1] as number), 2, column, image.shape[2] as number);
+  const [batch, rows, columns, channels] = image.shape as [number, number, number, number];
+  const [images, down, right, across] = image.strides as [number, number, number, number];
+  return {
+    ...from,
+    shape: [batch, rows / 2, columns / 2, channels],
+    strides: [images, 2 * down, 2 * right, across],
+  };
+}
+
 /** Repeated along dimensions of 1 and along new ones in front; `shape` is what it becomes. */
 export function broadcastTo(view: View, shape: Shape): View {
   const added = shape.length - view.shape.length;
