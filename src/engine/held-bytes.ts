@@ -11,7 +11,7 @@ import type { Storage } from './lowered/view.js';
 
 /** Bytes that a process holds of what it runs. */
 export interface HeldBytes {
-  /** Weights where they lie in their files: in the page cache, once for all processes. */
+  /** Weights where they lie in files, packed or not: in the page cache, once for all processes. */
   readonly sharedWeights: number;
   /** Weights of which the process has a copy, or a part that no file has in one piece. */
   readonly privateWeights: number;
@@ -58,7 +58,9 @@ function estimated(graphs: readonly Graph[], weights: WeightsMode): HeldBytes {
 
 function partsBytes(parts: readonly LoweredPart[]): HeldBytes {
   const contents = parts.flatMap(({ weights }) => [...weights.values()]);
-  const isShared = ({ packed, content }: WeightContent) => !packed && content.kind === 'weight';
+  // What is packed lies in a file as well.
+  const isShared = ({ packed, content }: WeightContent) =>
+    content.kind === 'weight' || (packed !== undefined && content.kind === 'slice');
   const bytes = (wanted: boolean) =>
     sum(contents.filter((weight) => isShared(weight) === wanted).map(weightBytes));
   const storages = parts.flatMap((part) => [...new Set(listsOf(part).flatMap(storagesOf))]);

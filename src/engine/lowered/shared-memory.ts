@@ -21,13 +21,14 @@ export class SharedMemory {
   readonly weights = new Map<Storage, WeightContent>();
   readonly #views = new Map<string, View>();
 
-  /** The one of this kind, name and size. */
+  /** The one of this kind, name and size, and of the `form` that it is in. */
   view(
     kind: Exclude<Storage['kind'], 'arena'>,
     value: { readonly name: string; readonly dtype: ElementType; readonly shape: Shape },
+    form: unknown = undefined,
   ): View {
     const view = denseView(kind, value);
-    const key = `${kind} ${value.name} ${view.storage.bytes}`;
+    const key = JSON.stringify([kind, value.name, view.storage.bytes, form]);
     const known = this.#views.get(key) ?? view;
     this.#views.set(key, known);
     return { ...view, storage: known.storage };
@@ -37,7 +38,8 @@ export class SharedMemory {
   weight(weight: WeightContent, shape: Shape): View {
     const { content } = weight;
     const value = { ...weight.value, shape };
-    const view = content.kind === 'constant' ? denseView('weight', value) : this.view('weight', value);
+    const view =
+      content.kind === 'constant' ? denseView('weight', value) : this.view('weight', value, weight.packed);
     this.weights.set(view.storage, weight);
     return view;
   }
