@@ -197,8 +197,9 @@ test('plan lists the commands of a rank, and plans its memory from them', async 
   assert.equal(report.commands?.rank, 0);
   const memory = (plan: PlanReport) => plan.choices[0]?.ranksPlan[0]?.memory as RankPlan['memory'];
   const [short, exact] = [memory(report), memory(await planJson([...lowered, 'fp32']))];
-  // But for small tables, which stay in float32.
-  assert.ok(Math.abs(exact.privateWeights / short.privateWeights - 2) < 1e-4);
+  // Packed in files. In float32 some are there as more than one sum of theirs, see docs/performance.md.
+  assert.ok(short.sharedWeights < 0.51 * exact.sharedWeights);
+  assert.ok(short.privateWeights < 0.01 * short.sharedWeights);
   assert.ok(exact.activations > 1.2 * short.activations);
   assert.ok(short.activations > sum(parts.map(({ arenaBytes }) => arenaBytes)));
   assert.ok(short.kept > 0 && short.exchange === 0);

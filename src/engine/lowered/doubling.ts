@@ -24,7 +24,7 @@ export function findDoubling({ operations, outputs }: GraphPart): Doubling {
       images.add(result.name);
       sources.set(result.name, x);
     }
-    if (spec.op === 'HaloExchange' && images.has(x.name)) images.add(result.name);
+    if (spec.op === 'HaloExchange' && images.has(x.name) && !isCut(x)) images.add(result.name);
   }
   for (const operation of operations) {
     for (const [place, value] of operation.spec.inputs.entries()) {
@@ -33,6 +33,14 @@ export function findDoubling({ operations, outputs }: GraphPart): Doubling {
   }
   for (const { name } of outputs) sources.delete(name);
   return { images, sources };
+}
+
+/**
+ * Whether the whole image that this is a band of lost its last row, which was there twice: what a rank alone
+ * computes as it is, all ranks do.
+ */
+function isCut({ region }: Value): boolean {
+  return region !== undefined && region.bands.total % 2 === 1;
 }
 
 /** Whether this is a convolution of the kind that products of quarters of its result can compute. */
