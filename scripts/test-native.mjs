@@ -1,10 +1,11 @@
 // Builds and runs the C++ tests: `node scripts/test-native.mjs` plainly, or with each of the sanitizers named (address,
 // undefined, thread; several at once as `address,undefined`).
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { compile, configure, root } from './cmake.mjs';
 
 const SANITIZERS = ['address', 'undefined', 'thread'];
@@ -22,34 +23,44 @@ const wanted = process.argv.slice(2);
 const unknown = wanted.flatMap((names) => names.split(',')).filter((name) => !SANITIZERS.includes(name));
 if (unknown.length > 0) fail(`no such sanitizer: ${unknown.join(', ')}; there are ${SANITIZERS.join(', ')}`);
 
-for (const sanitizer of wanted.length > 0 ? wanted : [undefined]) test(sanitizer);
+if (wanted.length === 0) await testAsInstalled();
+for (const sanitizer of wanted) await testWith(sanitizer);
 
-/** Builds and runs all tests with one sanitizer, or without. */
-function test(sanitizer) {
-  const label = sanitizer === undefined ? 'C++ tests' : `C++ tests with the ${sanitizer} sanitizer`;
-  if (sanitizer !== undefined && !links(sanitizer)) {
+/** Runs all tests on the very objects that the addon consists of. */
+async function testAsInstalled() {
+  await import('./build-native.mjs');
+  const build = join(root, 'build', 'native');
+  compile(build, TESTS, notBuilt);
+  await runAll(TESTS.map((name) => ({ program: join(build, name), label: `C++ tests: ${name}` })));
+}
+
+/** Builds and runs all tests with one sanitizer. */
+async function testWith(sanitizer) {
+  const label = `C++ tests with the ${sanitizer} sanitizer`;
+  if (!links(sanitizer)) {
     console.log(`${label}: skipped, the compiler has no runtime for -fsanitize=${sanitizer}`);
     return;
   }
-  const build = join(
-    root,
-    'build',
-    sanitizer === undefined ? 'native-test' : `native-${sanitizer.replace(',', '-')}`,
-  );
-  // Sanitized code without optimisation takes minutes.
-  const type = sanitizer === undefined ? 'Release' : 'RelWithDebInfo';
-  const checks = `-DDISTRI_CHECK_READS=${sanitizer === undefined ? 'OFF' : 'ON'}`;
-  const options = [`-DCMAKE_BUILD_TYPE=${type}`, `-DDISTRI_SANITIZE=${sanitizer ?? ''}`, checks];
-  const failed = (message) => fail(`the C++ tests were not built: ${message}`);
-  configure(build, options, failed);
-  compile(build, TESTS, failed);
-  for (const name of TESTS) run(join(build, name), `${label}: ${name}`);
+  const build = join(root, 'build', `native-${sanitizer.replace(',', '-')}`);
+  // Sanitized code without optimisation takes minutes, and with more of it its compiler does.
+  const options = ['-DCMAKE_BUILD_TYPE=RelWithDebInfo', '-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1'];
+  configure(build, [...options, `-DDISTRI_SANITIZE=${sanitizer}`, '-DDISTRI_CHECK_READS=ON'], notBuilt);
+  compile(build, TESTS, notBuilt);
+  const program = (name) => join(build, name);
+  const best = TESTS.map((name) => ({ program: program(name), label: `${label}: ${name}` }));
   // Threads meet in the same places whatever they compute with.
-  if (sanitizer === undefined || sanitizer === 'thread') return;
-  for (const level of lowerLevels()) {
-    const names = BFLOAT16_LEVELS.includes(level) ? ['distri_device_test'] : COMPUTING_TESTS;
-    for (const name of names) run(join(build, name), `${label}: ${name} (${level})`, level);
-  }
+  const lower =
+    sanitizer === 'thread'
+      ? []
+      : lowerLevels().flatMap((level) => {
+          const names = BFLOAT16_LEVELS.includes(level) ? ['distri_device_test'] : COMPUTING_TESTS;
+          return names.map((name) => ({
+            program: program(name),
+            label: `${label}: ${name} (${level})`,
+            level,
+          }));
+        });
+  await runAll([...best, ...lower]);
 }
 
 /** Instruction sets below the best that this processor has, by the names of native/ops/levels.cc. */
@@ -64,7 +75,16 @@ function lowerLevels() {
   return levels.filter(([better]) => flags.has(better)).map(([, level]) => level);
 }
 
-function run(program, label, level) {
+/** Runs programs, as many at a time as there are processors: most of what they do is on one thread. */
+async function runAll(runs) {
+  const left = [...runs];
+  const work = async () => {
+    for (let next = left.shift(); next; next = left.shift()) await run(next);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+}
+
+async function run({ program, label, level }) {
   const env = {
     ...process.env,
     ...(level === undefined ? {} : { DISTRI_SIMD: level }),
@@ -77,17 +97,17 @@ function run(program, label, level) {
     TSAN_OPTIONS: 'halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1',
   };
   const started = performance.now();
-  const { status, signal, stdout, stderr, error } = spawnSync(program, {
-    encoding: 'utf8',
-    env,
-    timeout: TEST_LIMIT_MS,
-  });
-  if (status === 0) {
-    console.log(`${label} passed in ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    return;
+  const options = { env, timeout: TEST_LIMIT_MS, maxBuffer: 1 << 28 };
+  try {
+    await promisify(execFile)(program, options);
+  } catch (error) {
+    process.stderr.write(`${error.stdout ?? ''}${error.stderr ?? ''}`);
+    const { signal, code } = error;
+    fail(
+      `${label} ${signal ? `ended by ${signal}` : typeof code === 'number' ? `exited with status ${code}` : error.message}`,
+    );
   }
-  process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
-  fail(`${label} ${signal ? `ended by ${signal}` : (error?.message ?? `exited with status ${status}`)}`);
+  console.log(`${label} passed in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }
 
 /** The library that onnxruntime-node brings. */
@@ -112,6 +132,10 @@ function links(sanitizer) {
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+function notBuilt(message) {
+  fail(`the C++ tests were not built: ${message}`);
 }
 
 function fail(message) {

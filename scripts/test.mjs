@@ -1,6 +1,7 @@
 // Builds what is missing and runs the tests: `npm test`, or `npm test -- launcher png` for files whose path contains one of the words.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
@@ -9,6 +10,11 @@ import { fileURLToPath } from 'node:url';
 /** Tests start rank processes, which need the CPUs themselves. */
 const CONCURRENCY = 2;
 const FILE_TIMEOUT_MS = 5 * 60 * 1000;
+
+// What tests convert, pack and measure is not the user's.
+const cache = mkdtempSync(join(tmpdir(), 'distri-test-cache-'));
+process.env.DISTRI_CACHE = cache;
+process.on('exit', () => rmSync(cache, { recursive: true, force: true }));
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
