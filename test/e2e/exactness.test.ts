@@ -93,7 +93,7 @@ describe('N ranks equal one rank', async () => {
           const actual = await finalLatents(ranks, request, tensor);
           assertClose(
             actual,
-            alone.get('a portrait'),
+            alone.get('a portrait') as Tensor,
             { relative: 2e-5 },
             `latents, split batch ${splitBatch}`,
           );
