@@ -21,7 +21,8 @@ for (const [argv, environment, place] of refused) {
     { timeout: 60_000 },
     () =>
       inNewFolder(async (folder) => {
-        const { status, stderr } = await new Cli(argv, folder, `export ${environment}`).ended;
+        const { status, stderr } = await new Cli(argv, folder, `unset DISTRI_CACHE; export ${environment}`)
+          .ended;
         assert.equal(status, 8, stderr);
         assert.equal(none.exec(stderr)?.[1], place, stderr);
         assert.deepEqual(await readdir(folder), []);
@@ -31,7 +32,11 @@ for (const [argv, environment, place] of refused) {
 
 test('plan does without a cache', { timeout: 60_000 }, () =>
   inNewFolder(async (folder) => {
-    const { status, stdout, stderr } = await new Cli(['plan', '-n', '1'], folder, 'export HOME=/proc').ended;
+    const { status, stdout, stderr } = await new Cli(
+      ['plan', '-n', '1'],
+      folder,
+      'unset DISTRI_CACHE; export HOME=/proc',
+    ).ended;
     assert.equal(status, 0, stderr);
     assert.match(stdout, /^best: 1 rank/m);
   }),
