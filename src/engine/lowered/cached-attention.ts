@@ -20,7 +20,6 @@ export function lowerCachedAttention(lowering: Lowering, operation: Operation): 
   const [slot, ...numbers] = lowering.numbers(spec.inputs[3]) as [number, ...number[]];
   const peers = intsAttribute(spec, 'peers');
   const parts = peers.map((_, peer) => ({ first: numbers[2 * peer], tokens: numbers[2 * peer + 1] }) as Part);
-  const index = intAttribute(spec, 'index');
   const total = intAttribute(spec, 'tokens');
   const own = operandsOf(lowering, operation);
   const kept = {
@@ -29,15 +28,11 @@ export function lowerCachedAttention(lowering: Lowering, operation: Operation): 
   };
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot') + slot, 'fresh');
   if (peers.length > 1) exchange.publish(own.key, own.value);
-  for (const [peer, part] of parts.entries()) {
+  for (const [place, peer] of peers.entries()) {
+    const part = parts[place] as Part;
     const [keys, values] = [tokensOf(kept.keys, part), tokensOf(kept.values, part)];
-    if (peer === index) {
-      lowering.emit('Copy', spec.name, { x: own.key, y: keys });
-      lowering.emit('Copy', spec.name, { x: own.value, y: values });
-    } else {
-      exchange.fetch(peers[peer] as number, 0, keys);
-      exchange.fetch(peers[peer] as number, bytesOf(keys), values);
-    }
+    exchange.take(peer, 0, keys, own.key);
+    exchange.take(peer, bytesOf(keys), values, own.value);
   }
   const last = parts.at(-1) as Part;
   const known = { first: 0, tokens: lowering.isFirstStep ? last.first + last.tokens : total };

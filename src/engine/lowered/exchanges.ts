@@ -116,7 +116,6 @@ export function lowerPatchAttention(lowering: Lowering, operation: Operation): v
   const { query, key, value } = operandsOf(lowering, operation);
   const tokens = intsAttribute(spec, 'tokens');
   const peers = intsAttribute(spec, 'peers');
-  const index = intAttribute(spec, 'index');
   const age = intAttribute(spec, 'fresh') === 1 ? 'fresh' : 'displaced';
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot'), age);
   exchange.publish(key, value);
@@ -127,8 +126,7 @@ export function lowerPatchAttention(lowering: Lowering, operation: Operation): v
     let start = 0;
     for (const [band, count] of tokens.entries()) {
       const y = sliced(whole, 1, start, start + count);
-      if (band === index) lowering.emit('Copy', spec.name, { x: part, y });
-      else if (count > 0) exchange.fetch(peers[band] as number, place * bytesOf(y), y);
+      exchange.take(peers[band] as number, place * bytesOf(y), y, part);
       start += count;
     }
     return whole;
@@ -155,7 +153,6 @@ export function lowerGatherBands(lowering: Lowering, operation: Operation): void
       2,
       ...range('column'),
     );
-    if (peer === lowering.rank) lowering.emit('Copy', spec.name, { x, y: part });
-    else exchange.fetch(peer, 0, part);
+    exchange.take(peer, 0, part, x);
   }
 }

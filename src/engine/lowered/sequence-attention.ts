@@ -140,9 +140,7 @@ class SequenceExchange {
       const tokens = this.#tokens[peer] as number;
       const y = sliced(whole, 1, first, first + tokens);
       first += tokens;
-      if (elementCount(y.shape) === 0) continue;
-      if (peer === this.#index) this.#lowering.emit('Copy', name, { x: own, y });
-      else this.#slot.fetch(this.#rank(peer), this.#offset(part, y), y);
+      this.#slot.take(this.#rank(peer), this.#offset(part, y), y, own);
     }
     return whole;
   }

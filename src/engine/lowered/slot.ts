@@ -40,6 +40,13 @@ export class Slot {
   fetch(peer: number, offset: number, y: View): void {
     this.#lowering.emit('Fetch', this.#name, { y }, { slot: this.#slot, peer, offset, age: this.#age });
   }
+
+  /** The same of all who have a part: this rank's is `own`, where it is, and need not have been left. */
+  take(peer: number, offset: number, y: View, own: View): void {
+    if (bytesOf(y) === 0) return;
+    if (peer === this.#lowering.rank) this.#lowering.emit('Copy', this.#name, { x: own, y });
+    else this.fetch(peer, offset, y);
+  }
 }
 
 /** Of its elements, one behind the other. */
