@@ -37,6 +37,25 @@ Image ImageOf(const Strided& array) {
           array.shape[3],   array.strides[0], array.strides[1], array.strides[2]};
 }
 
+// Of results with so many columns.
+ColumnSums ColumnSumsOf(const Strided& array, int64_t columns) {
+  if (array.rank == 0) return {};
+  return {array.as<float>(), columns / array.shape[2], array.shape[2],  array.shape[1],
+          array.strides[0],  array.strides[1],         array.strides[2]};
+}
+
+// Of such an image, if they are there.
+void RequireColumnSums(const Command& command, size_t operand, const Strided& image) {
+  if (!command.Has(operand)) return;
+  const Strided& sums = ShapeOf(command, operand);
+  Require(sums.rank == 4 && sums.type == Type::kFloat32 && InnerDense(sums), "sums of float32");
+  Require(sums.shape[0] == image.shape[0] && sums.shape[1] == image.shape[1] &&
+              sums.shape[3] == 2 * image.shape[3],
+          "sums of the image");
+  const int64_t columns = image.shape[2] / sums.shape[2];
+  Require(image.shape[2] % sums.shape[2] == 0 && kMostSummedColumns % columns == 0, "units of columns");
+}
+
 // Commands whose kernels take operands as they are.
 template <auto Function>
 class Direct : public Executor {
@@ -127,6 +146,7 @@ class RunProduct : public Executor {
     product_.activation = static_cast<Activation>(command_.Integer(1));
     product_.weights = {ShapeOf(command_, 1).shape[0], static_cast<int64_t>(distances_.size()), x.shape[3], x.type,
                         product_.activation == Activation::kGeglu};
+    RequireColumnSums(command_, 6, ShapeOf(command_, 5));
   }
 
   void Run(const Call& call) override {
@@ -140,6 +160,7 @@ class RunProduct : public Executor {
     product_.shift_stride = shift.strides[0];
     product_.residual = Positioned(command_.At(4, bases));
     product_.result = Positioned(command_.At(5, bases));
+    product_.sums = ColumnSumsOf(command_.At(6, bases), product_.positions.columns);
     cpu::Run(product_, pool);
   }
 
@@ -254,14 +275,16 @@ class GroupSums {
  public:
   GroupSums(int64_t groups, bool channels) : groups_(groups), channels_(channels) {}
 
-  // `rows` has room for the sums of each row and group.
-  void Take(const Image& x, Sums* rows, ExactSums* sums, Pool& pool) const {
+  // `rows` has room for the sums of each row and group. `columns` are those of x, if they are known.
+  void Take(const Image& x, const ColumnSums& columns, Sums* rows, ExactSums* sums, Pool& pool) const {
     // Only float32 is rounded like anybody else's.
     const bool channels = channels_ && x.type == Type::kFloat32;
     const int64_t count = channels ? 1 : x.rows;
     const int64_t elements = x.columns * (x.channels / groups_) * (channels ? x.rows : 1);
     if (channels) {
       SumChannels(x, groups_, rows, pool);
+    } else if (columns.data) {
+      SumRows(columns, x.images, x.channels, groups_, rows, pool);
     } else {
       SumRows(x, groups_, rows, pool);
     }
@@ -288,6 +311,7 @@ class RunGroupNorm : public Executor {
         group_sums_(groups_, command_.Integer(3) != 0) {
     const Strided& x = ShapeOf(command_, 0);
     Require(x.rank == 4 && InnerDense(x), "an image with channels last");
+    RequireColumnSums(command_, 3, x);
     sums_.resize(static_cast<size_t>(x.shape[0] * groups_));
     moments_.resize(sums_.size());
   }
@@ -295,9 +319,10 @@ class RunGroupNorm : public Executor {
   void Run(const Call& call) override {
     const Bases& bases = call.bases;
     const Image x = ImageOf(command_.At(0, bases));
-    group_sums_.Take(x, reinterpret_cast<Sums*>(command_.At(3, bases).data), sums_.data(), call.pool);
+    group_sums_.Take(x, ColumnSumsOf(command_.At(3, bases), x.columns),
+                     reinterpret_cast<Sums*>(command_.At(4, bases).data), sums_.data(), call.pool);
     for (size_t i = 0; i < sums_.size(); ++i) moments_[i] = {sums_[i].Mean(), sums_[i].Variance()};
-    NormalizeGroups(x, ImageOf(command_.At(4, bases)), groups_, moments_.data(),
+    NormalizeGroups(x, ImageOf(command_.At(5, bases)), groups_, moments_.data(),
                     static_cast<float>(command_.Number(1)), command_.At(1, bases).as<float>(),
                     command_.At(2, bases).as<float>(), command_.Integer(2) != 0, call.pool);
   }
@@ -314,12 +339,15 @@ class RunGroupNorm : public Executor {
 class RunStatistics : public Executor {
  public:
   explicit RunStatistics(Command command)
-      : command_(std::move(command)), group_sums_(command_.Integer(0), false) {}
+      : command_(std::move(command)), group_sums_(command_.Integer(0), false) {
+    RequireColumnSums(command_, 1, ShapeOf(command_, 0));
+  }
 
   void Run(const Call& call) override {
     const Image x = ImageOf(command_.At(0, call.bases));
-    group_sums_.Take(x, reinterpret_cast<Sums*>(command_.At(1, call.bases).data),
-                     reinterpret_cast<ExactSums*>(command_.At(2, call.bases).data), call.pool);
+    group_sums_.Take(x, ColumnSumsOf(command_.At(1, call.bases), x.columns),
+                     reinterpret_cast<Sums*>(command_.At(2, call.bases).data),
+                     reinterpret_cast<ExactSums*>(command_.At(3, call.bases).data), call.pool);
   }
 
  private:
@@ -412,21 +440,21 @@ constexpr CommandRow kCommands[] = {
     {"Gather", 3, 0, Create<Direct<RunGather>>},
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
-    {"GroupNorm", 5, 4, Create<RunGroupNorm>},
+    {"GroupNorm", 6, 4, Create<RunGroupNorm>},
     {"JoinColumns", 5, 1, Create<RunJoinColumns>},
     {"Leave", 1, 3, CreateLeave},
     {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
     {"MultiplyMatrices", 3, 0, Create<Direct<RunMatrices>>},
     {"PickTokens", 3, 0, Create<Direct<RunPickTokens>>},
-    {"Product", 6, 2, Create<RunProduct>},
+    {"Product", 7, 2, Create<RunProduct>},
     {"Publish", 0, 2, CreatePublish},
     {"QuickGelu", 2, 0, Create<Direct<RunUnary<Unary::kQuickGelu>>>},
     {"RmsNorm", 4, 1, Create<Direct<RunLayerNorm<true>>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
     {"SplitColumns", 2, 0, Create<RunSplitColumns>},
-    {"Statistics", 3, 1, Create<RunStatistics>},
+    {"Statistics", 4, 1, Create<RunStatistics>},
     {"Sum", 2, 0, Create<Direct<RunSum>>},
     {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},
 };

@@ -52,9 +52,19 @@ struct TypeLoops {
   AffineLoop<T> affine_silu;
 };
 
+// Units of a row, some of whose channels are added; see ColumnSums.
+struct Units {
+  const float* sums;
+  const float* squares;
+  int64_t count;
+  int64_t stride;
+  int64_t channels;
+};
+
 struct Loops {
   TypeLoops<float> float32;
   TypeLoops<BFloat16> bfloat16;
+  void (*add_units)(const Units& units, ChannelSums& sums);
 };
 
 template <int D>
@@ -104,16 +114,26 @@ DISTRI_INLINE void SumColumns(const Columns<const T>& x, ChannelSums& sums) {
   ArrangeBack<D, T>(sums.squares, static_cast<size_t>(x.channels));
 }
 
-template <int W, bool kSilu>
-DISTRI_INLINE Vector<W> AffineOf(const Vector<W>& x, const Affine& affine, int64_t channel) {
-  const Vector<W> y = x * Load<W>(affine.factor + channel) + Load<W>(affine.term + channel);
-  if constexpr (kSilu) return Silu<W>(y);
-  return y;
+DISTRI_INLINE void AddFloats(const float* values, int64_t channels, double* sums) {
+#pragma omp simd
+  for (int64_t c = 0; c < channels; ++c) sums[c] += values[c];
 }
 
-template <int W, bool kSilu>
+template <int W>
+DISTRI_INLINE Vector<W> AffineOf(const Vector<W>& x, const Affine& affine, int64_t channel) {
+  return x * Load<W>(affine.factor + channel) + Load<W>(affine.term + channel);
+}
+
+// As results of type T need it.
+template <int W, bool kSilu, class T>
 DISTRI_INLINE TwoVectors<W> AffineOf(const TwoVectors<W>& x, const Affine& affine, int64_t channel) {
-  return {AffineOf<W, kSilu>(x.first, affine, channel), AffineOf<W, kSilu>(x.second, affine, channel + W)};
+  const TwoVectors<W> y{AffineOf<W>(x.first, affine, channel), AffineOf<W>(x.second, affine, channel + W)};
+  if constexpr (!kSilu)
+    return y;
+  else if constexpr (std::is_same_v<T, float>)
+    return {Silu<W>(y.first), Silu<W>(y.second)};
+  else
+    return RoughSilu<W>(y);
 }
 
 template <int W, bool kSilu, class T>
@@ -123,10 +143,10 @@ DISTRI_INLINE void AffineColumns(const Columns<const T>& x, const Columns<T>& y,
     T* to = y.data + i * y.stride;
     int64_t c = 0;
     for (; c + 2 * W <= x.channels; c += 2 * W)
-      StoreTwo<W>(AffineOf<W, kSilu>(LoadTwo<W>(from + c), affine, c), to + c);
+      StoreTwo<W>(AffineOf<W, kSilu, T>(LoadTwo<W>(from + c), affine, c), to + c);
     if (c == x.channels) continue;
     const auto left = static_cast<size_t>(x.channels - c);
-    StoreSomeOfTwo<W>(AffineOf<W, kSilu>(LoadSomeOfTwo<W>(from + c, left), affine, c), to + c, left);
+    StoreSomeOfTwo<W>(AffineOf<W, kSilu, T>(LoadSomeOfTwo<W>(from + c, left), affine, c), to + c, left);
   }
 }
 
@@ -147,7 +167,13 @@ DISTRI_INLINE void AffineColumns(const Columns<const T>& x, const Columns<T>& y,
     }                                                                                                        \
     template <class T>                                                                                       \
     static constexpr TypeLoops<T> kLoopsOf{Sum<T>, ArrangeAffine<T>, AffineTo<false, T>, AffineTo<true, T>}; \
-    static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>};                                      \
+    TARGET static void AddUnits(const Units& units, ChannelSums& sums) {                                     \
+      for (int64_t unit = 0; unit < units.count; ++unit) {                                                   \
+        AddFloats(units.sums + unit * units.stride, units.channels, sums.sum);                               \
+        AddFloats(units.squares + unit * units.stride, units.channels, sums.squares);                        \
+      }                                                                                                      \
+    }                                                                                                        \
+    static constexpr Loops kLoops{kLoopsOf<float>, kLoopsOf<BFloat16>, AddUnits};                            \
   };
 
 DISTRI_LEVELS(DISTRI_GROUP_LOOPS)
@@ -165,21 +191,29 @@ T* RowOf(const Image& image, int64_t index, int64_t row) {
   return reinterpret_cast<T*>(image.data) + index * image.image_stride + row * image.row_stride;
 }
 
-template <class T>
-void SumRow(const Image& x, int64_t index, int64_t row, int64_t groups, Sums* sums) {
+// The sums of a row's groups, where `add(first, channels, sums)` has those of some channels.
+template <class AddChannels>
+void SumGroups(int64_t all_channels, int64_t groups, Sums* sums, const AddChannels& add) {
   std::fill_n(sums, groups, Sums{0, 0});
-  const int64_t group_channels = x.channels / groups;
-  for (int64_t first = 0; first < x.channels; first += kChannels) {
-    const int64_t channels = std::min(kChannels, x.channels - first);
+  const int64_t group_channels = all_channels / groups;
+  for (int64_t first = 0; first < all_channels; first += kChannels) {
+    const int64_t channels = std::min(kChannels, all_channels - first);
     ChannelSums of_channels{};
-    LoopsOf<T>().sum({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
-                     of_channels);
+    add(first, channels, of_channels);
     for (int64_t c = 0; c < channels; ++c) {
       Sums& group = sums[(first + c) / group_channels];
       group.sum += of_channels.sum[c];
       group.squares += of_channels.squares[c];
     }
   }
+}
+
+template <class T>
+void SumRow(const Image& x, int64_t index, int64_t row, int64_t groups, Sums* sums) {
+  SumGroups(x.channels, groups, sums, [&](int64_t first, int64_t channels, ChannelSums& of_channels) {
+    LoopsOf<T>().sum({RowOf<const T>(x, index, row) + first, x.columns, x.column_stride, channels},
+                     of_channels);
+  });
 }
 
 // What is done to every row of an image.
@@ -231,6 +265,18 @@ void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool) {
   const auto sum_row = x.type == Type::kBFloat16 ? SumRow<BFloat16> : SumRow<float>;
   pool.Run(x.images * x.rows,
            [&](int64_t task) { sum_row(x, task / x.rows, task % x.rows, groups, sums + task * groups); });
+}
+
+void SumRows(const ColumnSums& x, int64_t images, int64_t all_channels, int64_t groups, Sums* sums,
+             Pool& pool) {
+  pool.Run(images * x.rows, [&](int64_t task) {
+    const float* row = x.data + task / x.rows * x.image_stride + task % x.rows * x.row_stride;
+    SumGroups(all_channels, groups, sums + task * groups,
+              [&](int64_t first, int64_t channels, ChannelSums& of_channels) {
+                ChosenLoops().add_units(
+                    {row + first, row + all_channels + first, x.units, x.unit_stride, channels}, of_channels);
+              });
+  });
 }
 
 void NormalizeGroups(const Image& x, const Image& y, int64_t groups, const Moments* moments, float epsilon,

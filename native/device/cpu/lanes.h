@@ -20,6 +20,8 @@ struct BFloat16 {
 template <int W>
 using Words __attribute__((vector_size(W * sizeof(uint32_t)))) = uint32_t;
 template <int W>
+using Whole __attribute__((vector_size(W * sizeof(int32_t)))) = int32_t;
+template <int W>
 using Halves __attribute__((vector_size(W * sizeof(uint16_t)))) = uint16_t;
 
 // The same where they lie in memory, in whatever array.

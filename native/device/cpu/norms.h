@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "device/cpu/column_sums.h"
 #include "device/cpu/pool.h"
 #include "device/strided.h"
 
@@ -30,6 +31,10 @@ struct Sums {
 // The sums of each row and group of x into `sums` [images, rows, groups]: of each channel in the order of
 // columns, then of channels in their order, whatever rows there are besides.
 void SumRows(const Image& x, int64_t groups, Sums* sums, Pool& pool);
+
+// The same of what a product has summed already.
+void SumRows(const ColumnSums& x, int64_t images, int64_t all_channels, int64_t groups, Sums* sums,
+             Pool& pool);
 
 // The sums of each group of x, of float32, into `sums` [images, groups]: those of each channel in float32 one
 // pixel after the other, as torch takes them where channels come last.

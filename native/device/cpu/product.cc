@@ -57,7 +57,7 @@ class Runner {
     order_.ForEachPass([&](const SumOrder::Pass& steps) {
       SumOrder::Pass located = steps;
       Locate(located);
-      const Pass pass{located, panels, cursor, positions, writer};
+      const Pass pass{located, panels, cursor, first, positions, writer};
       const int64_t together = PanelsTogether(steps);
       for (int64_t panel = panels.begin; panel < panels.end; panel += together)
         MultiplyPanels(pass, {panel, std::min(panel + together, panels.end)});
@@ -104,6 +104,7 @@ class Runner {
     const SumOrder::Pass& steps;
     const Share& panels;
     const Cursor& begin;
+    int64_t first;
     int64_t positions;
     ResultWriter& writer;
   };
@@ -143,7 +144,7 @@ class Runner {
                      meanwhile);
     if (!steps.last) return;
     pass.writer.Complete();
-    pass.writer.Take(panel, tile.spans.data(), tile.count, sums);
+    pass.writer.Take(panel, pass.first + first, tile.spans.data(), tile.count, sums);
   }
 
   // The weights that come next, which most likely are in memory: of the next panel, or of this one's next

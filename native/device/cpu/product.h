@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "device/cpu/column_sums.h"
 #include "device/cpu/pool.h"
 #include "device/strided.h"
 
@@ -81,6 +82,8 @@ struct Product {
   PositionedArray residual;
   // `features` wide, half of that with kGeglu.
   PositionedArray result;
+  // Of the results; null data where nobody wants them. Units are of 8, 16 or 32 columns.
+  ColumnSums sums;
 };
 
 void Run(const Product& product, Pool& pool);

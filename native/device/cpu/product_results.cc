@@ -12,8 +12,9 @@ ResultWriter::ResultWriter(const Product& product, const Grid& grid, const Panel
   finish_.result_type = product.result.type;
 }
 
-void ResultWriter::Take(int64_t panel, const Span* spans, int64_t count, float* sums) {
+void ResultWriter::Take(int64_t panel, int64_t first, const Span* spans, int64_t count, float* sums) {
   panel_ = panel;
+  position_ = first;
   slot_ = 1 - slot_;
   finish_.width = panels_.WidthOf(panel);
   if (!product_.shift) FindAddend(nullptr);
@@ -34,6 +35,7 @@ void ResultWriter::Advance(int64_t rows) {
     WriteRows(together);
     sums_ += together * panels_.lanes;
     rows -= together;
+    position_ += together;
     row_ += together;
     if (together == left) {
       ++span_;
@@ -59,6 +61,23 @@ void ResultWriter::WriteRows(int64_t count) {
     rows.residual_stride = residual.stride;
   }
   FinishRows(finish_, rows, addend_.data(), sums_);
+  if (product_.sums.data) SumWritten(rows);
+}
+
+// Positions begin with a unit, and so do tasks.
+void ResultWriter::SumWritten(const FinishedRows& rows) const {
+  const ColumnSums& sums = product_.sums;
+  for (int64_t done = 0, count = 0; done < rows.count; done += count) {
+    const int64_t position = position_ + done;
+    const int64_t column = position % sums.columns;
+    count = std::min(rows.count - done, sums.columns - column);
+    const int64_t unit = position / sums.columns;
+    const int64_t row = unit / sums.units;
+    float* const place = sums.data + row / sums.rows * sums.image_stride + row % sums.rows * sums.row_stride +
+                         unit % sums.units * sums.unit_stride + panel_ * panels_.Width();
+    AddColumns(rows.result + done * rows.result_stride, product_.result.type, rows.result_stride, count,
+               finish_.width, column == 0, place, place + panels_.Results());
+  }
 }
 
 ResultWriter::Place ResultWriter::Find(const PositionedArray& array, Operand operand) const {

@@ -19,7 +19,8 @@ class ResultWriter {
   ResultWriter(const Product& product, const Grid& grid, const Panels& panels);
 
   // The tile before has to be complete. These sums may not be changed until this one is.
-  void Take(int64_t panel, const Span* spans, int64_t count, float* sums);
+  // `first` is the first of its positions.
+  void Take(int64_t panel, int64_t first, const Span* spans, int64_t count, float* sums);
   // 0 or 1, other than that of the tile before.
   int64_t Slot() const { return slot_; }
   // Writes some rows of the tile.
@@ -34,6 +35,7 @@ class ResultWriter {
   };
 
   void WriteRows(int64_t rows);
+  void SumWritten(const FinishedRows& rows) const;
   Place Find(const PositionedArray& array, Operand operand) const;
   // What is added to sums of an image, or of all.
   void FindAddend(const float* shift);
@@ -48,7 +50,8 @@ class ResultWriter {
   alignas(64) std::array<float, kMaxLanes> addend_{};
   std::array<Span, kMaxTile> spans_;
   int64_t count_ = 0;
-  // What comes next: a row of a span, and its sums.
+  // What comes next: a position, which is a row of a span, and its sums.
+  int64_t position_ = 0;
   int64_t span_ = 0;
   int64_t row_ = 0;
   float* sums_ = nullptr;

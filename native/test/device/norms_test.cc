@@ -1,7 +1,10 @@
 #include "device/cpu/norms.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <random>
+#include <vector>
 
 #include "test/device/arrays.h"
 #include "test/device/tests.h"
@@ -288,6 +291,49 @@ void ANormalizedTokenDependsOnNothingButItself() {
   }
 }
 
+void SumsOfColumnsBecomeThoseOfGroups() {
+  Random random(8);
+  Pool pool(2);
+  for (const Shape& shape : kShapes) {
+    // Each column of the shape is a unit.
+    const int64_t count = shape.images * shape.rows * shape.columns * 2 * shape.channels;
+    std::normal_distribution<float> normal;
+    std::vector<float> units;
+    for (int64_t i = 0; i < count; ++i) units.push_back(normal(random));
+    const int64_t unit = 2 * shape.channels;
+    const ColumnSums columns{units.data(),  1, shape.columns, shape.rows, shape.rows * shape.columns * unit,
+                             shape.columns * unit, unit};
+    std::vector<Sums> sums(static_cast<size_t>(shape.images * shape.rows * shape.groups));
+    SumRows(columns, shape.images, shape.channels, shape.groups, sums.data(), pool);
+    std::vector<Sums> expected(sums.size(), Sums{0, 0});
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t channel = i % shape.channels;
+      Sums& sum = expected[static_cast<size_t>(i / unit / shape.columns * shape.groups +
+                                               channel * shape.groups / shape.channels)];
+      (i % unit < shape.channels ? sum.sum : sum.squares) += units[static_cast<size_t>(i)];
+    }
+    for (size_t i = 0; i < sums.size(); ++i) {
+      CheckClose(sums[i].sum, expected[i].sum, Type::kInt64, 1e-10, 1e-12, "a sum");
+      CheckClose(sums[i].squares, expected[i].squares, Type::kInt64, 1e-10, 1e-12, "a sum of squares");
+    }
+  }
+}
+
+// In bfloat16 SiLU takes two at a time.
+void ExtremesOfNormalizedElementsStayApart() {
+  Pool pool(1);
+  TestArray x(Type::kBFloat16, {1, 1, 1, 4});
+  const float values[] = {-3000, 3000, 0, -90};
+  for (int64_t i = 0; i < 4; ++i) x.Set(i, values[i]);
+  const Moments moments{0, 1 - 1e-5};
+  const float ones[] = {1, 1, 1, 1};
+  const float zeros[] = {0, 0, 0, 0};
+  TestArray y(Type::kBFloat16, {1, 1, 1, 4});
+  NormalizeGroups(ImageOf(x), ImageOf(y), 1, &moments, 1e-5f, ones, zeros, true, pool);
+  for (int64_t i = 0; i < 4; ++i)
+    CheckClose(y.Get(i), std::max(values[i], 0.0f), Type::kBFloat16, 2e-5, 1e-12, "an extreme element");
+}
+
 void NothingIsNormalizedWithoutRows() {
   Pool pool(2);
   const Shape shape{2, 0, 5, 6, 3};
@@ -305,6 +351,8 @@ const AddTests added({DISTRI_TEST(SumsOfRowsAndGroupsAreThoseOfDoublePrecision),
                       DISTRI_TEST(SumsOfARowDependOnNothingButTheRow), DISTRI_TEST(GroupsAreNormalized),
                       DISTRI_TEST(ANormalizedRowDependsOnNothingButItself), DISTRI_TEST(LayersAreNormalized),
                       DISTRI_TEST(ANormalizedTokenDependsOnNothingButItself),
+                      DISTRI_TEST(SumsOfColumnsBecomeThoseOfGroups),
+                      DISTRI_TEST(ExtremesOfNormalizedElementsStayApart),
                       DISTRI_TEST(NothingIsNormalizedWithoutRows)});
 
 }  // namespace

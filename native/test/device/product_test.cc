@@ -311,6 +311,55 @@ void CheckParts(Operands& operands, const Array& whole) {
   }
 }
 
+// Columns of a unit of sums, or 0 where rows have no units.
+int64_t SummedColumns(const Shape& shape) {
+  for (int64_t columns = kMostSummedColumns; columns >= 8; columns /= 2)
+    if (shape.positions.columns % columns == 0) return columns;
+  return 0;
+}
+
+// Sums and sums of squares of all units, [images, rows, units, 2, results], as those of `height` rows at a time.
+std::vector<float> ComputeSums(const Operands& operands, int64_t height, Pool& pool) {
+  const Shape& shape = operands.shape();
+  const Positions& p = shape.positions;
+  const int64_t columns = SummedColumns(shape);
+  const int64_t unit = 2 * shape.Results();
+  const int64_t row_stride = p.columns / columns * unit;
+  std::vector<float> sums(static_cast<size_t>(p.images * p.rows * row_stride), kPoison);
+  Array result = operands.Untouched();
+  for (int64_t row = 0; row < p.rows; row += height) {
+    const int64_t rows = std::min(height, p.rows - row);
+    Product product = operands.Part(row, rows, result);
+    product.sums = {sums.data() + row * row_stride, columns,    p.columns / columns, rows,
+                    p.rows * row_stride,            row_stride, unit};
+    Run(product, pool);
+  }
+  return sums;
+}
+
+// They are those of results as they were written, and the same bits for any rows and threads.
+void CheckSums(const Operands& operands, const Array& whole) {
+  const Shape& shape = operands.shape();
+  const int64_t columns = SummedColumns(shape);
+  if (columns == 0) return;
+  Pool one(1);
+  const std::vector<float> sums = ComputeSums(operands, shape.positions.rows, one);
+  Pool pool(3);
+  for (const int64_t height : {int64_t{1}, int64_t{3}, shape.positions.rows})
+    Check(ComputeSums(operands, height, pool) == sums, Name(shape) + "sums depend on nothing but their columns");
+  std::vector<double> expected(sums.size());
+  operands.ForEachResult([&](int64_t position, int64_t feature, int64_t at) {
+    const auto unit = static_cast<size_t>(position / columns * 2 * shape.Results() + feature);
+    const double value = whole.Get(at);
+    expected[unit] += value;
+    expected[unit + static_cast<size_t>(shape.Results())] += value * value;
+  });
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const double tolerance = 1e-5 * (std::abs(expected[i]) + static_cast<double>(columns));
+    Check(std::abs(sums[i] - expected[i]) <= tolerance, Name(shape) + "a sum of columns");
+  }
+}
+
 void CheckShape(const Shape& shape, unsigned seed) {
   Pool one(1);
   Operands operands(shape, seed);
@@ -318,6 +367,7 @@ void CheckShape(const Shape& shape, unsigned seed) {
   const Array whole = operands.Compute(one);
   CheckResult(operands, whole);
   CheckParts(operands, whole);
+  CheckSums(operands, whole);
 }
 
 Shape RandomShape(std::mt19937& random) {
@@ -364,7 +414,7 @@ void ProductsAreRightAcrossChunksAndBlocks() {
     CheckShape(Tokens(1100, 40, 36, type), 2);
     CheckShape(Tokens(37, 1153, 34, type), 3);
     CheckShape(Tokens(1, 1, 1, type), 4);
-    for (const int64_t columns : {8, 16, 24, 32}) {
+    for (const int64_t columns : {8, 16, 24, 32, 96}) {
       Shape image = Tokens(columns, 96, 34, type);
       image.positions = {2, 6, columns};
       image.kernel = 3;

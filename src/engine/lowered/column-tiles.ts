@@ -55,6 +55,7 @@ export function columnTiles(
   return {
     features,
     fits: (wanted) => wanted.every((size, axis) => size === positions[axis]),
+    units: () => undefined,
     emit: (emit, name, _positions, { residual, y, ...finish }, activation) => {
       const dense = (what: string, count: number, channels: number) => {
         const shape = [weights.length, batch, count, tiles, channels];

@@ -21,10 +21,11 @@ export const commands = {
   ClearFrame: { operands: ['y'], attributes: ['top', 'left', 'bottom', 'right'] },
   /**
    * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is
-   * the first segment of the operand, the others lie `distances` away.
+   * the first segment of the operand, the others lie `distances` away. Of y's columns the sums of some at a
+   * time go to `columnSums`, see column-sums.ts.
    */
   Product: {
-    operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y'],
+    operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y', 'columnSums?'],
     attributes: ['distances', 'activation'],
   },
   /**
@@ -37,9 +38,9 @@ export const commands = {
   JoinColumns: { operands: ['x', 'bias?', 'shift?', 'residual?', 'y'], attributes: ['activation'] },
   /** softmax(scale * query key^T) value for each of `heads`. */
   Attention: { operands: ['query', 'key', 'value', 'y'], attributes: ['heads', 'scale', 'causal'] },
-  /** With room for the sums of each row and group. */
+  /** With the sums of x's columns where they are known, and room for those of each row and group. */
   GroupNorm: {
-    operands: ['x', 'scale', 'shift', 'sums', 'y'],
+    operands: ['x', 'scale', 'shift', 'columnSums?', 'sums', 'y'],
     attributes: ['groups', 'epsilon', 'silu', 'floatSums'],
   },
   LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
@@ -60,8 +61,8 @@ export const commands = {
   /** Tokens at `(batch, token)`. */
   PickTokens: { operands: ['x', 'positions', 'y'], attributes: [] },
   MultiplyMatrices: binary,
-  /** Sums of the rows of x by image and group, with room for those of each row. */
-  Statistics: { operands: ['x', 'rows', 'sums'], attributes: ['groups'] },
+  /** Sums of the rows of x by image and group, from those of its columns where they are known. */
+  Statistics: { operands: ['x', 'columnSums?', 'rows', 'sums'], attributes: ['groups'] },
   /** GroupNorm of a band: own sums, those of `peers` other ranks, and the own ones that they knew. */
   BandNorm: {
     operands: ['x', 'scale', 'shift', 'sums', 'others', 'before?', 'y'],

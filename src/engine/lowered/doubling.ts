@@ -1,5 +1,6 @@
 import type { GraphPart } from '../../graph/graph.js';
 import { intsAttribute, type Operation, type Value } from '../../graph/value.js';
+import { everySecondSum, unitsOf } from './column-sums.js';
 import type { Multiplication } from './pending.js';
 import { everySecond, type View } from './view.js';
 
@@ -104,10 +105,19 @@ export function doubledProducts(
   return {
     features: result.features,
     fits: (positions) => positions.every((size, axis) => size === result.positions[axis]),
-    emit: (emit, name, _positions, { bias, shift, residual, y }, activation) => {
+    units: (positions) => {
+      const ofHalf = unitsOf(positions.with(2, (positions[2] as number) / 2));
+      return ofHalf && 2 * ofHalf;
+    },
+    emit: (emit, name, _positions, { bias, shift, residual, y, columnSums }, activation) => {
       for (const { row, column, x, weight, distances } of products) {
         const part = (view: View) => everySecond(view, row, column);
-        const operands = { x, weight, bias, shift, residual: residual && part(residual), y: part(y) };
+        const results = {
+          residual: residual && part(residual),
+          y: part(y),
+          columnSums: columnSums && everySecondSum(columnSums, row, column),
+        };
+        const operands = { x, weight, bias, shift, ...results };
         emit('Product', name, operands, { distances, activation });
       }
     },

@@ -65,7 +65,7 @@ function imageOf(lowering: Lowering, { spec }: Operation): View {
 
 function normBand(lowering: Lowering, operation: Operation, x: View, y: View): void {
   const { spec } = operation;
-  const [, scale, shift] = spec.inputs as [Value, Value, Value];
+  const [image, scale, shift] = spec.inputs as [Value, Value, Value];
   const groups = intAttribute(spec, 'groups');
   const statistics = intAttribute(spec, 'statistics');
   const peers = intsAttribute(spec, 'peers');
@@ -74,7 +74,12 @@ function normBand(lowering: Lowering, operation: Operation, x: View, y: View): v
   const [batch, rows] = x.shape as [number, number];
   const ofRows = lowering.rowSums(`${spec.name}/rows`, batch * rows * groups);
   const sums = lowering.exactSums(`${spec.name}/sums`, batch * groups);
-  lowering.emit('Statistics', spec.name, { x, rows: ofRows, sums }, { groups });
+  lowering.emit(
+    'Statistics',
+    spec.name,
+    { x, columnSums: lowering.columnSums(image), rows: ofRows, sums },
+    { groups },
+  );
   const exchange = new Slot(lowering, spec.name, intAttribute(spec, 'slot'), ageOf(statistics));
   if (others.length > 0) exchange.publish(sums);
   const known = lowering.exactSums(`${spec.name}/others`, batch * groups * others.length);

@@ -3,6 +3,7 @@ import type { Operation, Value } from '../../graph/value.js';
 import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
+import { columnSums, normedImages } from './column-sums.js';
 import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
 import type { Doubling } from './doubling.js';
 import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
@@ -47,6 +48,8 @@ export class Lowering {
   readonly #readers: ReadonlyMap<string, number>;
   /** Images that have every row and column twice. */
   readonly doubling: Doubling;
+  readonly #normed: ReadonlySet<string>;
+  readonly #columnSums = new Map<string, View>();
   readonly #frames: ReadonlyMap<string, Frame>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
@@ -62,6 +65,7 @@ export class Lowering {
     this.memory = memory;
     this.isFirstStep = isFirstStep;
     this.#readers = countReaders(part);
+    this.#normed = normedImages(part);
     this.#frames = frames;
   }
 
@@ -256,9 +260,25 @@ export class Lowering {
     const y = inPlace(result);
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
     const positions = place.dims.slice(0, -1);
-    const finish = { bias, shift, residual: inPlace(residual), y };
+    const sums = this.#sumColumns(pending, positions, y.dtype);
+    const finish = { bias, shift, residual: inPlace(residual), y, columnSums: sums };
     const emit: Emit = (...command) => this.emit(...command);
     multiplication.emit(emit, name, positions, finish, activationCodes[activation]);
+  }
+
+  /** As a product takes them at its positions. Float32 is summed in double precision, by the norm. */
+  #sumColumns({ value, multiplication }: Pending, positions: Shape, dtype: ElementType): View | undefined {
+    const units = multiplication.units(positions);
+    if (!units || !this.#normed.has(value.name) || dtype === 'float32') return undefined;
+    const [images, features, rows] = value.shape as [number, number, number];
+    const sums = columnSums(value.name, [images, rows, units, features]);
+    this.#columnSums.set(value.name, sums);
+    return reshaped(sums, [...positions.slice(0, 2), ...sums.shape.slice(2)]);
+  }
+
+  /** The sums of an image's columns, if what computed it took them. */
+  columnSums(image: Value): View | undefined {
+    return this.#columnSums.get(image.name);
   }
 
   /** Results of the part are as callers take them, and what has no positions stays exact. */

@@ -138,7 +138,15 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   const dense = image.strides[3] === 1 ? image : lowering.copied(image, x.name);
   const sums = lowering.rowSums(`${spec.name}/sums`, batch * rows * groups);
   const y = permuted(lowering.allocate(outputs[0] as Value, dense.dtype, channelsLast), channelsLast);
-  const operands = { x: dense, scale: lowering.view(scale), shift: lowering.view(shift), sums, y };
+  const columnSums = lowering.columnSums(x);
+  const operands = {
+    x: dense,
+    scale: lowering.view(scale),
+    shift: lowering.view(shift),
+    columnSums,
+    sums,
+    y,
+  };
   const attributes = {
     groups,
     epsilon: floatAttribute(spec, 'epsilon'),

@@ -1,5 +1,6 @@
 import type { Value } from '../../graph/value.js';
 import type { Shape } from '../../tensor/tensor.js';
+import { unitsOf } from './column-sums.js';
 import type { Command, CommandName } from './command.js';
 import { denseView, orderOf, permuted, reshaped, type View } from './view.js';
 
@@ -13,6 +14,7 @@ interface Finish {
   readonly shift: View | undefined;
   readonly residual: View | undefined;
   readonly y: View;
+  readonly columnSums: View | undefined;
 }
 
 export type Emit = (
@@ -28,6 +30,8 @@ export interface Multiplication {
   readonly features: number;
   /** Whether it can be done at positions `[images, rows, columns]`. */
   fits(positions: Shape): boolean;
+  /** In how many units it sums the columns of each row; undefined where it can't. */
+  units(positions: Shape): number | undefined;
   emit(emit: Emit, name: string, positions: Shape, finish: Finish, activation: number): void;
 }
 
@@ -36,6 +40,7 @@ export function oneProduct(x: View, weight: View, distances: readonly number[]):
   return {
     features: weight.shape[0] as number,
     fits: (positions) => positionsOfOperand(x, positions) !== undefined,
+    units: unitsOf,
     emit: (emit, name, positions, finish, activation) => {
       const operands = { x: positionsOfOperand(x, positions), weight, ...finish };
       emit('Product', name, operands, { distances, activation });
