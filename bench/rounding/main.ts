@@ -1,12 +1,12 @@
 import { type DeviceChoice, deviceChoices, deviceText, openDevice } from '../../src/engine/device.js';
 import type { Tensor } from '../../src/tensor/tensor.js';
-import { option, runBench, word } from '../bench.js';
+import { optional, runBench, word } from '../bench.js';
 import { markdownTable } from '../markdown.js';
 import { type Case, operatorCases } from './cases.js';
 import { asDoubles, type Doubles, evaluate } from './doubles.js';
 
 const options = {
-  only: option(word('text'), 'operators whose names contain this', ''),
+  only: optional(word('text'), 'operators whose names contain this', 'all'),
 };
 
 await runBench(
@@ -18,7 +18,7 @@ await runBench(
       'times the root mean square of the result.',
     options,
   },
-  async ({ only }, signal) => {
+  async ({ only = '' }, signal) => {
     const devices = deviceChoices.filter(({ dtype }) => dtype === 'fp32');
     const rows: string[][] = [];
     for (const tested of operatorCases().filter(({ name }) => name.includes(only))) {

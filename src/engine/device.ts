@@ -107,7 +107,9 @@ export interface AskedDevice {
 /** Levels whose instructions multiply bfloat16: there it is faster than float32, elsewhere slower. */
 const bfloat16Levels: readonly SimdLevel[] = ['bf16', 'amx'];
 
-/** By a CPU's level and the element type the engine that was measured to be the faster one: docs/engines.md. */
+/**
+ * By a CPU's level and the element type the engine that was measured to be the faster one: docs/engines.md.
+ */
 const fasterEngines: Readonly<Record<SimdLevel, Readonly<Record<DtypeName, EngineName>>>> = {
   narrow: { fp32: 'onnxruntime', bf16: 'lowered' },
   v3: { fp32: 'lowered', bf16: 'lowered' },
