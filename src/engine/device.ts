@@ -86,7 +86,6 @@ function lowered(elementType: ElementType): Device {
   };
 }
 
-/** Of each element type the engine first that was measured to be the faster one: docs/engines.md. */
 const devices: readonly Device[] = [onnxruntime, lowered('float32'), lowered('bfloat16')];
 
 /** Which device a run asks for; it travels to the ranks. */
@@ -109,8 +108,19 @@ export interface AskedDevice {
 const bfloat16Levels: readonly SimdLevel[] = ['bf16', 'amx'];
 
 /**
+ * By a CPU's level and the element type the engine that was measured to be the faster one: docs/engines.md.
+ */
+const fasterEngines: Readonly<Record<SimdLevel, Readonly<Record<DtypeName, EngineName>>>> = {
+  narrow: { fp32: 'onnxruntime', bf16: 'lowered' },
+  v3: { fp32: 'lowered', bf16: 'lowered' },
+  v4: { fp32: 'lowered', bf16: 'lowered' },
+  bf16: { fp32: 'lowered', bf16: 'lowered' },
+  amx: { fp32: 'lowered', bf16: 'lowered' },
+};
+
+/**
  * The fastest device that is as asked for, on a CPU of this level: of element types the shortest that it
- * multiplies as it is, of engines the first of `devices`. What this build can't compute is refused.
+ * multiplies as it is, of engines the faster one in that type. What this build can't compute is refused.
  */
 export function chooseDevice(asked: AskedDevice, level: SimdLevel): DeviceChoice {
   const { dtype = 'auto', engine = 'auto' } = asked;
@@ -119,12 +129,14 @@ export function chooseDevice(asked: AskedDevice, level: SimdLevel): DeviceChoice
   if (engine !== 'auto' && !engineNames.includes(engine))
     throw expected(`one of auto, ${engineNames.join(', ')}`, 'the engine', engine);
   const fastest: DtypeName = bfloat16Levels.includes(level) ? 'bf16' : 'fp32';
+  const speed = (choice: DeviceChoice) =>
+    2 * Number(choice.dtype === fastest) + Number(choice.engine === fasterEngines[level][choice.dtype]);
   const found = deviceChoices
     .filter(
       (choice) =>
         (dtype === 'auto' || choice.dtype === dtype) && (engine === 'auto' || choice.engine === engine),
     )
-    .toSorted((a, b) => Number(b.dtype === fastest) - Number(a.dtype === fastest));
+    .toSorted((a, b) => speed(b) - speed(a));
   if (found[0]) return found[0];
   const others = deviceChoices.filter((choice) => choice.dtype === dtype).map((choice) => choice.engine);
   throw new DistriError(

@@ -45,7 +45,7 @@ test('what says how one strategy is to be set up needs that strategy', async () 
 test('of several ranks a choice is made, told with its reason and when it was measured', async () => {
   const { plan, lines } = await settled({ ranks: 2, threads: 1, parallelism: 'auto' });
   assert.ok(strategyNames.includes(plan.parallel.parallelism));
-  assert.match(lines[0] ?? '', /^measuring this machine: 2 x 1 threads, fp32 by onnxruntime$/);
+  assert.match(lines[0] ?? '', /^measuring this machine: 2 x 1 threads, fp32 by lowered$/);
   assert.match(
     lines[1] ?? '',
     /^--parallelism auto: 2 ranks, .*: predicted .* a step.*; measured \d{4}-\d\d-\d\d at load [\d.]+$/,

@@ -12,6 +12,11 @@ const STEPS = 900;
 /** Long enough to be disturbed. */
 const longRun = ['run-sdxl', '-n', '3', '--num_inference_steps', String(STEPS), '--output_path', 'out/x.png'];
 
+/** float32, and what the tool takes by itself: bfloat16 where the CPU multiplies it. */
+const dtypes = ['fp32', 'auto'] as const;
+
+const unetFile = join('unet', 'diffusion_pytorch_model.fp16.safetensors');
+
 /** The one message that a failed run prints after its progress. */
 function message({ stderr }: Ended): string {
   const errors = stderr.split('\n').filter((line) => line.startsWith('distri: '));
@@ -47,26 +52,39 @@ async function disturbed(
   });
 }
 
-for (const rank of [0, 2]) {
-  test(`when rank ${rank} is killed in some step, everything ends and says so`, async () => {
-    const ended = await disturbed([], (_, ranks) => process.kill(ranks[rank] as number, 'SIGKILL'), 2000);
+for (const dtype of dtypes) {
+  for (const rank of [0, 2]) {
+    test(`when rank ${rank} is killed in some step, everything ends and says so, dtype ${dtype}`, async () => {
+      const kill = (_: Cli, ranks: readonly number[]) => process.kill(ranks[rank] as number, 'SIGKILL');
+      const ended = await disturbed(['--dtype', dtype], kill, 2000);
+      assert.match(
+        message(ended),
+        new RegExp(`^distri: Rank ${rank} \\(process \\d+\\) was killed by SIGKILL in step \\d+ of ${STEPS}`),
+      );
+      assert.equal(ended.status, 6);
+    });
+  }
+
+  test(`when a rank is stopped, everything ends after --comm_timeout, dtype ${dtype}`, async () => {
+    const stop = (_: Cli, ranks: readonly number[]) => process.kill(ranks[1] as number, 'SIGSTOP');
+    const ended = await disturbed(['--dtype', dtype, '--comm_timeout', '3'], stop, 3000 + 2000);
     assert.match(
       message(ended),
-      new RegExp(`^distri: Rank ${rank} \\(process \\d+\\) was killed by SIGKILL in step \\d+ of ${STEPS}`),
+      /^distri: Rank 1 \(process \d+\) gave no sign of life for [\d.]+ s in step \d+ of 900/,
     );
-    assert.equal(ended.status, 6);
+    assert.equal(ended.status, 7);
   });
-}
 
-test('when a rank is stopped, everything ends after --comm_timeout', async () => {
-  const stop = (_: Cli, ranks: readonly number[]) => process.kill(ranks[1] as number, 'SIGSTOP');
-  const ended = await disturbed(['--comm_timeout', '3'], stop, 3000 + 2000);
-  assert.match(
-    message(ended),
-    /^distri: Rank 1 \(process \d+\) gave no sign of life for [\d.]+ s in step \d+ of 900/,
-  );
-  assert.equal(ended.status, 7);
-});
+  test(`weights that are cut short are refused with the file and the numbers, dtype ${dtype}`, () =>
+    inNewFolder(async (folder) => {
+      const model = await copyModel(folder);
+      await truncate(join(model, unetFile), 1_000_000);
+      const args = ['--dtype', dtype, '--model', model, '--output_path', 'x.png'];
+      const ended = await failing(args, folder);
+      assert.match(message(ended), /fp16\.safetensors: .*the file is cut short: .*1000000/);
+      assert.equal(ended.status, 3);
+    }));
+}
 
 test('Ctrl-C ends everything', async () => {
   const ended = await disturbed([], (cli) => cli.signalGroup('SIGINT'), 2000);
@@ -161,23 +179,12 @@ function canMount(): boolean {
   return existsSync('/mnt') && spawnSync('unshare', ['--mount', 'sh', '-c', attempt]).status === 0;
 }
 
-const unetFile = join('unet', 'diffusion_pytorch_model.fp16.safetensors');
-
 /** A copy of the embedded model in `folder`. */
 async function copyModel(folder: string): Promise<string> {
   const model = join(folder, 'model');
   await cp(join(packageRoot, 'models', 'tiny-shapes'), model, { recursive: true });
   return model;
 }
-
-test('weights that are cut short are refused with the file and the numbers', () =>
-  inNewFolder(async (folder) => {
-    const model = await copyModel(folder);
-    await truncate(join(model, unetFile), 1_000_000);
-    const ended = await failing(['--model', model, '--output_path', 'x.png'], folder);
-    assert.match(message(ended), /fp16\.safetensors: .*the file is cut short: .*1000000/);
-    assert.equal(ended.status, 3);
-  }));
 
 test('weights of another shape are refused with the tensor and both shapes', () =>
   inNewFolder(async (folder) => {

@@ -44,6 +44,24 @@ test('pictures are the same with packed weights that are new, kept, or nowhere t
     assert.equal(said.length, 1, refused.stderr);
   }));
 
+test('packed weights that were cut short or damaged are made anew, and the picture is the same', () =>
+  inNewFolder(async (folder) => {
+    const made = await draw(folder, 'cache', '-n', '2', '--output_path', 'made.png');
+    const packed = join(folder, 'cache', 'packed-weights');
+    const files = (await readdir(packed)).filter((name) => name.endsWith('.safetensors'));
+    const whole = await Promise.all(files.map((name) => readFile(join(packed, name))));
+    for (const [index, bytes] of whole.entries()) {
+      const path = join(packed, files[index] as string);
+      const damaged = Buffer.from(bytes);
+      damaged.fill(0x7f, bytes.length - 4096);
+      await writeFile(path, index % 2 === 0 ? damaged : bytes.subarray(0, bytes.length / 2));
+    }
+    const again = await draw(folder, 'cache', '-n', '2', '--output_path', 'again.png');
+    assert.deepEqual(again.pixels, made.pixels);
+    const anew = await Promise.all(files.map((name) => readFile(join(packed, name))));
+    assert.deepEqual(anew, whole);
+  }));
+
 /** Mappings of packed weights that a process has, as `permissions inode`. */
 async function packedMappings(pid: number): Promise<readonly string[]> {
   const maps = await readFile(`/proc/${pid}/maps`, 'utf8');

@@ -112,7 +112,9 @@ describe('run-sd draws two pictures of each of two prompts', async () => {
 
   it('asynchronously: as on one rank while steps are synchronous, then close to it', () =>
     inNewFolder(async (folder) => {
-      const args = ['-n', '2', '--no_split_batch', '--warmup_steps', '1', '--weights', 'shared'];
+      // By the engine that the library is asked for below.
+      const engine = ['--engine', 'onnxruntime', '--weights', 'shared'];
+      const args = ['-n', '2', '--no_split_batch', '--warmup_steps', '1', ...engine];
       const { trace } = await drawn(folder, twoPrompts, args);
       const ranks = await TracingRanks.launch(2);
       try {

@@ -149,7 +149,8 @@ test('a family is its file and a row', async () => {
 });
 
 test('a device is a row', async () => {
-  const drawn = await draw('run-sdxl', '-n', '2');
+  const command = ['run-sdxl', '-n', '2', '--engine', 'onnxruntime'] as const;
+  const drawn = await draw(...command);
   const text = await readFile(module('engine/device.js'), 'utf8');
   const twin = `const devices = [{ ...onnxruntime, name: 'twin', load: (...given) => {
     writeFileSync('twin.txt', 'loaded');
@@ -157,7 +158,7 @@ test('a device is a row', async () => {
   } }, `;
   const replaced = text.replace('const devices = [', twin);
   await writeFile(module('engine/device.js'), `import { writeFileSync } from 'node:fs';\n${replaced}`);
-  assert.deepEqual(await draw('run-sdxl', '-n', '2'), drawn);
+  assert.deepEqual(await draw(...command), drawn);
   assert.equal(await readFile(join(copy, 'twin.txt'), 'utf8'), 'loaded');
 });
 

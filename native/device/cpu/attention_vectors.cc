@@ -24,36 +24,44 @@ struct Matrix {
   int64_t column;
 };
 
+// Sums of so many terms are added up: that is rounded less often than one sum of all.
+constexpr int64_t kTermsOfASum = kKeys;
+
 // c[i][q] = decay[q] * c[i][q] + sum over j of a(i, j) * b[j][q], for R rows i and V vectors of W lanes q;
 // without decay the sum alone.
 template <int W, int V, int R>
 DISTRI_INLINE void MultiplyTile(const Matrix& a, int64_t inner, const float* b, const float* decay,
                                 float* c) {
-  Vector<W> total[R][V];
+  for (int64_t begin = 0; begin < inner; begin += kTermsOfASum) {
+    const int64_t end = std::min(inner, begin + kTermsOfASum);
+    Vector<W> total[R][V];
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) {
-    const Vector<W> factor = decay != nullptr ? Load<W>(decay + v * W) : Vector<W>{};
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      total[r][v] = Vector<W>{};
-      if (decay != nullptr) total[r][v] = factor * Load<W>(c + r * kQueries + v * W);
+      for (int v = 0; v < V; ++v) total[r][v] = Vector<W>{};
+#pragma GCC unroll 4
+    for (int64_t j = begin; j < end; ++j) {
+      Vector<W> row[V];
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) row[v] = Load<W>(b + j * kQueries + v * W);
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const float factor = a.data[r * a.row + j * a.column];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) total[r][v] += factor * row[v];
+      }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) {
+      const Vector<W> factor = begin == 0 && decay != nullptr ? Load<W>(decay + v * W) : Vector<W>{} + 1.0f;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        float* place = c + r * kQueries + v * W;
+        if (begin > 0 || decay != nullptr) total[r][v] += factor * Load<W>(place);
+        Store<W>(total[r][v], place);
+      }
     }
   }
-  for (int64_t j = 0; j < inner; ++j) {
-    Vector<W> row[V];
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) row[v] = Load<W>(b + j * kQueries + v * W);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const float factor = a.data[r * a.row + j * a.column];
-#pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) total[r][v] += factor * row[v];
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) Store<W>(total[r][v], c + r * kQueries + v * W);
 }
 
 // For V vectors of queries.
@@ -61,7 +69,7 @@ template <int W, int V>
 DISTRI_INLINE void SoftmaxLanes(int64_t keys, float factor, float* scores, float* maximum, float* total,
                                 float* decay) {
   Vector<W> largest[V];
-  Vector<W> sum[V];
+  Vector<W> sum[V]{};
 #pragma GCC unroll 8
   for (int v = 0; v < V; ++v) largest[v] = Load<W>(maximum + v * W);
   for (int64_t k = 0; k < keys; ++k) {
@@ -76,7 +84,6 @@ DISTRI_INLINE void SoftmaxLanes(int64_t keys, float factor, float* scores, float
     const Vector<W> kept = Exp2<W>(factor * (Load<W>(maximum + v * W) - largest[v]));
     Store<W>(kept, decay + v * W);
     Store<W>(largest[v], maximum + v * W);
-    sum[v] = kept * Load<W>(total + v * W);
   }
   for (int64_t k = 0; k < keys; ++k) {
 #pragma GCC unroll 8
@@ -88,7 +95,8 @@ DISTRI_INLINE void SoftmaxLanes(int64_t keys, float factor, float* scores, float
     }
   }
 #pragma GCC unroll 8
-  for (int v = 0; v < V; ++v) Store<W>(sum[v], total + v * W);
+  for (int v = 0; v < V; ++v)
+    Store<W>(sum[v] + Load<W>(decay + v * W) * Load<W>(total + v * W), total + v * W);
 }
 
 template <int W>

@@ -18,30 +18,38 @@ constexpr int64_t kFeatures = kMaxLanes;
 // Of the columns of a tile, or the points of its sums.
 using Operands = std::array<const float*, kTilePoints>;
 
+// Of the points that are not 0 or infinity: +-kNear and +-kFar.
+constexpr float kNear = 0.625f;
+constexpr float kFar = 1.5f;
+constexpr float kNearSquare = kNear * kNear;
+constexpr float kFarSquare = kFar * kFar;
+
 template <int W>
 DISTRI_INLINE void SplitVector(const Vector<W> (&d)[kTilePoints], Vector<W> (&t)[kTilePoints]) {
-  const Vector<W> even = d[4] - 4.0f * d[2];
-  const Vector<W> odd = d[3] - 4.0f * d[1];
-  const Vector<W> even_half = d[4] - d[2];
-  const Vector<W> odd_half = 2.0f * (d[3] - d[1]);
-  t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
-  t[1] = even + odd;
-  t[2] = even - odd;
-  t[3] = even_half + odd_half;
-  t[4] = even_half - odd_half;
-  t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+  constexpr float kProduct = kNearSquare * kFarSquare;
+  constexpr float kSum = kNearSquare + kFarSquare;
+  const Vector<W> near_even = d[4] - kFarSquare * d[2];
+  const Vector<W> near_odd = kNear * (d[3] - kFarSquare * d[1]);
+  const Vector<W> far_even = d[4] - kNearSquare * d[2];
+  const Vector<W> far_odd = kFar * (d[3] - kNearSquare * d[1]);
+  t[0] = kProduct * d[0] - kSum * d[2] + d[4];
+  t[1] = near_even + near_odd;
+  t[2] = near_even - near_odd;
+  t[3] = far_even + far_odd;
+  t[4] = far_even - far_odd;
+  t[5] = kProduct * d[1] - kSum * d[3] + d[5];
 }
 
 template <int W>
 DISTRI_INLINE void JoinVector(const Vector<W> (&m)[kTilePoints], Vector<W> (&y)[kTileColumns]) {
-  const Vector<W> sum = m[1] + m[2];
-  const Vector<W> difference = m[1] - m[2];
+  const Vector<W> near_sum = m[1] + m[2];
+  const Vector<W> near_difference = m[1] - m[2];
   const Vector<W> far_sum = m[3] + m[4];
   const Vector<W> far_difference = m[3] - m[4];
-  y[0] = m[0] + sum + far_sum;
-  y[1] = difference + 2.0f * far_difference;
-  y[2] = sum + 4.0f * far_sum;
-  y[3] = difference + 8.0f * far_difference + m[5];
+  y[0] = m[0] + near_sum + far_sum;
+  y[1] = kNear * near_difference + kFar * far_difference;
+  y[2] = kNearSquare * near_sum + kFarSquare * far_sum;
+  y[3] = kNear * kNearSquare * near_difference + kFar * kFarSquare * far_difference + m[5];
 }
 
 template <int W>

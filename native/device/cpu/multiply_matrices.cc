@@ -29,14 +29,17 @@ DISTRI_INLINE void MultiplyBlock(const float* a, const float* b, int64_t inner, 
     for (int64_t j = 0; j < kColumns; j += W) {
       Vector<W> total[kTile];
 #pragma GCC unroll 4
-      for (int64_t r = 0; r < kTile; ++r) total[r] = Load<W>(sums + (i + r) * kColumns + j);
+      for (int64_t r = 0; r < kTile; ++r) total[r] = Vector<W>{};
       for (int64_t k = 0; k < inner; ++k) {
         const Vector<W> row = Load<W>(b + k * kColumns + j);
 #pragma GCC unroll 4
         for (int64_t r = 0; r < kTile; ++r) total[r] += a[(i + r) * kInner + k] * row;
       }
 #pragma GCC unroll 4
-      for (int64_t r = 0; r < kTile; ++r) Store<W>(total[r], sums + (i + r) * kColumns + j);
+      for (int64_t r = 0; r < kTile; ++r) {
+        float* place = sums + (i + r) * kColumns + j;
+        Store<W>(Load<W>(place) + total[r], place);
+      }
     }
   }
 }

@@ -1,4 +1,6 @@
 // Products with vectors of float32, whatever their width.
+#include <algorithm>
+
 #include "device/cpu/product_kernel.h"
 #include "ops/levels.h"
 #include "ops/math.h"
@@ -14,7 +16,7 @@ using ops::Vector;
 constexpr int kRows = 6;
 
 // Sums of about so many terms are added up: that is rounded less often than one sum of all.
-constexpr int64_t kTermsOfASum = 128;
+constexpr int64_t kTermsOfASum = 64;
 
 template <int W>
 using Words __attribute__((vector_size(W * sizeof(uint32_t)), aligned(sizeof(uint32_t)))) = uint32_t;
@@ -49,6 +51,7 @@ struct Float32 {
   template <int W, int V, int R>
   static DISTRI_INLINE void Multiply(const float* x, int64_t stride, int64_t inner, const float* packed,
                                      int64_t lanes, Totals<W, V, R>& totals) {
+#pragma GCC unroll 4
     for (int64_t j = 0; j < inner; ++j) {
       Vector<W> row[V];
 #pragma GCC unroll 8
@@ -121,14 +124,19 @@ DISTRI_INLINE void MultiplyTile(const Tile& tile, const Chunk& chunk, int64_t la
   if (chunk.count == 0) totals.AddTo(sums, lanes, first);
   for (int64_t i = 0; i < chunk.count; ++i) {
     const Part& part = chunk.parts[i];
-    Elements::template Multiply<W, V, R>(x + part.offset, stride, part.inner, packed, lanes, totals);
+    for (int64_t begin = 0; begin < part.inner; begin += kTermsOfASum) {
+      const int64_t inner = std::min(kTermsOfASum, part.inner - begin);
+      Elements::template Multiply<W, V, R>(x + part.offset + begin, stride, inner, packed + begin * lanes,
+                                           lanes, totals);
+      terms += inner;
+      const bool last = i + 1 == chunk.count && begin + inner == part.inner;
+      if (terms < kTermsOfASum && !last) continue;
+      totals.AddTo(sums, lanes, first);
+      totals.Clear();
+      first = false;
+      terms = 0;
+    }
     packed += (part.inner + kStep - 1) / kStep * kStep * lanes;
-    terms += part.inner;
-    if (terms < kTermsOfASum && i + 1 < chunk.count) continue;
-    totals.AddTo(sums, lanes, first);
-    totals.Clear();
-    first = false;
-    terms = 0;
   }
 }
 

@@ -20,12 +20,17 @@ using namespace device::cpu;
 constexpr int64_t kImages = 2;
 constexpr int64_t kPlaces = 9;
 // As src/engine/lowered/column-tiles.ts has them.
-constexpr double kWeightPoints[kTilePoints][3] = {{1.0 / 4, 0, 0},
-                                                  {-1.0 / 6, -1.0 / 6, -1.0 / 6},
-                                                  {-1.0 / 6, 1.0 / 6, -1.0 / 6},
-                                                  {1.0 / 24, 1.0 / 12, 1.0 / 6},
-                                                  {1.0 / 24, -1.0 / 12, 1.0 / 6},
-                                                  {0, 0, 1}};
+constexpr double kNear = 5.0 / 8;
+constexpr double kFar = 3.0 / 2;
+constexpr double kNearDistances = 2 * kNear * kNear * (kNear * kNear - kFar * kFar);
+constexpr double kFarDistances = 2 * kFar * kFar * (kFar * kFar - kNear * kNear);
+constexpr double kWeightPoints[kTilePoints][3] = {
+    {1 / (kNear * kNear * kFar * kFar), 0, 0},
+    {1 / kNearDistances, kNear / kNearDistances, kNear * kNear / kNearDistances},
+    {1 / kNearDistances, -kNear / kNearDistances, kNear * kNear / kNearDistances},
+    {1 / kFarDistances, kFar / kFarDistances, kFar * kFar / kFarDistances},
+    {1 / kFarDistances, -kFar / kFarDistances, kFar * kFar / kFarDistances},
+    {0, 0, 1}};
 
 // A 3x3 convolution [images, rows, columns, features] in tiles of columns.
 struct Convolution {
