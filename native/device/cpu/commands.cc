@@ -62,10 +62,6 @@ void RunBinary(const Command& command, const Bases& bases, Pool& pool) {
   Combine(op, command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
 
-void RunSoftmax(const Command& command, const Bases& bases, Pool& pool) {
-  Softmax(command.At(0, bases), command.At(1, bases), pool);
-}
-
 void RunSum(const Command& command, const Bases& bases, Pool& pool) {
   Sum(command.At(0, bases), command.At(1, bases), pool);
 }
@@ -76,10 +72,6 @@ void RunGather(const Command& command, const Bases& bases, Pool& pool) {
 
 void RunPickTokens(const Command& command, const Bases& bases, Pool& pool) {
   PickTokens(command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
-}
-
-void RunMatrices(const Command& command, const Bases& bases, Pool& pool) {
-  MultiplyMatrices(command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
 
 class ClearFrame : public Executor {
@@ -226,6 +218,13 @@ class RunAttention : public Executor {
     attention_.query = TokensOf(query);
     keys_ = TokensOf(ShapeOf(command_, 1));
     values_ = TokensOf(ShapeOf(command_, 2));
+    if (command_.Has(3)) {
+      const Strided& bias = ShapeOf(command_, 3);
+      Require(bias.rank == 4 && bias.type == Type::kFloat32, "a bias of float32 for scores");
+      Require(bias.shape[0] == query.shape[0] && bias.shape[1] == attention_.heads &&
+                  bias.shape[2] == query.shape[1] && bias.shape[3] == keys_.tokens,
+              "a bias for every score");
+    }
     attention_.keys = &keys_;
     attention_.values = &values_;
     attention_.parts = 1;
@@ -238,7 +237,8 @@ class RunAttention : public Executor {
     attention_.query = TokensOf(command_.At(0, bases));
     keys_ = TokensOf(command_.At(1, bases));
     values_ = TokensOf(command_.At(2, bases));
-    attention_.result = TokensOf(command_.At(3, bases));
+    attention_.bias = command_.At(3, bases);
+    attention_.result = TokensOf(command_.At(4, bases));
     cpu::Run(attention_, call.work, call.pool);
   }
 
@@ -403,7 +403,7 @@ std::unique_ptr<Executor> Create(Command command) {
 
 constexpr CommandRow kCommands[] = {
     {"Add", 3, 0, Create<Direct<RunBinary<Binary::kAdd>>>},
-    {"Attention", 4, 3, Create<RunAttention>},
+    {"Attention", 5, 3, Create<RunAttention>},
     {"BandNorm", 7, 5, Create<RunBandNorm>},
     {"ClearFrame", 1, 4, Create<ClearFrame>},
     {"Copy", 2, 0, Create<Direct<RunCopy>>},
@@ -417,7 +417,6 @@ constexpr CommandRow kCommands[] = {
     {"Leave", 1, 3, CreateLeave},
     {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
-    {"MultiplyMatrices", 3, 0, Create<Direct<RunMatrices>>},
     {"PickTokens", 3, 0, Create<Direct<RunPickTokens>>},
     {"Product", 6, 2, Create<RunProduct>},
     {"Publish", 0, 2, CreatePublish},
@@ -428,7 +427,6 @@ constexpr CommandRow kCommands[] = {
     {"SplitColumns", 2, 0, Create<RunSplitColumns>},
     {"Statistics", 3, 1, Create<RunStatistics>},
     {"Sum", 2, 0, Create<Direct<RunSum>>},
-    {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},
 };
 
 }  // namespace

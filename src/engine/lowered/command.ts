@@ -35,8 +35,11 @@ export const commands = {
   SplitColumns: unary,
   /** What products `[6, images, rows, tiles, features]` of them come to, finished as those of `Product`. */
   JoinColumns: { operands: ['x', 'bias?', 'shift?', 'residual?', 'y'], attributes: ['activation'] },
-  /** softmax(scale * query key^T) value for each of `heads`. */
-  Attention: { operands: ['query', 'key', 'value', 'y'], attributes: ['heads', 'scale', 'causal'] },
+  /**
+   * softmax(scale * query key^T + bias) value for each of `heads`; bias `[batch, heads, tokens, keys]`, of
+   * float32.
+   */
+  Attention: { operands: ['query', 'key', 'value', 'bias?', 'y'], attributes: ['heads', 'scale', 'causal'] },
   /** With room for the sums of each row and group. */
   GroupNorm: {
     operands: ['x', 'scale', 'shift', 'sums', 'y'],
@@ -54,12 +57,10 @@ export const commands = {
   GeluTanh: unary,
   Sine: unary,
   Cosine: unary,
-  Softmax: unary,
   /** Rows of a table. */
   Gather: { operands: ['table', 'ids', 'y'], attributes: [] },
   /** Tokens at `(batch, token)`. */
   PickTokens: { operands: ['x', 'positions', 'y'], attributes: [] },
-  MultiplyMatrices: binary,
   /** Sums of the rows of x by image and group, with room for those of each row. */
   Statistics: { operands: ['x', 'rows', 'sums'], attributes: ['groups'] },
   /** GroupNorm of a band: own sums, those of `peers` other ranks, and the own ones that they knew. */

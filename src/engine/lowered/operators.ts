@@ -8,7 +8,7 @@ import {
 } from '../../graph/value.js';
 import { elementCount } from '../../tensor/tensor.js';
 import { lowerAllReduceSum } from './all-reduce-sum.js';
-import { lowerAttention, lowerCausalAttention } from './attention.js';
+import { lowerAttention, lowerBiasedAttention, lowerCausalAttention } from './attention.js';
 import { lowerCachedAttention } from './cached-attention.js';
 import type { CommandName } from './command.js';
 import { lowerConv, lowerDouble } from './convolutions.js';
@@ -35,6 +35,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   Conv: lowerConv,
   Linear: lowerLinear,
   Attention: lowerAttention,
+  BiasedAttention: lowerBiasedAttention,
   MultiHeadAttention: lowerCausalAttention,
   GroupNorm: lowerGroupNorm,
   LayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'LayerNorm'),
@@ -52,13 +53,6 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   },
   Sin: (lowering, operation) => lowerUnary(lowering, operation, 'Sine'),
   Cos: (lowering, operation) => lowerUnary(lowering, operation, 'Cosine'),
-  Softmax: (lowering, operation) => lowerUnary(lowering, operation, 'Softmax'),
-  MatMul: (lowering, operation) => {
-    const [a, b] = operation.spec.inputs as [Value, Value];
-    const operands = { a: lowering.view(a), b: lowering.view(b) };
-    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation));
-    lowering.emit('MultiplyMatrices', operation.spec.name, { ...operands, y });
-  },
   Gather: (lowering, operation) => {
     const [table, ids] = operation.spec.inputs as [Value, Value];
     const operands = { table: lowering.view(table), ids: lowering.view(ids) };
