@@ -112,8 +112,8 @@ class RunProduct : public Executor {
  public:
   explicit RunProduct(Command command) : command_(std::move(command)), distances_(command_.Integers(0)) {
     const Strided& x = ShapeOf(command_, 0);
-    Require(x.rank == 4 && ShapeOf(command_, 5).rank == 4, "positions and features");
-    Require(InnerDense(x) && InnerDense(ShapeOf(command_, 5)), "features next to each other");
+    Require(x.rank == 4 && ShapeOf(command_, 6).rank == 4, "positions and features");
+    Require(InnerDense(x) && InnerDense(ShapeOf(command_, 6)), "features next to each other");
     product_.positions = {x.shape[0], x.shape[1], x.shape[2]};
     product_.segment_offsets = distances_.data();
     product_.activation = static_cast<Activation>(command_.Integer(1));
@@ -130,8 +130,11 @@ class RunProduct : public Executor {
     const Strided shift = command_.At(3, bases);
     product_.shift = shift.as<float>();
     product_.shift_stride = shift.strides[0];
-    product_.residual = Positioned(command_.At(4, bases));
-    product_.result = Positioned(command_.At(5, bases));
+    const Strided gate = command_.At(4, bases);
+    product_.gate = gate.as<float>();
+    product_.gate_stride = gate.strides[0];
+    product_.residual = Positioned(command_.At(5, bases));
+    product_.result = Positioned(command_.At(6, bases));
     cpu::Run(product_, pool);
   }
 
@@ -175,7 +178,7 @@ class RunJoinColumns : public Executor {
   explicit RunJoinColumns(Command command) : command_(std::move(command)) {
     const Strided& x = ShapeOf(command_, 0);
     RequireTiles(x);
-    const Strided& y = ShapeOf(command_, 4);
+    const Strided& y = ShapeOf(command_, 5);
     Require(y.rank == 4 && InnerDense(y), "features next to each other");
     Require(x.shape[1] == y.shape[0] && x.shape[2] == y.shape[1] && x.shape[4] == y.shape[3] &&
                 x.shape[3] == (y.shape[2] + kTileColumns - 1) / kTileColumns,
@@ -191,8 +194,11 @@ class RunJoinColumns : public Executor {
     const Strided shift = command_.At(2, bases);
     product_.shift = shift.as<float>();
     product_.shift_stride = shift.strides[0];
-    product_.residual = Positioned(command_.At(3, bases));
-    product_.result = Positioned(command_.At(4, bases));
+    const Strided gate = command_.At(3, bases);
+    product_.gate = gate.as<float>();
+    product_.gate_stride = gate.strides[0];
+    product_.residual = Positioned(command_.At(4, bases));
+    product_.result = Positioned(command_.At(5, bases));
     JoinColumns(TilesOf(command_.At(0, bases)), product_, call.pool);
   }
 
@@ -387,12 +393,18 @@ template <bool root_mean_square>
 void RunLayerNorm(const Command& command, const Bases& bases, Pool& pool) {
   LayerNorm norm;
   norm.x = RowsOf(command.At(0, bases));
-  norm.y = RowsOf(command.At(3, bases));
+  norm.y = RowsOf(command.At(5, bases));
   norm.epsilon = static_cast<float>(command.Number(0));
   norm.scale = command.At(1, bases).as<float>();
   norm.shift = command.At(2, bases).as<float>();
   norm.root_mean_square = root_mean_square;
-  norm.rows_per_image = norm.x.rows;
+  const Strided image_scale = command.At(3, bases);
+  const Strided image_shift = command.At(4, bases);
+  norm.image_scale = image_scale.as<float>();
+  norm.image_scale_stride = image_scale.strides[0];
+  norm.image_shift = image_shift.as<float>();
+  norm.image_shift_stride = image_shift.strides[0];
+  norm.rows_per_image = command.Has(3) ? norm.x.rows / image_scale.shape[0] : norm.x.rows;
   cpu::Run(norm, pool);
 }
 
@@ -413,15 +425,15 @@ constexpr CommandRow kCommands[] = {
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
     {"GroupNorm", 5, 4, Create<RunGroupNorm>},
-    {"JoinColumns", 5, 1, Create<RunJoinColumns>},
+    {"JoinColumns", 6, 1, Create<RunJoinColumns>},
     {"Leave", 1, 3, CreateLeave},
-    {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
+    {"LayerNorm", 6, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
     {"PickTokens", 3, 0, Create<Direct<RunPickTokens>>},
-    {"Product", 6, 2, Create<RunProduct>},
+    {"Product", 7, 2, Create<RunProduct>},
     {"Publish", 0, 2, CreatePublish},
     {"QuickGelu", 2, 0, Create<Direct<RunUnary<Unary::kQuickGelu>>>},
-    {"RmsNorm", 4, 1, Create<Direct<RunLayerNorm<true>>>},
+    {"RmsNorm", 6, 1, Create<Direct<RunLayerNorm<true>>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
     {"SplitColumns", 2, 0, Create<RunSplitColumns>},

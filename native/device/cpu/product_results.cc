@@ -18,6 +18,7 @@ void ResultWriter::Take(int64_t panel, const Span* spans, int64_t count, float* 
   finish_.width = panels_.WidthOf(panel);
   if (!product_.shift) FindAddend(nullptr);
   shift_ = nullptr;
+  found_gate_ = nullptr;
   std::copy(spans, spans + count, spans_.begin());
   count_ = count;
   span_ = 0;
@@ -29,8 +30,7 @@ void ResultWriter::Advance(int64_t rows) {
   while (rows > 0 && span_ < count_) {
     const int64_t left = spans_[static_cast<size_t>(span_)].count - row_;
     // Rows that differ in what is added go one by one.
-    const bool alone = product_.shift && grid_.ColumnStride(kShift) != 0;
-    const int64_t together = alone ? 1 : std::min(rows, left);
+    const int64_t together = Differ() ? 1 : std::min(rows, left);
     WriteRows(together);
     sums_ += together * panels_.lanes;
     rows -= together;
@@ -48,6 +48,11 @@ void ResultWriter::WriteRows(int64_t count) {
     const float* shift = product_.shift + span.offsets[kShift] + row_ * grid_.ColumnStride(kShift);
     if (shift != shift_) FindAddend(shift);
   }
+  if (product_.gate) {
+    const Span& span = spans_[static_cast<size_t>(span_)];
+    const float* gate = product_.gate + span.offsets[kGate] + row_ * grid_.ColumnStride(kGate);
+    if (gate != found_gate_) FindGate(gate);
+  }
   FinishedRows rows;
   rows.count = count;
   const Place result = Find(product_.result, kResult);
@@ -59,6 +64,17 @@ void ResultWriter::WriteRows(int64_t count) {
     rows.residual_stride = residual.stride;
   }
   FinishRows(finish_, rows, addend_.data(), sums_);
+}
+
+bool ResultWriter::Differ() const {
+  return (product_.shift && grid_.ColumnStride(kShift) != 0) ||
+         (product_.gate && grid_.ColumnStride(kGate) != 0);
+}
+
+void ResultWriter::FindGate(const float* gate) {
+  found_gate_ = gate;
+  std::copy_n(gate + panel_ * panels_.Width(), static_cast<size_t>(finish_.width), gate_.data());
+  finish_.gate = gate_.data();
 }
 
 ResultWriter::Place ResultWriter::Find(const PositionedArray& array, Operand operand) const {

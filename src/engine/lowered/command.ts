@@ -9,6 +9,10 @@ interface CommandRow {
 
 const unary: CommandRow = { operands: ['x', 'y'], attributes: [] };
 const binary: CommandRow = { operands: ['a', 'b', 'y'], attributes: [] };
+const norm: CommandRow = {
+  operands: ['x', 'scale', 'shift?', 'imageScale?', 'imageShift?', 'y'],
+  attributes: ['epsilon'],
+};
 
 /**
  * What devices can do, see docs/engines.md. Images are `[batch, rows, columns, channels]`, tokens
@@ -20,11 +24,12 @@ export const commands = {
   /** Zeros in a frame around the image y. */
   ClearFrame: { operands: ['y'], attributes: ['top', 'left', 'bottom', 'right'] },
   /**
-   * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is
-   * the first segment of the operand, the others lie `distances` away.
+   * y = activation(x * weight + bias + shift) * gate + residual at `[images, rows, columns]`, features last;
+   * shift and gate are `[images, features]`. x is the first segment of the operand, the others lie
+   * `distances` away.
    */
   Product: {
-    operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y'],
+    operands: ['x', 'weight', 'bias?', 'shift?', 'gate?', 'residual?', 'y'],
     attributes: ['distances', 'activation'],
   },
   /**
@@ -34,7 +39,10 @@ export const commands = {
    */
   SplitColumns: unary,
   /** What products `[6, images, rows, tiles, features]` of them come to, finished as those of `Product`. */
-  JoinColumns: { operands: ['x', 'bias?', 'shift?', 'residual?', 'y'], attributes: ['activation'] },
+  JoinColumns: {
+    operands: ['x', 'bias?', 'shift?', 'gate?', 'residual?', 'y'],
+    attributes: ['activation'],
+  },
   /**
    * softmax(scale * query key^T + bias) value for each of `heads`; bias `[batch, heads, tokens, keys]`, of
    * float32.
@@ -45,8 +53,9 @@ export const commands = {
     operands: ['x', 'scale', 'shift', 'sums', 'y'],
     attributes: ['groups', 'epsilon', 'silu', 'floatSums'],
   },
-  LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
-  RmsNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
+  /** Then times 1 + imageScale, plus imageShift, which are `[images, features]`. */
+  LayerNorm: norm,
+  RmsNorm: norm,
   Add: binary,
   /** Of x's first dimension, in its order. */
   Sum: unary,

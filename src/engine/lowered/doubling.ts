@@ -104,10 +104,10 @@ export function doubledProducts(
   return {
     features: result.features,
     fits: (positions) => positions.every((size, axis) => size === result.positions[axis]),
-    emit: (emit, name, _positions, { bias, shift, residual, y }, activation) => {
+    emit: (emit, name, _positions, { residual, y, ...finish }, activation) => {
       for (const { row, column, x, weight, distances } of products) {
         const part = (view: View) => everySecond(view, row, column);
-        const operands = { x, weight, bias, shift, residual: residual && part(residual), y: part(y) };
+        const operands = { x, weight, ...finish, residual: residual && part(residual), y: part(y) };
         emit('Product', name, operands, { distances, activation });
       }
     },

@@ -248,7 +248,7 @@ export class Lowering {
   }
 
   #compute(pending: Pending): void {
-    const { value, name, multiplication, bias, shift, residual, activation } = pending;
+    const { value, name, multiplication, bias, shift, gate, residual, activation } = pending;
     this.#pending.delete(value.name);
     const place = placementOf(pending) as Placement;
     const result = this.allocate(value, this.#resultType(value), place.order);
@@ -256,7 +256,7 @@ export class Lowering {
     const y = inPlace(result);
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
     const positions = place.dims.slice(0, -1);
-    const finish = { bias, shift, residual: inPlace(residual), y };
+    const finish = { bias, shift, gate, residual: inPlace(residual), y };
     const emit: Emit = (...command) => this.emit(...command);
     multiplication.emit(emit, name, positions, finish, activationCodes[activation]);
   }

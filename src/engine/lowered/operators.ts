@@ -20,7 +20,16 @@ import {
   lowerPatchGroupNormHalo,
 } from './exchanges.js';
 import { channelsLast, type Lowering } from './lowering.js';
-import { activateProduct, addToProduct, lowerBinary, lowerLinear, viewProduct } from './products.js';
+import type { ModulatedNorm } from './modulated-norms.js';
+import {
+  activateProduct,
+  addToProduct,
+  gateProduct,
+  lowerBinary,
+  lowerLinear,
+  perImage,
+  viewProduct,
+} from './products.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
 import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
 
@@ -31,7 +40,9 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   Add: (lowering, operation) => {
     if (!addToProduct(lowering, operation)) lowerBinary(lowering, operation, 'Add');
   },
-  Mul: (lowering, operation) => lowerBinary(lowering, operation, 'Multiply'),
+  Mul: (lowering, operation) => {
+    if (!gateProduct(lowering, operation)) lowerBinary(lowering, operation, 'Multiply');
+  },
   Conv: lowerConv,
   Linear: lowerLinear,
   Attention: lowerAttention,
@@ -142,7 +153,21 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   lowering.emit('GroupNorm', spec.name, operands, attributes);
 }
 
-function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | 'RmsNorm'): void {
+/** A norm of tokens, scaled and shifted by what is of their image. */
+export function lowerModulatedNorm(lowering: Lowering, { norm, sum, scale, shift }: ModulatedNorm): void {
+  const [{ shape }] = sum.outputs as [Value];
+  lowerNorm(lowering, { ...norm, outputs: sum.outputs }, 'LayerNorm', {
+    imageScale: perImage(lowering, scale, shape),
+    imageShift: perImage(lowering, shift, shape),
+  });
+}
+
+function lowerNorm(
+  lowering: Lowering,
+  operation: Operation,
+  op: 'LayerNorm' | 'RmsNorm',
+  modulation: Readonly<Record<string, View | undefined>> = {},
+): void {
   const { spec, outputs } = operation;
   const [x, scale, shift] = spec.inputs as [Value, Value, Value?];
   const features = x.shape.at(-1) as number;
@@ -153,6 +178,7 @@ function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | '
     x: asRows(lowering.dense(x)),
     scale: lowering.view(scale),
     shift: shift && lowering.view(shift),
+    ...modulation,
     y: asRows(lowering.allocate(outputs[0] as Value, lowering.typeOf(operation))),
   };
   lowering.emit(op, spec.name, operands, { epsilon: floatAttribute(spec, 'epsilon') });
