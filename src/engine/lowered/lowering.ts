@@ -5,6 +5,7 @@ import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
 import type { Doubling } from './doubling.js';
+import { findJoins, type Place } from './joins.js';
 import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
 import type { SharedMemory } from './shared-memory.js';
 import {
@@ -15,6 +16,7 @@ import {
   permuted,
   reshaped,
   type Storage,
+  sliced,
   type View,
 } from './view.js';
 
@@ -48,6 +50,7 @@ export class Lowering {
   /** Images that have every row and column twice. */
   readonly doubling: Doubling;
   readonly #frames: ReadonlyMap<string, Frame>;
+  readonly #joins: ReadonlyMap<string, Place>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
   constructor(
@@ -63,6 +66,7 @@ export class Lowering {
     this.isFirstStep = isFirstStep;
     this.#readers = countReaders(part);
     this.#frames = frames;
+    this.#joins = findJoins(part);
   }
 
   /** Reads what the caller gives: values of the image once, into memory of the program's own. */
@@ -110,6 +114,11 @@ export class Lowering {
     return weight;
   }
 
+  /** Where a value is, or is going to be, if there is a place for it. */
+  placeOf({ name }: Value): View | undefined {
+    return this.#views.get(name);
+  }
+
   /** The same, with the elements of the last dimension next to each other, and in this type. */
   dense(value: Value, dtype?: ElementType): View {
     const view = this.view(value);
@@ -141,6 +150,8 @@ export class Lowering {
   ): View {
     const { name, shape } = value;
     const isImage = order.length === 4 && order.every((axis, place) => axis === channelsLast[place]);
+    const part = isImage ? this.#placeInJoined(value, dtype) : undefined;
+    if (part) return part;
     const ordered = order.map((axis) => shape[axis] as number);
     const memory = isImage
       ? this.image(name, shape, this.#frames.get(name) ?? noFrame, dtype)
@@ -149,6 +160,17 @@ export class Lowering {
       memory,
       shape.map((_, axis) => order.indexOf(axis)),
     );
+    this.set(value, view);
+    return view;
+  }
+
+  /** Where an image is to be among others that it is joined with; undefined where it can't be. */
+  #placeInJoined(value: Value, dtype: ElementType): View | undefined {
+    const place = this.#joins.get(value.name);
+    if (!place || this.#frames.has(value.name) || dtype !== this.elementType) return undefined;
+    const { joined, start, end } = place;
+    const whole = this.#views.get(joined.name) ?? this.allocate(joined, dtype, channelsLast);
+    const view = sliced(whole, 1, start, end);
     this.set(value, view);
     return view;
   }

@@ -31,7 +31,7 @@ import {
   viewProduct,
 } from './products.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
-import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
+import { orderOf, permuted, reshaped, sameElements, sliced, type View } from './view.js';
 
 type Lower = (lowering: Lowering, operation: Operation) => void;
 
@@ -87,14 +87,16 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   AllReduceSum: lowerAllReduceSum,
   Concat: (lowering, operation) => {
     const axis = axisOf(operation);
+    const [result] = operation.outputs as [Value];
     const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));
     const order = orderOf(parts[0] as View);
-    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), order);
+    const y = lowering.placeOf(result) ?? lowering.allocate(result, lowering.typeOf(operation), order);
     let start = 0;
     for (const part of parts) {
       const end = start + (part.shape[axis] as number);
-      lowering.emit('Copy', operation.spec.name, { x: part, y: sliced(y, axis, start, end) });
+      const place = sliced(y, axis, start, end);
       start = end;
+      if (!sameElements(part, place)) lowering.emit('Copy', operation.spec.name, { x: part, y: place });
     }
   },
   Reshape: (lowering, operation) => {
