@@ -160,7 +160,6 @@ const builds: Readonly<Record<string, Build>> = {
   GELU: activation('gelu'),
   'GELU by tanh': activation('gelu_tanh'),
   'quick GELU': activation('quick_gelu'),
-  'softmax of 1024': (operands) => operands.kernels.softmax('y', operands.input([256, 1024])),
   sine: (operands) => operands.kernels.sine('y', operands.input([256, 320], { deviation: 300 })),
   cosine: (operands) => operands.kernels.cosine('y', operands.input([256, 320], { deviation: 300 })),
 };

@@ -70,16 +70,16 @@ const operators: Readonly<Record<string, Operator>> = {
   Gelu: ([x], { spec }) => [
     (x as Doubles).data.map(spec.attributes?.approximate?.value === 'none' ? gelu : geluTanh),
   ],
-  Softmax: ([x]) => [softmax(x as Doubles)],
-  MatMul: ([a, b]) => [multiplied(a as Doubles, b as Doubles)],
   Conv: convolved,
   Linear: linear,
-  Attention: ([q, k, v], { spec }) => [
-    attended([q, k, v] as Triple, { heads: intAttribute(spec, 'heads'), causal: false }),
-  ],
+  Attention: ([q, k, v], { spec }) => [attended([q, k, v] as Triple, { heads: intAttribute(spec, 'heads') })],
   MultiHeadAttention: ([q, k, v], { spec }) => [
     attended([q, k, v] as Triple, { heads: intAttribute(spec, 'num_heads'), causal: true }),
   ],
+  BiasedAttention: ([q, k, v, bias], { spec }) => {
+    const scale = Math.fround(floatAttribute(spec, 'scale'));
+    return [attended([q, k, v] as Triple, { heads: intAttribute(spec, 'heads'), scale, bias })];
+  },
   GroupNorm: groupNormalized,
   LayerNormalization: ([x, scale, shift], { spec }) => [
     rowsNormalized(x as Doubles, { scale, shift, epsilon: epsilonOf(spec), centred: true }),
@@ -283,43 +283,24 @@ function linear([x, weight, ...added]: readonly Doubles[], { spec }: Operation):
   ];
 }
 
-/** a `[..., rows, inner]` times b `[..., inner, columns]`. */
-function multiplied(a: Doubles, b: Doubles): Float64Array {
-  const [rows, inner] = a.shape.slice(-2) as [number, number];
-  const columns = b.shape.at(-1) as number;
-  const axes = [...b.shape.keys()];
-  const [last, beforeLast] = [axes.length - 1, axes.length - 2];
-  const order = axes.with(last, beforeLast).with(beforeLast, last);
-  const turned = transposed(
-    b,
-    order,
-    order.map((axis) => b.shape[axis] as number),
-  );
-  return Float64Array.from({ length: (a.data.length / inner) * columns }, (_, i) => {
-    const row = Math.floor(i / columns);
-    const matrix = Math.floor(row / rows);
-    return dot(a.data, row * inner, turned, (matrix * columns + (i % columns)) * inner, inner);
-  });
+function softmax(scores: Float64Array): Float64Array {
+  const largest = scores.reduce((a, b) => Math.max(a, b));
+  const weights = scores.map((score) => Math.exp(score - largest));
+  const total = weights.reduce((a, b) => a + b);
+  return weights.map((weight) => weight / total);
 }
 
-function softmax({ shape, data }: Doubles): Float64Array {
-  const size = shape.at(-1) as number;
-  const result = new Float64Array(data.length);
-  for (let first = 0; first < data.length; first += size) {
-    const row = data.subarray(first, first + size);
-    const largest = row.reduce((a, b) => Math.max(a, b));
-    const weights = row.map((value) => Math.exp(value - largest));
-    const total = weights.reduce((a, b) => a + b);
-    result.set(
-      weights.map((weight) => weight / total),
-      first,
-    );
-  }
-  return result;
+interface AttentionOptions {
+  readonly heads: number;
+  readonly causal?: boolean;
+  /** By default that of the heads' size. */
+  readonly scale?: number;
+  /** `[batch or 1, heads or 1, tokens or 1, others]`. */
+  readonly bias?: Doubles | undefined;
 }
 
 /** q `[batch, tokens, inner]`, k and v `[batch, others, inner]`. */
-function attended([q, k, v]: Triple, { heads, causal }: { heads: number; causal: boolean }): Float64Array {
+function attended([q, k, v]: Triple, { heads, causal, scale, bias }: AttentionOptions): Float64Array {
   const [batch, tokens, inner] = q.shape as [number, number, number];
   const others = k.shape[1] as number;
   const size = inner / heads;
@@ -327,15 +308,15 @@ function attended([q, k, v]: Triple, { heads, causal }: { heads: number; causal:
   for (let i = 0; i < batch * tokens * heads; i++) {
     const head = i % heads;
     const query = Math.floor(i / heads);
-    const first = Math.floor(query / tokens) * others;
+    const image = Math.floor(query / tokens);
     const seen = causal ? (query % tokens) + 1 : others;
-    const at = (token: number) => (first + token) * inner + head * size;
-    const scores = Float64Array.from(
-      { length: seen },
-      (_, token) => dot(q.data, query * inner + head * size, k.data, at(token), size) / Math.sqrt(size),
-    );
-    const weights = softmax({ shape: [seen], data: scores });
-    for (const [token, weight] of weights.entries()) {
+    const at = (token: number) => (image * others + token) * inner + head * size;
+    const added = biasesOf(bias, [image, head, query % tokens]);
+    const scores = Float64Array.from({ length: seen }, (_, token) => {
+      const product = dot(q.data, query * inner + head * size, k.data, at(token), size);
+      return product * (scale ?? 1 / Math.sqrt(size)) + (added?.[token] ?? 0);
+    });
+    for (const [token, weight] of softmax(scores).entries()) {
       for (let d = 0; d < size; d++) {
         const to = query * inner + head * size + d;
         result[to] = (result[to] as number) + weight * (v.data[at(token) + d] as number);
@@ -343,6 +324,17 @@ function attended([q, k, v]: Triple, { heads, causal }: { heads: number; causal:
     }
   }
   return result;
+}
+
+/** Of an image, head and query the biases of all keys; dimensions of 1 are repeated. */
+function biasesOf(bias: Doubles | undefined, place: readonly number[]): Float64Array | undefined {
+  if (!bias) return undefined;
+  const keys = bias.shape.at(-1) as number;
+  const row = place.reduce((index, at, axis) => {
+    const size = bias.shape[axis] as number;
+    return index * size + (size === 1 ? 0 : at);
+  }, 0);
+  return bias.data.subarray(row * keys, (row + 1) * keys);
 }
 
 function moments(values: Float64Array): { mean: number; variance: number } {

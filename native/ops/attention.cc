@@ -6,6 +6,31 @@
 #include "ops/copy.h"
 
 namespace distri::ops {
+namespace {
+
+void CheckKeys(const Input& queries, const Input& keys, const Input& values) {
+  if (keys.shape != values.shape || keys.shape.size() != 3 || keys.shape[0] != queries.shape[0] ||
+      keys.shape[2] != queries.shape[2] || keys.shape[1] < 1) {
+    throw std::invalid_argument("keys " + ToString(keys.shape) + " and values " + ToString(values.shape) +
+                                " do not fit queries " + ToString(queries.shape));
+  }
+}
+
+// Of scores [B, heads, tokens, T].
+ScoreBias BiasOf(const Input& bias, const Shape& scores) {
+  const auto fits = [&](size_t axis) {
+    return bias.shape[axis] == scores[axis] || (axis < 3 && bias.shape[axis] == 1);
+  };
+  if (bias.shape.size() != 4 || !fits(0) || !fits(1) || !fits(2) || !fits(3))
+    throw std::invalid_argument("a bias " + ToString(bias.shape) + " does not fit scores " +
+                                ToString(scores));
+  const auto stride = [&](size_t axis) {
+    return bias.shape[axis] == 1 ? 0 : Count(bias.shape, axis + 1, bias.shape.size());
+  };
+  return {bias.data, stride(0), stride(1), stride(2)};
+}
+
+}  // namespace
 
 void Attention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
 
@@ -16,13 +41,26 @@ void Attention::Compute(KernelContext& context) {
   const Input keys = context.GetInput(1);
   const Input values = context.GetInput(2);
   CheckHeads(queries, heads_);
-  if (keys.shape != values.shape || keys.shape.size() != 3 || keys.shape[0] != queries.shape[0] ||
-      keys.shape[2] != queries.shape[2] || keys.shape[1] < 1) {
-    throw std::invalid_argument("keys " + ToString(keys.shape) + " and values " + ToString(values.shape) +
-                                " do not fit queries " + ToString(queries.shape));
-  }
+  CheckKeys(queries, keys, values);
   float* out = context.GetOutput(0, queries.shape);
   AttendAll(context, queries, heads_, {{keys.data, values.data, keys.shape[1], keys.shape[1]}}, out);
+}
+
+void BiasedAttention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }
+
+BiasedAttention::BiasedAttention(const KernelInfo& info, SessionContext&)
+    : heads_(info.Int("heads")), scale_(info.Float("scale")) {}
+
+void BiasedAttention::Compute(KernelContext& context) {
+  const Input queries = context.GetInput(0);
+  const Input keys = context.GetInput(1);
+  const Input values = context.GetInput(2);
+  CheckHeads(queries, heads_);
+  CheckKeys(queries, keys, values);
+  const int64_t tokens = keys.shape[1];
+  const ScoreBias bias = BiasOf(context.GetInput(3), {queries.shape[0], heads_, queries.shape[1], tokens});
+  float* out = context.GetOutput(0, queries.shape);
+  AttendBiased(context, queries, heads_, scale_, {{keys.data, values.data, tokens, tokens}}, bias, out);
 }
 
 void PatchAttention::InferShapes(ShapeInference& infer) { infer.SetOutput(0, infer.Input(0)); }

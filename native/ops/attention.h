@@ -22,6 +22,20 @@ class Attention {
   int64_t heads_;
 };
 
+// The same with a bias that is added to the scores, and any scale.
+class BiasedAttention {
+ public:
+  static constexpr OpTraits kTraits{"BiasedAttention", 4, 1, false};
+  static void InferShapes(ShapeInference& infer);
+
+  BiasedAttention(const KernelInfo& info, SessionContext& session);
+  void Compute(KernelContext& context);
+
+ private:
+  int64_t heads_;
+  float scale_;
+};
+
 // Attention of a band's queries to the tokens of all bands, as distrifuser's modules/pp/attn.py: own keys and
 // values of this step, others' of the step that is read. Theirs are read where they lie in shared memory.
 class PatchAttention {

@@ -224,19 +224,38 @@ void BeginWith(const AttentionHead& head, const float* out, const float* log_sum
   std::fill(s.sum, s.sum + kQueryBlock, 1.0f);
 }
 
+// To the scores of `keys` tokens from one on. Scores below kLowest are as good as it, and finite.
+void AddBias(const AttentionBias& bias, size_t first, size_t keys, size_t count, float* scores) {
+  if (bias.data == nullptr) return;
+  for (size_t k = 0; k < keys; ++k) {
+    const float* added = bias.data + (first + k) * bias.key_stride;
+    float* row = scores + k * kQueryBlock;
+    if (bias.query_stride == 0) {
+      const float same = *added;
+#pragma omp simd
+      for (size_t q = 0; q < kQueryBlock; ++q) row[q] = std::max(row[q] + same, kLowest);
+      continue;
+    }
+    for (size_t q = 0; q < count; ++q) row[q] = std::max(row[q] + added[q * bias.query_stride], kLowest);
+  }
+}
+
 void Attend(const AttentionHead& head, const float* queries, size_t count, Scratch& s) {
   const Loops& loops = ChosenLoops();
   loops.load(head, queries, count, s.queries);
+  size_t before = 0;
   for (const AttentionSegment& segment : head.segments) {
     for (size_t first = 0; first < segment.tokens; first += kKeyBlock) {
       const size_t keys = std::min(kKeyBlock, segment.tokens - first);
       const Strided k{segment.keys + first * head.stride, head.stride, 1};
       const Strided v{segment.values + first * head.stride, 1, head.stride};
       Multiply(keys, k, head.width, s.queries, s.scores, false);
+      AddBias(head.bias, before + first, keys, count, s.scores);
       loops.softmax(keys, s);
       loops.decay(head.width, s);
       Multiply(head.width, v, keys, s.scores, s.out, true);
     }
+    before += segment.tokens;
   }
 }
 

@@ -13,6 +13,13 @@ struct AttentionSegment {
   size_t tokens;
 };
 
+// What is added to scores, from the first query of a block and the first token on; null data for nothing.
+struct AttentionBias {
+  const float* data = nullptr;
+  size_t query_stride = 0;
+  size_t key_stride = 0;
+};
+
 struct AttentionHead {
   // Elements of a head, and from one token to the next.
   size_t width;
@@ -20,13 +27,14 @@ struct AttentionHead {
   float scale;
   // All tokens that are attended to, in order.
   std::vector<AttentionSegment> segments;
+  AttentionBias bias{};
 };
 
 // Queries of a block: one per lane of the vectors that the work is done in.
 constexpr size_t kQueryBlock = 64;
 
-// out = softmax(scale * queries * keys^T) * values for up to kQueryBlock queries, with the keys taken block
-// by block (online softmax: FlashAttention, Dao et al. 2022).
+// out = softmax(scale * queries * keys^T + bias) * values for up to kQueryBlock queries, with the keys taken
+// block by block (online softmax: FlashAttention, Dao et al. 2022).
 void AttendBlock(const AttentionHead& head, const float* queries, size_t count, float* out);
 
 // Log-sum-exp of no scores.

@@ -16,8 +16,8 @@
 
 namespace distri::ops {
 
-using Operators =
-    KernelList<AllReduceSum, Attention, CachedAttention, GatherBands, GroupNorm, HaloExchange, HaloStrips,
-               Linear, PatchAttention, PatchGroupNorm, PatchGroupNormHalo, ReplaceRows, SequenceAttention>;
+using Operators = KernelList<AllReduceSum, Attention, BiasedAttention, CachedAttention, GatherBands,
+                             GroupNorm, HaloExchange, HaloStrips, Linear, PatchAttention, PatchGroupNorm,
+                             PatchGroupNormHalo, ReplaceRows, SequenceAttention>;
 
 }  // namespace distri::ops

@@ -1,6 +1,8 @@
 // Attention, PatchAttention, CachedAttention and SequenceAttention.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <numeric>
 
 #include "test/op_session.h"
@@ -30,8 +32,12 @@ Tensor WithTokens(const Tensor& x, const Tensor& own, int64_t first) {
   return mixed;
 }
 
-// softmax(Q K^T / sqrt(width)) V of each head, in doubles.
-std::vector<double> Attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+// What is added to a score.
+using BiasAt = std::function<double(int64_t image, int64_t head, int64_t query, int64_t token)>;
+
+// softmax(scale * Q K^T + bias) V of each head, in doubles.
+std::vector<double> Attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, double scale,
+                           const BiasAt& bias) {
   const int64_t batch = q.shape[0], queries = q.shape[1], channels = q.shape[2], tokens = k.shape[1];
   const int64_t width = channels / heads;
   const auto at = [&](const Tensor& x, int64_t image, int64_t token, int64_t channel) -> double {
@@ -48,7 +54,7 @@ std::vector<double> Attend(const Tensor& q, const Tensor& k, const Tensor& v, in
           for (int64_t d = head * width; d < (head + 1) * width; ++d) {
             score += at(q, image, query, d) * at(k, image, token, d);
           }
-          scores[static_cast<size_t>(token)] = score / std::sqrt(static_cast<double>(width));
+          scores[static_cast<size_t>(token)] = scale * score + bias(image, head, query, token);
           largest = std::max(largest, scores[static_cast<size_t>(token)]);
         }
         double total = 0;
@@ -64,6 +70,12 @@ std::vector<double> Attend(const Tensor& q, const Tensor& k, const Tensor& v, in
     }
   }
   return out;
+}
+
+// softmax(Q K^T / sqrt(width)) V of each head, in doubles.
+std::vector<double> Attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads) {
+  const double scale = 1 / std::sqrt(static_cast<double>(q.shape[2] / heads));
+  return Attend(q, k, v, heads, scale, [](int64_t, int64_t, int64_t, int64_t) { return 0.0; });
 }
 
 constexpr double kTolerance = 1e-5;
@@ -85,6 +97,39 @@ void AttentionIsThatOfDoubles() {
                       Threads(static_cast<int>(fuzz.Int(1, 3))));
     const Tensor q = fuzz.Floats(queries), k = fuzz.Floats(keys), v = fuzz.Floats(keys);
     CheckClose(session.Run({q, k, v}), Attend(q, k, v, heads), kTolerance, "Attention");
+  }
+}
+
+// A third of the tokens is hidden, by numbers as large as models use.
+void BiasedAttentionIsThatOfDoubles() {
+  Fuzz fuzz(36);
+  for (int round = 0; round < 24; ++round) {
+    const int64_t heads = fuzz.Int(1, 3);
+    const int64_t channels = heads * RandomWidth(fuzz);
+    const int64_t batch = fuzz.Int(1, 3);
+    const Shape queries{batch, fuzz.Int(1, 140), channels};
+    const Shape keys{batch, fuzz.Int(1, 220), channels};
+    const Shape biases{fuzz.Coin() ? batch : 1, fuzz.Coin() ? heads : 1, fuzz.Coin() ? queries[1] : 1,
+                       keys[1]};
+    const float scale = fuzz.Coin() ? 1.0f : 0.25f;
+    OpSession session(
+        {"BiasedAttention", {{"heads", heads}, {"scale", scale}}, {queries, keys, keys, biases}, queries},
+        Threads(static_cast<int>(fuzz.Int(1, 3))));
+    const Tensor q = fuzz.Floats(queries), k = fuzz.Floats(keys), v = fuzz.Floats(keys);
+    Tensor bias = fuzz.Floats(biases);
+    for (size_t i = 0; i < bias.floats.size(); ++i) {
+      // One is seen by every query.
+      if (i % static_cast<size_t>(keys[1]) == 0 || fuzz.Int(0, 2) > 0) continue;
+      bias.floats[i] = fuzz.Coin() ? -10000.0f : std::numeric_limits<float>::lowest();
+    }
+    const auto wanted =
+        Attend(q, k, v, heads, scale, [&](int64_t image, int64_t head, int64_t query, int64_t token) {
+          int64_t row = biases[0] == 1 ? 0 : image;
+          row = row * biases[1] + (biases[1] == 1 ? 0 : head);
+          row = row * biases[2] + (biases[2] == 1 ? 0 : query);
+          return static_cast<double>(bias.floats[static_cast<size_t>(row * biases[3] + token)]);
+        });
+    CheckClose(session.Run({q, k, v, bias}), wanted, kTolerance, "BiasedAttention");
   }
 }
 
@@ -320,12 +365,20 @@ void AttentionRefusesWhatDoesNotFit() {
   Expect<NativeError>("a multiple of 0 heads", [&] { attend({1, 2, 4}, {1, 2, 4}, 0); });
   Expect<NativeError>("do not fit queries", [&] { attend({1, 2, 4}, {2, 2, 4}, 2); });
   Expect<NativeError>("do not fit queries", [&] { attend({1, 2, 4}, {1, 0, 4}, 2); });
+  for (const Shape& bias : {Shape{1, 1, 2}, {2, 1, 1, 3}, {1, 3, 1, 3}, {1, 1, 1, 1}}) {
+    Expect<NativeError>("does not fit scores [1, 2, 2, 3]", [&] {
+      const Shape q{1, 2, 4}, k{1, 3, 4};
+      OpSession session({"BiasedAttention", {{"heads", int64_t{2}}, {"scale", 1.0f}}, {q, k, k, bias}, q});
+      session.Run({fuzz.Floats(q), fuzz.Floats(k), fuzz.Floats(k), fuzz.Floats(bias)});
+    });
+  }
 }
 
 }  // namespace
 
 std::vector<Test> AttentionTests() {
   return {DISTRI_TEST(AttentionIsThatOfDoubles),
+          DISTRI_TEST(BiasedAttentionIsThatOfDoubles),
           DISTRI_TEST(PatchAttentionAttendsToAllBands),
           DISTRI_TEST(SequenceAttentionIsExact),
           DISTRI_TEST(CachedAttentionKeepsWhatBandsBrought),

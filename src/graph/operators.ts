@@ -59,14 +59,12 @@ export const operators = {
   GatherND: onnx(),
   Gelu: onnx({ approximate: 'string' }),
   LayerNormalization: onnx({ axis: 'int', epsilon: 'float' }),
-  MatMul: onnx({}, { kind: 'attention', macs: productMacs }),
   Mul: onnx(),
   Reshape: onnx({}, { view: true }),
   Resize: onnx({ mode: 'string', coordinate_transformation_mode: 'string', nearest_mode: 'string' }),
   SimplifiedLayerNormalization: onnx({ axis: 'int', epsilon: 'float' }),
   Sin: onnx(),
   Slice: onnx(),
-  Softmax: onnx({ axis: 'int' }),
   Split: onnx({ axis: 'int', num_outputs: 'int' }),
   Transpose: onnx({ perm: 'ints' }),
   MultiHeadAttention: {
@@ -96,6 +94,12 @@ export const operators = {
     'Q `[B, t, C]`, K, V `[B, T, C]` -> Y like Q',
     'softmax(Q K^T / sqrt(C / heads)) V for each head, without a mask',
     { heads: 'int' },
+    { kind: 'attention', macs: attentionMacs(keyTokens) },
+  ),
+  BiasedAttention: distri(
+    'Q `[B, t, C]`, K, V `[B, T, C]`, bias `[B or 1, heads or 1, t or 1, T]` -> Y like Q',
+    'softmax(scale * Q K^T + bias) V for each head; scores of less than -1e30 count as -1e30',
+    { heads: 'int', scale: 'float' },
     { kind: 'attention', macs: attentionMacs(keyTokens) },
   ),
   PatchGroupNorm: distri(
@@ -204,11 +208,6 @@ function convMacs(operation: Operation): number {
 function linearMacs(operation: Operation): number {
   const [x, weight] = shapesOf(operation) as [Shape, Shape];
   return elementCount(x.slice(0, -1)) * elementCount(weight);
-}
-
-function productMacs(operation: Operation): number {
-  const [first] = shapesOf(operation) as [Shape];
-  return resultElements(operation) * (first.at(-1) as number);
 }
 
 /**

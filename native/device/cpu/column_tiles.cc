@@ -131,6 +131,10 @@ class RowOfResults {
     finish.residual_type = product_.residual.type;
     finish.result_type = product_.result.type;
     FindAddend(first, count);
+    if (product_.gate) {
+      std::copy_n(product_.gate + image_ * product_.gate_stride + first, count, gate_.data());
+      finish.gate = gate_.data();
+    }
     for (int64_t tile = 0; tile < sums_.tiles; ++tile) {
       alignas(64) float sums[kTileColumns * kFeatures];
       ChosenLoops().join(PointsOf(tile, first), count, sums);
@@ -176,6 +180,7 @@ class RowOfResults {
   int64_t image_;
   int64_t row_;
   alignas(64) std::array<float, kFeatures> addend_{};
+  alignas(64) std::array<float, kFeatures> gate_{};
 };
 
 }  // namespace

@@ -81,10 +81,6 @@ void RunBinary(const Command& command, const Bases& bases, Pool& pool) {
   Combine(op, command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
 
-void RunSoftmax(const Command& command, const Bases& bases, Pool& pool) {
-  Softmax(command.At(0, bases), command.At(1, bases), pool);
-}
-
 void RunSum(const Command& command, const Bases& bases, Pool& pool) {
   Sum(command.At(0, bases), command.At(1, bases), pool);
 }
@@ -95,10 +91,6 @@ void RunGather(const Command& command, const Bases& bases, Pool& pool) {
 
 void RunPickTokens(const Command& command, const Bases& bases, Pool& pool) {
   PickTokens(command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
-}
-
-void RunMatrices(const Command& command, const Bases& bases, Pool& pool) {
-  MultiplyMatrices(command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
 
 class ClearFrame : public Executor {
@@ -139,14 +131,14 @@ class RunProduct : public Executor {
  public:
   explicit RunProduct(Command command) : command_(std::move(command)), distances_(command_.Integers(0)) {
     const Strided& x = ShapeOf(command_, 0);
-    Require(x.rank == 4 && ShapeOf(command_, 5).rank == 4, "positions and features");
-    Require(InnerDense(x) && InnerDense(ShapeOf(command_, 5)), "features next to each other");
+    Require(x.rank == 4 && ShapeOf(command_, 6).rank == 4, "positions and features");
+    Require(InnerDense(x) && InnerDense(ShapeOf(command_, 6)), "features next to each other");
     product_.positions = {x.shape[0], x.shape[1], x.shape[2]};
     product_.segment_offsets = distances_.data();
     product_.activation = static_cast<Activation>(command_.Integer(1));
     product_.weights = {ShapeOf(command_, 1).shape[0], static_cast<int64_t>(distances_.size()), x.shape[3], x.type,
                         product_.activation == Activation::kGeglu};
-    RequireColumnSums(command_, 6, ShapeOf(command_, 5));
+    RequireColumnSums(command_, 7, ShapeOf(command_, 6));
   }
 
   void Run(const Call& call) override {
@@ -158,9 +150,12 @@ class RunProduct : public Executor {
     const Strided shift = command_.At(3, bases);
     product_.shift = shift.as<float>();
     product_.shift_stride = shift.strides[0];
-    product_.residual = Positioned(command_.At(4, bases));
-    product_.result = Positioned(command_.At(5, bases));
-    product_.sums = ColumnSumsOf(command_.At(6, bases), product_.positions.columns);
+    const Strided gate = command_.At(4, bases);
+    product_.gate = gate.as<float>();
+    product_.gate_stride = gate.strides[0];
+    product_.residual = Positioned(command_.At(5, bases));
+    product_.result = Positioned(command_.At(6, bases));
+    product_.sums = ColumnSumsOf(command_.At(7, bases), product_.positions.columns);
     cpu::Run(product_, pool);
   }
 
@@ -204,7 +199,7 @@ class RunJoinColumns : public Executor {
   explicit RunJoinColumns(Command command) : command_(std::move(command)) {
     const Strided& x = ShapeOf(command_, 0);
     RequireTiles(x);
-    const Strided& y = ShapeOf(command_, 4);
+    const Strided& y = ShapeOf(command_, 5);
     Require(y.rank == 4 && InnerDense(y), "features next to each other");
     Require(x.shape[1] == y.shape[0] && x.shape[2] == y.shape[1] && x.shape[4] == y.shape[3] &&
                 x.shape[3] == (y.shape[2] + kTileColumns - 1) / kTileColumns,
@@ -220,8 +215,11 @@ class RunJoinColumns : public Executor {
     const Strided shift = command_.At(2, bases);
     product_.shift = shift.as<float>();
     product_.shift_stride = shift.strides[0];
-    product_.residual = Positioned(command_.At(3, bases));
-    product_.result = Positioned(command_.At(4, bases));
+    const Strided gate = command_.At(3, bases);
+    product_.gate = gate.as<float>();
+    product_.gate_stride = gate.strides[0];
+    product_.residual = Positioned(command_.At(4, bases));
+    product_.result = Positioned(command_.At(5, bases));
     JoinColumns(TilesOf(command_.At(0, bases)), product_, call.pool);
   }
 
@@ -247,6 +245,13 @@ class RunAttention : public Executor {
     attention_.query = TokensOf(query);
     keys_ = TokensOf(ShapeOf(command_, 1));
     values_ = TokensOf(ShapeOf(command_, 2));
+    if (command_.Has(3)) {
+      const Strided& bias = ShapeOf(command_, 3);
+      Require(bias.rank == 4 && bias.type == Type::kFloat32, "a bias of float32 for scores");
+      Require(bias.shape[0] == query.shape[0] && bias.shape[1] == attention_.heads &&
+                  bias.shape[2] == query.shape[1] && bias.shape[3] == keys_.tokens,
+              "a bias for every score");
+    }
     attention_.keys = &keys_;
     attention_.values = &values_;
     attention_.parts = 1;
@@ -259,7 +264,8 @@ class RunAttention : public Executor {
     attention_.query = TokensOf(command_.At(0, bases));
     keys_ = TokensOf(command_.At(1, bases));
     values_ = TokensOf(command_.At(2, bases));
-    attention_.result = TokensOf(command_.At(3, bases));
+    attention_.bias = command_.At(3, bases);
+    attention_.result = TokensOf(command_.At(4, bases));
     cpu::Run(attention_, call.work, call.pool);
   }
 
@@ -415,12 +421,18 @@ template <bool root_mean_square>
 void RunLayerNorm(const Command& command, const Bases& bases, Pool& pool) {
   LayerNorm norm;
   norm.x = RowsOf(command.At(0, bases));
-  norm.y = RowsOf(command.At(3, bases));
+  norm.y = RowsOf(command.At(5, bases));
   norm.epsilon = static_cast<float>(command.Number(0));
   norm.scale = command.At(1, bases).as<float>();
   norm.shift = command.At(2, bases).as<float>();
   norm.root_mean_square = root_mean_square;
-  norm.rows_per_image = norm.x.rows;
+  const Strided image_scale = command.At(3, bases);
+  const Strided image_shift = command.At(4, bases);
+  norm.image_scale = image_scale.as<float>();
+  norm.image_scale_stride = image_scale.strides[0];
+  norm.image_shift = image_shift.as<float>();
+  norm.image_shift_stride = image_shift.strides[0];
+  norm.rows_per_image = command.Has(3) ? norm.x.rows / image_scale.shape[0] : norm.x.rows;
   cpu::Run(norm, pool);
 }
 
@@ -431,7 +443,7 @@ std::unique_ptr<Executor> Create(Command command) {
 
 constexpr CommandRow kCommands[] = {
     {"Add", 3, 0, Create<Direct<RunBinary<Binary::kAdd>>>},
-    {"Attention", 4, 3, Create<RunAttention>},
+    {"Attention", 5, 3, Create<RunAttention>},
     {"BandNorm", 7, 5, Create<RunBandNorm>},
     {"ClearFrame", 1, 4, Create<ClearFrame>},
     {"Copy", 2, 0, Create<Direct<RunCopy>>},
@@ -441,22 +453,20 @@ constexpr CommandRow kCommands[] = {
     {"Gelu", 2, 0, Create<Direct<RunUnary<Unary::kGelu>>>},
     {"GeluTanh", 2, 0, Create<Direct<RunUnary<Unary::kGeluTanh>>>},
     {"GroupNorm", 6, 4, Create<RunGroupNorm>},
-    {"JoinColumns", 5, 1, Create<RunJoinColumns>},
+    {"JoinColumns", 6, 1, Create<RunJoinColumns>},
     {"Leave", 1, 3, CreateLeave},
-    {"LayerNorm", 4, 1, Create<Direct<RunLayerNorm<false>>>},
+    {"LayerNorm", 6, 1, Create<Direct<RunLayerNorm<false>>>},
     {"Multiply", 3, 0, Create<Direct<RunBinary<Binary::kMultiply>>>},
-    {"MultiplyMatrices", 3, 0, Create<Direct<RunMatrices>>},
     {"PickTokens", 3, 0, Create<Direct<RunPickTokens>>},
-    {"Product", 7, 2, Create<RunProduct>},
+    {"Product", 8, 2, Create<RunProduct>},
     {"Publish", 0, 2, CreatePublish},
     {"QuickGelu", 2, 0, Create<Direct<RunUnary<Unary::kQuickGelu>>>},
-    {"RmsNorm", 4, 1, Create<Direct<RunLayerNorm<true>>>},
+    {"RmsNorm", 6, 1, Create<Direct<RunLayerNorm<true>>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
     {"SplitColumns", 2, 0, Create<RunSplitColumns>},
     {"Statistics", 4, 1, Create<RunStatistics>},
     {"Sum", 2, 0, Create<Direct<RunSum>>},
-    {"Softmax", 2, 0, Create<Direct<RunSoftmax>>},
 };
 
 }  // namespace

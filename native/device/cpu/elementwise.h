@@ -26,16 +26,10 @@ enum class Unary : uint8_t { kSilu, kQuickGelu, kGelu, kGeluTanh, kSine, kCosine
 // y = op(x), computed in float32. Of equal shape.
 void Apply(Unary op, const Strided& x, const Strided& y, Pool& pool);
 
-// Over the last dimension, computed in float32. Of equal shape.
-void Softmax(const Strided& x, const Strided& y, Pool& pool);
-
 // y [..., width] = rows of table [entries, width] at ids [...]; ids out of range throw std::out_of_range.
 void Gather(const Strided& table, const Strided& ids, const Strided& y, Pool& pool);
 
 // y [batch, width] = x [batch, tokens, width] at positions [batch, 2] of (batch, token).
 void PickTokens(const Strided& x, const Strided& positions, const Strided& y, Pool& pool);
-
-// c [..., m, n] = a [..., m, k] b [..., k, n], sums in float32: for what has no weights and is no attention.
-void MultiplyMatrices(const Strided& a, const Strided& b, const Strided& c, Pool& pool);
 
 }  // namespace distri::device::cpu

@@ -154,14 +154,15 @@ void FillAffine(const LayerNorm& norm, int64_t image, int64_t first, int64_t cou
   std::fill_n(affine.term, count, 0.0f);
   if (norm.scale != nullptr) std::copy_n(norm.scale + first, count, affine.factor);
   if (norm.shift != nullptr) std::copy_n(norm.shift + first, count, affine.term);
-  const int64_t modulation = image * norm.modulation_stride + first;
+  const int64_t scale = image * norm.image_scale_stride + first;
   for (int64_t i = 0; i < count && norm.image_scale != nullptr; ++i) {
-    const float factor = 1 + norm.image_scale[modulation + i];
+    const float factor = 1 + norm.image_scale[scale + i];
     affine.factor[i] *= factor;
     affine.term[i] *= factor;
   }
+  const int64_t shift = image * norm.image_shift_stride + first;
   for (int64_t i = 0; i < count && norm.image_shift != nullptr; ++i) {
-    affine.term[i] += norm.image_shift[modulation + i];
+    affine.term[i] += norm.image_shift[shift + i];
   }
 }
 

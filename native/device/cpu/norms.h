@@ -73,8 +73,9 @@ struct LayerNorm {
   bool root_mean_square = false;
   int64_t rows_per_image = 1;
   const float* image_scale = nullptr;
+  int64_t image_scale_stride = 0;
   const float* image_shift = nullptr;
-  int64_t modulation_stride = 0;
+  int64_t image_shift_stride = 0;
 };
 
 void Run(const LayerNorm& norm, Pool& pool);

@@ -61,7 +61,7 @@ struct PositionedArray {
   int64_t column_stride = 0;
 };
 
-// result = activation(x * weights + bias + shift) + residual, at every position. Sums are in float32, one
+// result = activation(x * weights + bias + shift) * gate + residual, at every position. Sums are in float32, one
 // accumulator per element, in an order that follows from segments and inner elements alone (product_order.h): a
 // position's result depends on nothing but its own operands.
 struct Product {
@@ -78,6 +78,9 @@ struct Product {
   const float* shift = nullptr;
   int64_t shift_stride = 0;
   Activation activation = Activation::kNone;
+  // [images, results] with this stride between images, or null for ones.
+  const float* gate = nullptr;
+  int64_t gate_stride = 0;
   // Null data where there is none.
   PositionedArray residual;
   // `features` wide, half of that with kGeglu.

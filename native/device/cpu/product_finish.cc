@@ -63,6 +63,18 @@ DISTRI_INLINE void GateRows(int64_t count, int64_t lanes, const float* addend, f
 }
 
 template <int W>
+DISTRI_INLINE void MultiplyRows(int64_t count, int64_t lanes, int64_t width, const float* addend,
+                                const float* gate, float* sums) {
+  for (int64_t row = 0; row < count; ++row, sums += lanes) {
+    for (int64_t lane = 0; lane < width; lane += W) {
+      auto& values = *reinterpret_cast<Vector<W>*>(sums + lane);
+      values = (values + *reinterpret_cast<const Vector<W>*>(addend + lane)) *
+               *reinterpret_cast<const Vector<W>*>(gate + lane);
+    }
+  }
+}
+
+template <int W>
 using Words __attribute__((vector_size(W * sizeof(uint32_t)))) = uint32_t;
 template <int W>
 using Halves __attribute__((vector_size(W * sizeof(uint16_t)), aligned(sizeof(uint16_t)), may_alias)) =
@@ -122,6 +134,8 @@ using StoreAll = void (*)(const FinishedRows& rows, int64_t width, const float* 
 struct Loops {
   // By activation, the first of which there is nothing to do for.
   Activate activate[6];
+  void (*multiply)(int64_t count, int64_t lanes, int64_t width, const float* addend, const float* gate,
+                   float* sums);
   // By whether residuals and results are bfloat16.
   StoreAll store[2][2];
 };
@@ -135,12 +149,17 @@ struct Loops {
     TARGET static void Gate(int64_t count, int64_t lanes, const float* addend, float* sums) {       \
       GateRows<W>(count, lanes, addend, sums);                                                      \
     }                                                                                               \
+    TARGET static void Multiply(int64_t count, int64_t lanes, int64_t width, const float* addend,   \
+                                const float* gate, float* sums) {                                   \
+      MultiplyRows<W>(count, lanes, width, addend, gate, sums);                                     \
+    }                                                                                               \
     template <class Residual, class Result>                                                         \
     TARGET static void StoreOf(const FinishedRows& rows, int64_t width, const float* addend,        \
                                const float* sums, int64_t stride) {                                 \
       StoreRows<W, Residual, Result>(rows, width, addend, sums, stride);                            \
     }                                                                                               \
     static constexpr Loops kLoops{{nullptr, Of<Silu>, Of<Gelu>, Of<GeluTanh>, Of<QuickGelu>, Gate}, \
+                                  Multiply,                                                         \
                                   {{StoreOf<float, float>, StoreOf<float, uint16_t>},               \
                                    {StoreOf<uint16_t, float>, StoreOf<uint16_t, uint16_t>}}};       \
   };
@@ -178,6 +197,10 @@ void FinishRows(const Finish& finish, const FinishedRows& rows, const float* add
     addend = kZeros;
   }
   const int64_t full = finish.activation == Activation::kGeglu ? finish.lanes / 2 : finish.lanes;
+  if (finish.gate) {
+    ChosenLoops().multiply(rows.count, finish.lanes, full, addend, finish.gate, sums);
+    addend = kZeros;
+  }
   if (finish.width < full)
     StoreNarrow(finish, rows, full, addend, sums);
   else

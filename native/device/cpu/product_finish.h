@@ -16,6 +16,8 @@ struct Finish {
   int64_t width = 0;
   Type residual_type = Type::kFloat32;
   Type result_type = Type::kFloat32;
+  // [width] that activated sums are multiplied by, with room for all lanes; or null.
+  const float* gate = nullptr;
 };
 
 // Positions at constant distances; strides in bytes. Residuals may be null.
@@ -27,8 +29,8 @@ struct FinishedRows {
   int64_t result_stride = 0;
 };
 
-// result = activation(sums + addend) + residual, of sums [count][lanes], which are overwritten, and [lanes]
-// that are added to each of them.
+// result = activation(sums + addend) * gate + residual, of sums [count][lanes], which are overwritten, and
+// [lanes] that are added to each of them.
 void FinishRows(const Finish& finish, const FinishedRows& rows, const float* addend, float* sums);
 
 }  // namespace distri::device::cpu

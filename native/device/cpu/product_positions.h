@@ -9,7 +9,7 @@
 
 namespace distri::device::cpu {
 
-enum Operand : size_t { kX, kResidual, kResult, kShift, kOperands };
+enum Operand : size_t { kX, kResidual, kResult, kShift, kGate, kOperands };
 // In elements, for each operand.
 using Offsets = std::array<int64_t, kOperands>;
 
@@ -19,13 +19,15 @@ class Grid {
  public:
   explicit Grid(const Product& product) {
     const Positions& positions = product.positions;
-    const auto strides = [&](int64_t PositionedArray::*stride, int64_t shift) -> Offsets {
+    const auto strides = [&](int64_t PositionedArray::*stride, int64_t shift, int64_t gate) -> Offsets {
       const bool residual = product.residual.data != nullptr;
-      return {product.x.*stride, residual ? product.residual.*stride : 0, product.result.*stride, shift};
+      return {product.x.*stride, residual ? product.residual.*stride : 0, product.result.*stride, shift,
+              gate};
     };
-    Add(positions.images, strides(&PositionedArray::image_stride, product.shift ? product.shift_stride : 0));
-    Add(positions.rows, strides(&PositionedArray::row_stride, 0));
-    Add(positions.columns, strides(&PositionedArray::column_stride, 0));
+    Add(positions.images, strides(&PositionedArray::image_stride, product.shift ? product.shift_stride : 0,
+                                  product.gate ? product.gate_stride : 0));
+    Add(positions.rows, strides(&PositionedArray::row_stride, 0, 0));
+    Add(positions.columns, strides(&PositionedArray::column_stride, 0, 0));
   }
 
   int64_t Count() const { return At(0).count * At(1).count * At(2).count; }

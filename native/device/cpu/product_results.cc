@@ -19,6 +19,7 @@ void ResultWriter::Take(int64_t panel, int64_t first, const Span* spans, int64_t
   finish_.width = panels_.WidthOf(panel);
   if (!product_.shift) FindAddend(nullptr);
   shift_ = nullptr;
+  found_gate_ = nullptr;
   std::copy(spans, spans + count, spans_.begin());
   count_ = count;
   span_ = 0;
@@ -30,8 +31,7 @@ void ResultWriter::Advance(int64_t rows) {
   while (rows > 0 && span_ < count_) {
     const int64_t left = spans_[static_cast<size_t>(span_)].count - row_;
     // Rows that differ in what is added go one by one.
-    const bool alone = product_.shift && grid_.ColumnStride(kShift) != 0;
-    const int64_t together = alone ? 1 : std::min(rows, left);
+    const int64_t together = Differ() ? 1 : std::min(rows, left);
     WriteRows(together);
     sums_ += together * panels_.lanes;
     rows -= together;
@@ -49,6 +49,11 @@ void ResultWriter::WriteRows(int64_t count) {
     const Span& span = spans_[static_cast<size_t>(span_)];
     const float* shift = product_.shift + span.offsets[kShift] + row_ * grid_.ColumnStride(kShift);
     if (shift != shift_) FindAddend(shift);
+  }
+  if (product_.gate) {
+    const Span& span = spans_[static_cast<size_t>(span_)];
+    const float* gate = product_.gate + span.offsets[kGate] + row_ * grid_.ColumnStride(kGate);
+    if (gate != found_gate_) FindGate(gate);
   }
   FinishedRows rows;
   rows.count = count;
@@ -78,6 +83,17 @@ void ResultWriter::SumWritten(const FinishedRows& rows) const {
     AddColumns(rows.result + done * rows.result_stride, product_.result.type, rows.result_stride, count,
                finish_.width, column == 0, place, place + panels_.Results());
   }
+}
+
+bool ResultWriter::Differ() const {
+  return (product_.shift && grid_.ColumnStride(kShift) != 0) ||
+         (product_.gate && grid_.ColumnStride(kGate) != 0);
+}
+
+void ResultWriter::FindGate(const float* gate) {
+  found_gate_ = gate;
+  std::copy_n(gate + panel_ * panels_.Width(), static_cast<size_t>(finish_.width), gate_.data());
+  finish_.gate = gate_.data();
 }
 
 ResultWriter::Place ResultWriter::Find(const PositionedArray& array, Operand operand) const {

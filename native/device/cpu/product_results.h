@@ -39,6 +39,10 @@ class ResultWriter {
   Place Find(const PositionedArray& array, Operand operand) const;
   // What is added to sums of an image, or of all.
   void FindAddend(const float* shift);
+  // What results of an image are multiplied by.
+  void FindGate(const float* gate);
+  // Whether positions of one row are of several images.
+  bool Differ() const;
 
   const Product& product_;
   const Grid& grid_;
@@ -48,6 +52,8 @@ class ResultWriter {
   Finish finish_;
   const float* shift_ = nullptr;
   alignas(64) std::array<float, kMaxLanes> addend_{};
+  const float* found_gate_ = nullptr;
+  alignas(64) std::array<float, kMaxLanes> gate_{};
   std::array<Span, kMaxTile> spans_;
   int64_t count_ = 0;
   // What comes next: a position, which is a row of a span, and its sums.

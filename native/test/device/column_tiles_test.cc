@@ -42,6 +42,7 @@ struct Convolution {
   std::vector<float> weight;
   std::vector<float> bias;
   std::vector<float> shift;
+  std::vector<float> gate;
   std::vector<float> residual;
 
   Convolution(int64_t rows_, int64_t columns_, int64_t inner_, int64_t features_)
@@ -56,6 +57,7 @@ struct Convolution {
     fill(weight, features * inner * kPlaces);
     fill(bias, features);
     fill(shift, kImages * features);
+    fill(gate, kImages * features);
     fill(residual, kImages * rows * columns * features);
   }
 
@@ -71,7 +73,8 @@ struct Convolution {
       }
     }
     const double silu = sum / (1 + std::exp(-sum));
-    return silu + residual[static_cast<size_t>(((image * rows + row) * columns + column) * features + feature)];
+    const double gated = silu * gate[static_cast<size_t>(image * features + feature)];
+    return gated + residual[static_cast<size_t>(((image * rows + row) * columns + column) * features + feature)];
   }
 
   // Rows from `first` on, [images, count, columns, features].
@@ -92,6 +95,8 @@ struct Convolution {
     finish.bias = bias.data();
     finish.shift = shift.data();
     finish.shift_stride = features;
+    finish.gate = gate.data();
+    finish.gate_stride = features;
     finish.activation = Activation::kSilu;
     const int64_t row = columns * features;
     auto* added = const_cast<float*>(residual.data()) + first * row;

@@ -180,7 +180,7 @@ struct LayerOperands {
       : scale(Type::kFloat32, {features}),
         shift(Type::kFloat32, {features}),
         image_scale(Type::kFloat32, {images, features}, 3),
-        image_shift(Type::kFloat32, {images, features}, 3) {
+        image_shift(Type::kFloat32, {images, features}, 4) {
     for (TestArray* array : {&scale, &shift, &image_scale, &image_shift}) array->FillNormal(random);
   }
 };
@@ -212,8 +212,9 @@ LayerNorm NormOf(const LayerCase& c, const LayerOperands& operands, const TestAr
   }
   if (c.modulated) {
     norm.image_scale = operands.image_scale.view().as<float>();
+    norm.image_scale_stride = operands.image_scale.view().strides[0];
     norm.image_shift = operands.image_shift.view().as<float>();
-    norm.modulation_stride = operands.image_scale.view().strides[0];
+    norm.image_shift_stride = operands.image_shift.view().strides[0];
   }
   return norm;
 }
@@ -281,8 +282,8 @@ void ANormalizedTokenDependsOnNothingButItself() {
         norm.y.data += row * norm.y.row_stride * bytes;
         norm.x.rows = norm.y.rows = 1;
         if (c.modulated) {
-          norm.image_scale += row / c.rows_per_image * norm.modulation_stride;
-          norm.image_shift += row / c.rows_per_image * norm.modulation_stride;
+          norm.image_scale += row / c.rows_per_image * norm.image_scale_stride;
+          norm.image_shift += row / c.rows_per_image * norm.image_shift_stride;
         }
         Run(norm, one);
       }

@@ -33,6 +33,7 @@ struct Shape {
   Activation activation = Activation::kNone;
   bool bias = false;
   bool shift = false;
+  bool gate = false;
   bool residual = false;
   Type residual_type = Type::kFloat32;
   Type result_type = Type::kFloat32;
@@ -101,6 +102,7 @@ class Operands {
     for (float& weight : weights_) weight = FromBFloat16(ToBFloat16(scale * Uniform()));
     for (int64_t i = 0; i < shape.features; ++i) bias_.push_back(Uniform());
     for (int64_t i = 0; i < shape.positions.images * (shape.features + 3); ++i) shift_.push_back(Uniform());
+    for (int64_t i = 0; i < shape.positions.images * (shape.Results() + 5); ++i) gate_.push_back(Uniform());
     if (shape.residual) {
       residual_ = std::make_unique<Array>(shape.residual_type, result_.size(), kPoison);
       ForEachResult([&](int64_t, int64_t, int64_t at) { residual_->Set(at, Uniform()); });
@@ -138,6 +140,10 @@ class Operands {
       product.shift_stride = shape_.features + 3;
     }
     product.activation = shape_.activation;
+    if (shape_.gate) {
+      product.gate = gate_.data();
+      product.gate_stride = shape_.Results() + 5;
+    }
     if (residual_) product.residual = Positioned(*residual_, first);
     product.result = Positioned(result, first);
     return product;
@@ -189,6 +195,12 @@ class Operands {
     if (shape_.bias) add(bias_[static_cast<size_t>(feature)]);
     if (shape_.shift) add(shift_[static_cast<size_t>(image * (shape_.features + 3) + feature)]);
     return {sum, magnitude};
+  }
+
+  double Gate(int64_t position, int64_t feature) const {
+    if (!shape_.gate) return 1;
+    const int64_t image = position / (shape_.positions.rows * shape_.positions.columns);
+    return gate_[static_cast<size_t>(image * (shape_.Results() + 5) + feature)];
   }
 
   double Residual(int64_t at) const { return residual_ ? residual_->Get(at) : 0.0; }
@@ -243,6 +255,7 @@ class Operands {
   std::vector<float> weights_;
   std::vector<float> bias_;
   std::vector<float> shift_;
+  std::vector<float> gate_;
   std::unique_ptr<Array> residual_;
   std::unique_ptr<std::byte, Free> packed_;
 };
@@ -287,7 +300,7 @@ void CheckResult(const Operands& operands, const Array& result) {
     } else {
       value = Activate(shape.activation, value);
     }
-    value += operands.Residual(at);
+    value = value * operands.Gate(position, feature) + operands.Residual(at);
     double tolerance = 2e-6 * (magnitude + std::abs(operands.Residual(at)) + 1);
     if (shape.result_type == Type::kBFloat16) tolerance += std::abs(value) / 250;
     const double error = std::abs(result.Get(at) - value);
@@ -385,6 +398,7 @@ Shape RandomShape(std::mt19937& random) {
   shape.features = shape.Geglu() ? 2 * between(1, 50) : between(1, 100);
   shape.bias = between(0, 1);
   shape.shift = between(0, 1);
+  shape.gate = between(0, 1);
   shape.residual = between(0, 1);
   shape.residual_type = type();
   shape.result_type = type();
@@ -429,13 +443,17 @@ void ProductsAreRightAcrossChunksAndBlocks() {
 }
 
 // A vector for each image, as of time embeddings, and results in the order of another array.
-void ShiftsBelongToImages() {
+void ShiftsAndGatesBelongToImages() {
   for (const Type type : {Type::kFloat32, Type::kBFloat16}) {
     Shape shape = Tokens(1, 64, 70, type);
     shape.positions = {8, 1, 1};
     shape.shift = true;
     shape.residual = true;
     CheckShape(shape, 6);
+    shape.gate = true;
+    CheckShape(shape, 7);
+    shape.shift = false;
+    CheckShape(shape, 8);
   }
 }
 
@@ -494,7 +512,7 @@ void SumsOfNothingAreZero() {
 }
 
 const AddTests added({DISTRI_TEST(ProductsAreRightForAnyShape),
-                      DISTRI_TEST(ProductsAreRightAcrossChunksAndBlocks), DISTRI_TEST(ShiftsBelongToImages),
+                      DISTRI_TEST(ProductsAreRightAcrossChunksAndBlocks), DISTRI_TEST(ShiftsAndGatesBelongToImages),
                       DISTRI_TEST(NothingIsComputedWithoutPositions), DISTRI_TEST(SumsOfNothingAreZero),
                       DISTRI_TEST(ExtremeSumsStayFiniteAndNotANumberStays)});
 

@@ -1,6 +1,6 @@
-import { intAttribute, type Operation, type Value } from '../../graph/value.js';
+import { floatAttribute, intAttribute, type Operation, type Value } from '../../graph/value.js';
 import type { Lowering } from './lowering.js';
-import type { View } from './view.js';
+import { broadcastTo, type View } from './view.js';
 
 /** What an attention is of: `[batch, tokens, heads * size]` each, in the run's type. */
 export interface Attended {
@@ -48,6 +48,28 @@ export function lowerCausalAttention(lowering: Lowering, operation: Operation): 
     heads: intAttribute(spec, 'num_heads'),
     causal: true,
   });
+}
+
+/** With numbers added to the scores, by which tokens are hidden or positions told. */
+export function lowerBiasedAttention(lowering: Lowering, operation: Operation): void {
+  const { spec, outputs } = operation;
+  const operands = operandsOf(lowering, operation);
+  const heads = intAttribute(spec, 'heads');
+  const [batch, tokens] = operands.query.shape as [number, number];
+  const scores = [batch, heads, tokens, operands.key.shape[1] as number];
+  const bias = broadcastTo(exact(lowering, spec.inputs[3] as Value), scores);
+  const y = lowering.allocate(outputs[0] as Value, operands.query.dtype);
+  const attributes = { heads, scale: floatAttribute(spec, 'scale'), causal: 0 };
+  lowering.emit('Attention', spec.name, { ...operands, bias, y }, attributes);
+}
+
+/** In float32, converted once for all who read it. */
+function exact(lowering: Lowering, value: Value): View {
+  const view = lowering.view(value);
+  if (view.dtype === 'float32') return view;
+  const copy = lowering.copied(view, value.name, 'float32');
+  lowering.set(value, copy);
+  return copy;
 }
 
 /** Attention to operands that this rank has whole. */

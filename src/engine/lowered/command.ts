@@ -9,6 +9,10 @@ interface CommandRow {
 
 const unary: CommandRow = { operands: ['x', 'y'], attributes: [] };
 const binary: CommandRow = { operands: ['a', 'b', 'y'], attributes: [] };
+const norm: CommandRow = {
+  operands: ['x', 'scale', 'shift?', 'imageScale?', 'imageShift?', 'y'],
+  attributes: ['epsilon'],
+};
 
 /**
  * What devices can do, see docs/engines.md. Images are `[batch, rows, columns, channels]`, tokens
@@ -20,12 +24,12 @@ export const commands = {
   /** Zeros in a frame around the image y. */
   ClearFrame: { operands: ['y'], attributes: ['top', 'left', 'bottom', 'right'] },
   /**
-   * y = activation(x * weight + bias + shift) + residual at `[images, rows, columns]`, features last. x is
-   * the first segment of the operand, the others lie `distances` away. Of y's columns the sums of some at a
-   * time go to `columnSums`, see column-sums.ts.
+   * y = activation(x * weight + bias + shift) * gate + residual at `[images, rows, columns]`, features last;
+   * shift and gate are `[images, features]`. x is the first segment of the operand, the others lie
+   * `distances` away. Of y's columns the sums of some at a time go to `columnSums`, see column-sums.ts.
    */
   Product: {
-    operands: ['x', 'weight', 'bias?', 'shift?', 'residual?', 'y', 'columnSums?'],
+    operands: ['x', 'weight', 'bias?', 'shift?', 'gate?', 'residual?', 'y', 'columnSums?'],
     attributes: ['distances', 'activation'],
   },
   /**
@@ -35,16 +39,23 @@ export const commands = {
    */
   SplitColumns: unary,
   /** What products `[6, images, rows, tiles, features]` of them come to, finished as those of `Product`. */
-  JoinColumns: { operands: ['x', 'bias?', 'shift?', 'residual?', 'y'], attributes: ['activation'] },
-  /** softmax(scale * query key^T) value for each of `heads`. */
-  Attention: { operands: ['query', 'key', 'value', 'y'], attributes: ['heads', 'scale', 'causal'] },
+  JoinColumns: {
+    operands: ['x', 'bias?', 'shift?', 'gate?', 'residual?', 'y'],
+    attributes: ['activation'],
+  },
+  /**
+   * softmax(scale * query key^T + bias) value for each of `heads`; bias `[batch, heads, tokens, keys]`, of
+   * float32.
+   */
+  Attention: { operands: ['query', 'key', 'value', 'bias?', 'y'], attributes: ['heads', 'scale', 'causal'] },
   /** With the sums of x's columns where they are known, and room for those of each row and group. */
   GroupNorm: {
     operands: ['x', 'scale', 'shift', 'columnSums?', 'sums', 'y'],
     attributes: ['groups', 'epsilon', 'silu', 'floatSums'],
   },
-  LayerNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
-  RmsNorm: { operands: ['x', 'scale', 'shift?', 'y'], attributes: ['epsilon'] },
+  /** Then times 1 + imageScale, plus imageShift, which are `[images, features]`. */
+  LayerNorm: norm,
+  RmsNorm: norm,
   Add: binary,
   /** Of x's first dimension, in its order. */
   Sum: unary,
@@ -55,12 +66,10 @@ export const commands = {
   GeluTanh: unary,
   Sine: unary,
   Cosine: unary,
-  Softmax: unary,
   /** Rows of a table. */
   Gather: { operands: ['table', 'ids', 'y'], attributes: [] },
   /** Tokens at `(batch, token)`. */
   PickTokens: { operands: ['x', 'positions', 'y'], attributes: [] },
-  MultiplyMatrices: binary,
   /** Sums of the rows of x by image and group, from those of its columns where they are known. */
   Statistics: { operands: ['x', 'columnSums?', 'rows', 'sums'], attributes: ['groups'] },
   /** GroupNorm of a band: own sums, those of `peers` other ranks, and the own ones that they knew. */

@@ -24,6 +24,7 @@ export function lowerConv(lowering: Lowering, operation: Operation): void {
     bias: bias && lowering.view(bias),
     shift: undefined,
     activation: 'none',
+    gate: undefined,
     residual: undefined,
   });
 }

@@ -109,7 +109,7 @@ export function doubledProducts(
       const ofHalf = unitsOf(positions.with(2, (positions[2] as number) / 2));
       return ofHalf && 2 * ofHalf;
     },
-    emit: (emit, name, _positions, { bias, shift, residual, y, columnSums }, activation) => {
+    emit: (emit, name, _positions, { residual, y, columnSums, ...finish }, activation) => {
       for (const { row, column, x, weight, distances } of products) {
         const part = (view: View) => everySecond(view, row, column);
         const results = {
@@ -117,7 +117,7 @@ export function doubledProducts(
           y: part(y),
           columnSums: columnSums && everySecondSum(columnSums, row, column),
         };
-        const operands = { x, weight, bias, shift, ...results };
+        const operands = { x, weight, ...finish, ...results };
         emit('Product', name, operands, { distances, activation });
       }
     },

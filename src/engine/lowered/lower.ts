@@ -6,7 +6,8 @@ import type { Command } from './command.js';
 import { frameOf } from './convolutions.js';
 import { type Doubling, findDoubling } from './doubling.js';
 import { type Frame, Lowering, type LoweringOptions, noFrame } from './lowering.js';
-import { lowerings } from './operators.js';
+import { findModulatedNorms } from './modulated-norms.js';
+import { lowerings, lowerModulatedNorm } from './operators.js';
 import { SharedMemory, type WeightContent } from './shared-memory.js';
 import type { Storage } from './view.js';
 
@@ -62,7 +63,14 @@ function lowerPart(part: GraphPart, options: LoweringOptions): CommandList {
   const doubling = findDoubling(part);
   const lowering = new Lowering(part, { frames: framesOf(part, doubling), doubling }, options);
   lowering.readInputs();
+  const { parts, norms } = findModulatedNorms(part);
   for (const operation of part.operations) {
+    if (parts.has(operation)) continue;
+    const modulated = norms.get(operation);
+    if (modulated) {
+      lowerModulatedNorm(lowering, modulated);
+      continue;
+    }
     const lowerOperation = lowerings[operation.spec.op as OperatorName];
     if (!lowerOperation) throw new Error(`${operation.spec.op} is no command of any device`);
     lowerOperation(lowering, operation);

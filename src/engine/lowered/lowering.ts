@@ -6,6 +6,7 @@ import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { columnSums, normedImages } from './column-sums.js';
 import { type Command, type CommandName, exactSumBytes, type PackedWeight } from './command.js';
 import type { Doubling } from './doubling.js';
+import { findJoins, type Place } from './joins.js';
 import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
 import type { SharedMemory } from './shared-memory.js';
 import {
@@ -16,6 +17,7 @@ import {
   permuted,
   reshaped,
   type Storage,
+  sliced,
   type View,
 } from './view.js';
 
@@ -51,6 +53,7 @@ export class Lowering {
   readonly #normed: ReadonlySet<string>;
   readonly #columnSums = new Map<string, View>();
   readonly #frames: ReadonlyMap<string, Frame>;
+  readonly #joins: ReadonlyMap<string, Place>;
   readonly #framed = new Map<Storage, { readonly image: View; readonly frame: Frame }>();
 
   constructor(
@@ -67,6 +70,7 @@ export class Lowering {
     this.#readers = countReaders(part);
     this.#normed = normedImages(part);
     this.#frames = frames;
+    this.#joins = findJoins(part);
   }
 
   /** Reads what the caller gives: values of the image once, into memory of the program's own. */
@@ -114,6 +118,11 @@ export class Lowering {
     return weight;
   }
 
+  /** Where a value is, or is going to be, if there is a place for it. */
+  placeOf({ name }: Value): View | undefined {
+    return this.#views.get(name);
+  }
+
   /** The same, with the elements of the last dimension next to each other, and in this type. */
   dense(value: Value, dtype?: ElementType): View {
     const view = this.view(value);
@@ -145,6 +154,8 @@ export class Lowering {
   ): View {
     const { name, shape } = value;
     const isImage = order.length === 4 && order.every((axis, place) => axis === channelsLast[place]);
+    const part = isImage ? this.#placeInJoined(value, dtype) : undefined;
+    if (part) return part;
     const ordered = order.map((axis) => shape[axis] as number);
     const memory = isImage
       ? this.image(name, shape, this.#frames.get(name) ?? noFrame, dtype)
@@ -153,6 +164,17 @@ export class Lowering {
       memory,
       shape.map((_, axis) => order.indexOf(axis)),
     );
+    this.set(value, view);
+    return view;
+  }
+
+  /** Where an image is to be among others that it is joined with; undefined where it can't be. */
+  #placeInJoined(value: Value, dtype: ElementType): View | undefined {
+    const place = this.#joins.get(value.name);
+    if (!place || this.#frames.has(value.name) || dtype !== this.elementType) return undefined;
+    const { joined, start, end } = place;
+    const whole = this.#views.get(joined.name) ?? this.allocate(joined, dtype, channelsLast);
+    const view = sliced(whole, 1, start, end);
     this.set(value, view);
     return view;
   }
@@ -252,7 +274,7 @@ export class Lowering {
   }
 
   #compute(pending: Pending): void {
-    const { value, name, multiplication, bias, shift, residual, activation } = pending;
+    const { value, name, multiplication, bias, shift, gate, residual, activation } = pending;
     this.#pending.delete(value.name);
     const place = placementOf(pending) as Placement;
     const result = this.allocate(value, this.#resultType(value), place.order);
@@ -261,7 +283,7 @@ export class Lowering {
     if (!y) throw new Error(`${name} can't be written as ${value.name}`);
     const positions = place.dims.slice(0, -1);
     const sums = this.#sumColumns(pending, positions, y.dtype);
-    const finish = { bias, shift, residual: inPlace(residual), y, columnSums: sums };
+    const finish = { bias, shift, gate, residual: inPlace(residual), y, columnSums: sums };
     const emit: Emit = (...command) => this.emit(...command);
     multiplication.emit(emit, name, positions, finish, activationCodes[activation]);
   }

@@ -8,7 +8,7 @@ import {
 } from '../../graph/value.js';
 import { elementCount } from '../../tensor/tensor.js';
 import { lowerAllReduceSum } from './all-reduce-sum.js';
-import { lowerAttention, lowerCausalAttention } from './attention.js';
+import { lowerAttention, lowerBiasedAttention, lowerCausalAttention } from './attention.js';
 import { lowerCachedAttention } from './cached-attention.js';
 import type { CommandName } from './command.js';
 import { lowerConv, lowerDouble } from './convolutions.js';
@@ -20,9 +20,18 @@ import {
   lowerPatchGroupNormHalo,
 } from './exchanges.js';
 import { channelsLast, type Lowering } from './lowering.js';
-import { activateProduct, addToProduct, lowerBinary, lowerLinear, viewProduct } from './products.js';
+import type { ModulatedNorm } from './modulated-norms.js';
+import {
+  activateProduct,
+  addToProduct,
+  gateProduct,
+  lowerBinary,
+  lowerLinear,
+  perImage,
+  viewProduct,
+} from './products.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
-import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
+import { orderOf, permuted, reshaped, sameElements, sliced, type View } from './view.js';
 
 type Lower = (lowering: Lowering, operation: Operation) => void;
 
@@ -31,10 +40,13 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   Add: (lowering, operation) => {
     if (!addToProduct(lowering, operation)) lowerBinary(lowering, operation, 'Add');
   },
-  Mul: (lowering, operation) => lowerBinary(lowering, operation, 'Multiply'),
+  Mul: (lowering, operation) => {
+    if (!gateProduct(lowering, operation)) lowerBinary(lowering, operation, 'Multiply');
+  },
   Conv: lowerConv,
   Linear: lowerLinear,
   Attention: lowerAttention,
+  BiasedAttention: lowerBiasedAttention,
   MultiHeadAttention: lowerCausalAttention,
   GroupNorm: lowerGroupNorm,
   LayerNormalization: (lowering, operation) => lowerNorm(lowering, operation, 'LayerNorm'),
@@ -52,13 +64,6 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   },
   Sin: (lowering, operation) => lowerUnary(lowering, operation, 'Sine'),
   Cos: (lowering, operation) => lowerUnary(lowering, operation, 'Cosine'),
-  Softmax: (lowering, operation) => lowerUnary(lowering, operation, 'Softmax'),
-  MatMul: (lowering, operation) => {
-    const [a, b] = operation.spec.inputs as [Value, Value];
-    const operands = { a: lowering.view(a), b: lowering.view(b) };
-    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation));
-    lowering.emit('MultiplyMatrices', operation.spec.name, { ...operands, y });
-  },
   Gather: (lowering, operation) => {
     const [table, ids] = operation.spec.inputs as [Value, Value];
     const operands = { table: lowering.view(table), ids: lowering.view(ids) };
@@ -82,14 +87,16 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   AllReduceSum: lowerAllReduceSum,
   Concat: (lowering, operation) => {
     const axis = axisOf(operation);
+    const [result] = operation.outputs as [Value];
     const parts = operation.spec.inputs.map((value) => lowering.view(value as Value));
     const order = orderOf(parts[0] as View);
-    const y = lowering.allocate(operation.outputs[0] as Value, lowering.typeOf(operation), order);
+    const y = lowering.placeOf(result) ?? lowering.allocate(result, lowering.typeOf(operation), order);
     let start = 0;
     for (const part of parts) {
       const end = start + (part.shape[axis] as number);
-      lowering.emit('Copy', operation.spec.name, { x: part, y: sliced(y, axis, start, end) });
+      const place = sliced(y, axis, start, end);
       start = end;
+      if (!sameElements(part, place)) lowering.emit('Copy', operation.spec.name, { x: part, y: place });
     }
   },
   Reshape: (lowering, operation) => {
@@ -156,7 +163,21 @@ function lowerGroupNorm(lowering: Lowering, operation: Operation): void {
   lowering.emit('GroupNorm', spec.name, operands, attributes);
 }
 
-function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | 'RmsNorm'): void {
+/** A norm of tokens, scaled and shifted by what is of their image. */
+export function lowerModulatedNorm(lowering: Lowering, { norm, sum, scale, shift }: ModulatedNorm): void {
+  const [{ shape }] = sum.outputs as [Value];
+  lowerNorm(lowering, { ...norm, outputs: sum.outputs }, 'LayerNorm', {
+    imageScale: perImage(lowering, scale, shape),
+    imageShift: perImage(lowering, shift, shape),
+  });
+}
+
+function lowerNorm(
+  lowering: Lowering,
+  operation: Operation,
+  op: 'LayerNorm' | 'RmsNorm',
+  modulation: Readonly<Record<string, View | undefined>> = {},
+): void {
   const { spec, outputs } = operation;
   const [x, scale, shift] = spec.inputs as [Value, Value, Value?];
   const features = x.shape.at(-1) as number;
@@ -167,6 +188,7 @@ function lowerNorm(lowering: Lowering, operation: Operation, op: 'LayerNorm' | '
     x: asRows(lowering.dense(x)),
     scale: lowering.view(scale),
     shift: shift && lowering.view(shift),
+    ...modulation,
     y: asRows(lowering.allocate(outputs[0] as Value, lowering.typeOf(operation))),
   };
   lowering.emit(op, spec.name, operands, { epsilon: floatAttribute(spec, 'epsilon') });

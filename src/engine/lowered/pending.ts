@@ -12,6 +12,7 @@ export type ProductActivation = keyof typeof activationCodes;
 interface Finish {
   readonly bias: View | undefined;
   readonly shift: View | undefined;
+  readonly gate: View | undefined;
   readonly residual: View | undefined;
   readonly y: View;
   readonly columnSums: View | undefined;
@@ -63,6 +64,8 @@ export interface Pending {
   /** `[images, features]`. */
   readonly shift: View | undefined;
   readonly activation: ProductActivation;
+  /** `[images, features]`, what activated sums are multiplied by. */
+  readonly gate: View | undefined;
   /** With the dimensions of `value`. */
   readonly residual: View | undefined;
 }

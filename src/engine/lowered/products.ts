@@ -27,6 +27,7 @@ export function lowerLinear(lowering: Lowering, operation: Operation): void {
     bias: bias && lowering.view(bias),
     shift: undefined,
     activation: geglu ? 'geglu' : 'none',
+    gate: undefined,
     residual: residual && lowering.view(residual),
   });
 }
@@ -52,7 +53,7 @@ export function addToProduct(lowering: Lowering, operation: Operation): boolean 
 /** What is added to each channel of an image: `[batch or 1, features, 1, 1]`. */
 function withShift(lowering: Lowering, pending: Pending, other: Value): Pending | undefined {
   const { shape } = other;
-  const free = !pending.shift && !pending.residual && pending.activation === 'none';
+  const free = !pending.shift && !pending.gate && !pending.residual && pending.activation === 'none';
   if (!free || shape.length !== 4 || shape[2] !== 1 || shape[3] !== 1) return undefined;
   const given = reshaped(lowering.view(other), shape.slice(0, 2));
   if (given?.dtype !== 'float32' || !isInnerDense(given)) return undefined;
@@ -68,6 +69,41 @@ function withResidual(lowering: Lowering, pending: Pending, other: Value): Pendi
   return seen && isInnerDense(seen) ? { ...pending, residual } : undefined;
 }
 
+/**
+ * Factors that are the same for all tokens of an image, `[batch or 1, 1, features]`, become part of the
+ * product of tokens that they are of, where they can.
+ */
+export function gateProduct(lowering: Lowering, operation: Operation): boolean {
+  const [a, b] = operation.spec.inputs as [Value, Value];
+  const [result] = operation.outputs as [Value];
+  for (const [term, factor] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const pending = lowering.pendingOf(term);
+    if (!pending || pending.gate || pending.residual || !sameShape(term.shape, result.shape)) continue;
+    // Of tokens as they lie.
+    if (!placementOf(pending)?.order.every((axis, place) => axis === place)) continue;
+    const gate = perImage(lowering, factor, result.shape);
+    if (!gate) continue;
+    lowering.replace(pending, { ...pending, gate, value: result });
+    return true;
+  }
+  return false;
+}
+
+/**
+ * What is there once for all tokens `[batch, tokens, features]` of an image, `[batch or 1, 1, features]`, as
+ * `[batch, features]` of float32; undefined for anything else.
+ */
+export function perImage(lowering: Lowering, value: Value, tokens: Shape): View | undefined {
+  const { shape } = value;
+  const [batch, , features] = tokens as [number, number, number];
+  if (tokens.length !== 3 || shape.length !== 3 || shape[1] !== 1 || shape[2] !== features) return undefined;
+  const rows = reshaped(lowering.dense(value, 'float32'), [shape[0] as number, features]);
+  return rows && broadcastTo(rows, [batch, features]);
+}
+
 /** An activation becomes part of the product that it is of, where it can. */
 export function activateProduct(
   lowering: Lowering,
@@ -75,7 +111,7 @@ export function activateProduct(
   activation: ProductActivation,
 ): boolean {
   const pending = lowering.pendingOf(operation.spec.inputs[0] as Value);
-  if (!pending || pending.residual || pending.activation !== 'none') return false;
+  if (!pending || pending.gate || pending.residual || pending.activation !== 'none') return false;
   lowering.replace(pending, { ...pending, activation, value: operation.outputs[0] as Value });
   return true;
 }
@@ -92,7 +128,11 @@ export function viewProduct(
   const residual = pending.residual && change(pending.residual);
   if (!shape || (pending.residual && !residual)) return false;
   const next: Pending = { ...pending, shape, residual, value: operation.outputs[0] as Value };
-  if (!placementOf(next)) return false;
+  const place = placementOf(next);
+  if (!place) return false;
+  // What is of images has to stay so.
+  const images = (pending.shift ?? pending.gate)?.shape[0] ?? place.dims[0];
+  if (place.dims[0] !== images) return false;
   lowering.replace(pending, next);
   return true;
 }

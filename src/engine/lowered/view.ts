@@ -42,6 +42,12 @@ export function denseView(
   return { storage, dtype, shape, strides: denseStrides(shape), offset: 0 };
 }
 
+/** Whether two views of one shape are of the same memory, element by element. */
+export function sameElements(a: View, b: View): boolean {
+  const sameStrides = a.strides.every((stride, axis) => stride === b.strides[axis] || a.shape[axis] === 1);
+  return a.storage === b.storage && a.dtype === b.dtype && a.offset === b.offset && sameStrides;
+}
+
 /** The dimensions in another order. */
 export function permuted(view: View, order: readonly number[]): View {
   return {

@@ -133,8 +133,7 @@ export class Kernels {
 
   /**
    * The same with `bias` `[batch or 1, heads or 1, tokens or 1, others]` added to the scores, which are
-   * multiplied by `scale` (by default 1 / sqrt(inner / heads)) before. Keys and values that are the same at
-   * every step are put in order once per image.
+   * multiplied by `scale` (by default 1 / sqrt(inner / heads)) before.
    */
   biasedAttention(
     name: string,
@@ -144,17 +143,16 @@ export class Kernels {
     bias: Value,
     { heads, scale = 1 / Math.sqrt(lastDim(query) / heads) }: { heads: number; scale?: number },
   ): Value {
-    const inHeads = (x: Value, part: string, order: readonly number[]) => {
-      const [batch, tokens, inner] = x.shape as [number, number, number];
-      const split = this.reshape(`${name}/${part}_heads`, x, [batch, tokens, heads, inner / heads]);
-      return this.transpose(`${name}/${part}`, split, order);
-    };
-    const scaled = scale === 1 ? key : this.multiplyNumber(`${name}/key_scaled`, key, scale);
-    const keys = inHeads(scaled, 'key', [0, 2, 3, 1]);
-    const scores = this.matmul(`${name}/scores`, inHeads(query, 'query', [0, 2, 1, 3]), keys);
-    const weights = this.softmax(`${name}/weights`, this.add(`${name}/biased`, scores, bias));
-    const mixed = this.matmul(`${name}/mixed`, weights, inHeads(value, 'value', [0, 2, 1, 3]));
-    return this.reshape(name, this.transpose(`${name}/tokens`, mixed, [0, 2, 1, 3]), query.shape);
+    return this.graph.node(
+      {
+        op: 'BiasedAttention',
+        domain: 'distri',
+        name,
+        inputs: [query, key, value, bias],
+        attributes: { heads: int(heads), scale: float(scale) },
+      },
+      query.shape,
+    );
   }
 
   /** x `[batch, channels, rows, columns]`; statistics over each group of channels, biased variance. */
@@ -233,17 +231,6 @@ export class Kernels {
   asFloat32(x: Value): Value {
     if (x.dtype === 'float32') return x;
     return this.graph.node({ op: 'Cast', name: `${x.name}/float32`, inputs: [x] }, x.shape, 'float32');
-  }
-
-  /** Over the last dimension. */
-  softmax(name: string, x: Value): Value {
-    return this.graph.node({ op: 'Softmax', name, inputs: [x], attributes: { axis: int(-1) } }, x.shape);
-  }
-
-  /** a `[..., rows, inner]` times b `[..., inner, columns]`, with the same leading dimensions. */
-  matmul(name: string, a: Value, b: Value): Value {
-    const shape = [...a.shape.slice(0, -1), lastDim(b)];
-    return this.graph.node({ op: 'MatMul', name, inputs: [a, b] }, shape);
   }
 
   /** Equal parts along an axis, one for each name. */
