@@ -1,4 +1,4 @@
-import type { DescribedCommand } from '../../src/engine/lowered/described.js';
+import type { DescribedCommand, DescribedOperand } from '../../src/engine/lowered/described.js';
 import { activationCodes } from '../../src/engine/lowered/pending.js';
 import { elementCount } from '../../src/tensor/tensor.js';
 
@@ -63,7 +63,7 @@ function shapeOf(commands: readonly DescribedCommand[]): ProductShape {
   const features = operands.weight?.shape[0] as number;
   const finishing = commands.filter(({ op }) => op === 'JoinColumns');
   const last = (finishing[0] ?? products[0]) as DescribedCommand;
-  const [images, rows, columns] = last.operands.y?.shape as [number, number, number];
+  const [images, rows, columns] = (last.operands.y as DescribedOperand).shape as [number, number, number];
   const common = {
     images,
     inner,

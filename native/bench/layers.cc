@@ -46,8 +46,8 @@ class Reader {
   std::istream& input_;
 };
 
-// A buffer of random numbers, packed as weights of these numbers or as they are. `packed_bytes` becomes those of
-// packed weights, or 0.
+// A buffer of random numbers, packed as weights of these numbers or as they are. `packed_bytes` becomes those
+// of packed weights, or 0.
 BufferSpec ReadBuffer(Reader& reader, std::vector<Memory>& memory, device::cpu::Pool& pool,
                       size_t& packed_bytes) {
   BufferSpec buffer;
@@ -70,8 +70,7 @@ BufferSpec ReadBuffer(Reader& reader, std::vector<Memory>& memory, device::cpu::
     std::vector<uint16_t> values = Values(static_cast<size_t>(shape.features * terms));
     // Sums of the size that activations are made for: far from it some are denormal, and slow.
     const float scale = 2 / std::sqrt(static_cast<float>(terms));
-    for (uint16_t& value : values)
-      value = device::cpu::ToBFloat16(scale * device::cpu::FromBFloat16(value));
+    for (uint16_t& value : values) value = device::cpu::ToBFloat16(scale * device::cpu::FromBFloat16(value));
     buffer.kind = BufferSpec::Kind::kPacked;
     packed_bytes = device::cpu::PackedBytes(shape);
     memory.emplace_back(packed_bytes);
@@ -91,6 +90,19 @@ ProductShape ReadShape(Reader& reader) {
   shape.activation = static_cast<device::cpu::Activation>(reader.Integer());
   shape.residual = reader.Integer() != 0;
   return shape;
+}
+
+// A frame without width of an array of 64 images.
+device::EncodedList NoWork() {
+  device::EncodedList list;
+  list.commands.operators = {"ClearFrame"};
+  list.commands.names = {"nothing"};
+  const std::vector<double> widths{1, 0, 1, 0, 1, 0, 1, 0};
+  const std::vector<double> array{1, 0, 0, 4, 64, 1, 1, 1, 1, 1, 1, 1};
+  list.commands.words = {0};
+  for (const std::vector<double>& part : {widths, array})
+    list.commands.words.insert(list.commands.words.end(), part.begin(), part.end());
+  return list;
 }
 
 }  // namespace
@@ -119,6 +131,7 @@ Layers ReadLayers(std::istream& input) {
     read.program.lists.push_back(std::move(list));
     read.layers.push_back(std::move(layer));
   }
+  read.program.lists.push_back(NoWork());
   return read;
 }
 

@@ -19,7 +19,8 @@ struct Layer {
   std::vector<Range> weights;
 };
 
-// With random weights, each list of the program being that of a layer.
+// With random weights, each list of the program being that of a layer; the one behind them does nothing, in
+// tasks for all threads.
 struct Layers {
   device::ProgramSpec program;
   std::vector<Layer> layers;

@@ -43,7 +43,8 @@ class Ways {
                : std::vector<void (Ways::*)(Computation&)>{};
     std::vector<Computation> found;
     for (const auto kind : kinds) Try(found, kind);
-    const std::vector<Tag> images = linear ? std::vector<Tag>{Tag::nhwc} : std::vector<Tag>{Tag::nhwc, Tag::any};
+    const std::vector<Tag> images =
+        linear ? std::vector<Tag>{Tag::nhwc} : std::vector<Tag>{Tag::nhwc, Tag::any};
     for (const Tag image : images) {
       for (const dnnl::algorithm algorithm :
            {dnnl::algorithm::convolution_direct, dnnl::algorithm::convolution_winograd,
@@ -192,7 +193,7 @@ class Fastest : public OneDnn {
     double least = std::numeric_limits<double>::infinity();
     for (Computation& way : ways.Find()) {
       constexpr int kTries = 4;
-      const double seconds = Best(TimeCalls({[&] { Execute(way); }, {}}, kTries));
+      const double seconds = Best(TimeCalls({[&] { Execute(way); }, {}, {}}, kTries));
       if (seconds >= least) continue;
       least = seconds;
       computation_ = std::move(way);
@@ -200,7 +201,8 @@ class Fastest : public OneDnn {
     if (computation_.primitives.empty()) throw std::invalid_argument("oneDNN has no primitive for a layer");
     for (const Arguments& arguments : computation_.arguments) {
       const memory& weights = arguments.at(DNNL_ARG_WEIGHTS);
-      weights_.push_back({static_cast<const std::byte*>(weights.get_data_handle()), weights.get_desc().get_size()});
+      weights_.push_back(
+          {static_cast<const std::byte*>(weights.get_data_handle()), weights.get_desc().get_size()});
     }
   }
 

@@ -28,9 +28,9 @@ struct ProductShape {
 class OneDnn {
  public:
   virtual ~OneDnn() = default;
-  // The fastest of its ways to compute this, in any layout of its own; null where the library was not found. It
-  // knows no GEGLU: two products, the second multiplied by the first. What is added to the channels of each
-  // image, it leaves out. Throws std::invalid_argument where there is no way.
+  // The fastest of its ways to compute this, in any layout of its own; null where the library was not found.
+  // It knows no GEGLU: two products, the second multiplied by the first. What is added to the channels of
+  // each image, it leaves out. Throws std::invalid_argument where there is no way.
   static std::unique_ptr<OneDnn> Make(const ProductShape& shape, device::Type type, int threads);
   virtual void Run() = 0;
   virtual const std::string& name() const = 0;

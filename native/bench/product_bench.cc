@@ -1,6 +1,6 @@
 // How long layers take that it reads from its input, beside oneDNN's products where its library is:
-// `distri_product_bench THREADS ROUNDS cold|warm`, which bench/kernels/main.ts starts and feeds. A line for each
-// layer: seconds at best and in the median, oneDNN's, and what of oneDNN's it was.
+// `distri_product_bench THREADS ROUNDS cold|warm`, which bench/kernels/main.ts starts and feeds. A line for
+// each layer: seconds at best and in the median, oneDNN's, and what of oneDNN's it was.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,16 +27,17 @@ void Append(std::vector<double>& all, const std::vector<double>& more) {
 }
 
 void Compare(device::Program& program, size_t index, const Layer& layer, const Settings& settings) {
+  const auto wake = [&] { program.Run(program.lists() - 1, {}, false, {}); };
   const auto weights = [&](const std::vector<Range>& ranges) {
     return settings.cold ? ranges : std::vector<Range>{};
   };
-  const Contestant own{[&] { program.Run(index, {}, false, {}); }, weights(layer.weights)};
+  const Contestant own{[&] { program.Run(index, {}, false, {}); }, weights(layer.weights), wake};
   const std::unique_ptr<OneDnn> other = OneDnn::Make(layer.shape, layer.type, settings.threads);
   std::vector<double> seconds;
   std::vector<double> others;
   for (int round = 0; round < settings.rounds; ++round) {
     Append(seconds, TimeCalls(own, kCalls));
-    if (other) Append(others, TimeCalls({[&] { other->Run(); }, weights(other->weights())}, kCalls));
+    if (other) Append(others, TimeCalls({[&] { other->Run(); }, weights(other->weights()), {}}, kCalls));
   }
   std::printf("%.9g\t%.9g", Best(seconds), Median(seconds));
   if (other) std::printf("\t%.9g\t%.9g\t%s", Best(others), Median(others), other->name().c_str());

@@ -16,6 +16,8 @@ struct Contestant {
   std::function<void()> run;
   // Thrown out of all caches before each call that is measured; empty leaves them there.
   std::vector<Range> cold;
+  // What calls threads that sleep by then, as they would not between the commands of a step; may be empty.
+  std::function<void()> wake;
 };
 
 // Seconds of some calls one after the other, after one that is not measured.

@@ -135,8 +135,10 @@ class Runner {
                       steps.first,        panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
     Meanwhile meanwhile;
     if (kernel_.on_tiles) {
-      // What is only added and stored is sooner done at once than in turns with AMX.
-      if (steps.last && product_.activation != Activation::kNone) meanwhile.writer = &pass.writer;
+      // What is only added and stored is sooner done at once than in turns with AMX, where tiles change as
+      // often as in a linear layer.
+      const bool in_turns = !TilesFirst() || product_.activation != Activation::kNone;
+      if (steps.last && in_turns) meanwhile.writer = &pass.writer;
       Prefetch(pass, panel, first, first + tile.positions, meanwhile);
     }
     float* sums = SumsOf(pass, panel, first);

@@ -28,7 +28,8 @@ struct Bf16Residual {
   DISTRI_BF16 static DISTRI_INLINE __m512 Load(const std::byte* x) {
     using Halves __attribute__((vector_size(32), aligned(2), may_alias)) = uint16_t;
     using Words __attribute__((vector_size(64))) = uint32_t;
-    return reinterpret_cast<__m512>(__builtin_convertvector(*reinterpret_cast<const Halves*>(x), Words) << 16);
+    return reinterpret_cast<__m512>(__builtin_convertvector(*reinterpret_cast<const Halves*>(x), Words)
+                                    << 16);
   }
 };
 
