@@ -40,7 +40,7 @@ class Runner {
         kernel_(kernel),
         grid_(product),
         panels_(product.weights, kernel.lanes),
-        order_(product.weights, kernel.lanes),
+        order_(product.weights, kernel.lanes, kernel.on_tiles ? kMaxStepsOnTiles : kMaxSteps),
         item_bytes_(static_cast<int64_t>(ItemBytes(product.weights.type))),
         division_(InputOfDivision()) {}
 
@@ -136,7 +136,10 @@ class Runner {
                       steps.first,        panels_.geglu ? panels_.lanes : panels_.WidthOf(panel)};
     Meanwhile meanwhile;
     if (kernel_.on_tiles) {
-      if (steps.last) meanwhile.writer = &pass.writer;
+      // What is only added and stored is sooner done at once than in turns with AMX, where tiles change as
+      // often as in a linear layer.
+      const bool in_turns = !TilesFirst() || product_.activation != Activation::kNone;
+      if (steps.last && in_turns) meanwhile.writer = &pass.writer;
       Prefetch(pass, panel, first, first + tile.positions, meanwhile);
     }
     float* sums = SumsOf(pass, panel, first);

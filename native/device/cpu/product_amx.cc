@@ -30,7 +30,7 @@ struct Rows {
 };
 
 struct Scratch {
-  alignas(64) std::byte copies[2][kMaxSteps * kTileRows * kRowBytes];
+  alignas(64) std::byte copies[2][kMaxStepsOnTiles * kTileRows * kRowBytes];
 };
 
 Scratch& ThreadScratch() {

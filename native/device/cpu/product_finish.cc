@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "device/cpu/bfloat16.h"
+#include "device/cpu/product_finish_bf16.h"
 #include "device/cpu/product_kernel.h"
 #include "ops/levels.h"
 #include "ops/math.h"
@@ -166,8 +167,14 @@ struct Loops {
 
 DISTRI_LEVELS(DISTRI_FINISH_LOOPS)
 
-StoreAll StoreFor(const Finish& finish) {
-  return ChosenLoops().store[finish.residual_type == Type::kBFloat16][finish.result_type == Type::kBFloat16];
+void Store(const Finish& finish, const FinishedRows& rows, int64_t width, const float* addend,
+           const float* sums) {
+#if defined(DISTRI_HAS_BF16)
+  if (finish.result_type == Type::kBFloat16 && ops::ChosenLevel() >= ops::Level::kBf16)
+    return StoreRowsBf16(rows, finish.residual_type, width, addend, sums, finish.lanes);
+#endif
+  const StoreAll store = ChosenLoops().store[finish.residual_type == Type::kBFloat16][finish.result_type == Type::kBFloat16];
+  store(rows, width, addend, sums, finish.lanes);
 }
 
 // Of a panel that is narrower than others nothing may be read or written beside it.
@@ -183,7 +190,7 @@ void StoreNarrow(const Finish& finish, const FinishedRows& rows, int64_t full, c
       std::memcpy(residual, rows.residual + row * rows.residual_stride,
                   width * ItemBytes(finish.residual_type));
     }
-    StoreFor(finish)(one, full, addend, sums + row * finish.lanes, 0);
+    Store(finish, one, full, addend, sums + row * finish.lanes);
     std::memcpy(rows.result + row * rows.result_stride, result, width * ItemBytes(finish.result_type));
   }
 }
@@ -204,7 +211,7 @@ void FinishRows(const Finish& finish, const FinishedRows& rows, const float* add
   if (finish.width < full)
     StoreNarrow(finish, rows, full, addend, sums);
   else
-    StoreFor(finish)(rows, full, addend, sums, finish.lanes);
+    Store(finish, rows, full, addend, sums);
 }
 
 }  // namespace distri::device::cpu

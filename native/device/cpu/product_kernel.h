@@ -15,6 +15,9 @@ constexpr int64_t kStep = 32;
 // What is multiplied with one call at most: parts, and steps of a part.
 constexpr int64_t kMaxParts = 9;
 constexpr int64_t kMaxSteps = 20;
+// The same on AMX where there is one part: sums that wait between two calls cost more than x from the
+// second-level cache does.
+constexpr int64_t kMaxStepsOnTiles = 64;
 constexpr int64_t kMaxTile = 32;
 constexpr int64_t kMaxLanes = 64;
 

@@ -16,17 +16,18 @@ namespace distri::device::cpu {
 // all tiles have passed; of a linear layer a tile's x stays in the first while one panel after the other
 // passes.
 //
-// All follows from the shape of the weights, nothing from positions.
+// All follows from the shape of the weights, nothing from positions. Of one segment packed weights lie in the
+// same order however long passes are, and on AMX sums are the same as well: `most_steps` is for it to say.
 class SumOrder {
  public:
-  SumOrder(const WeightShape& shape, int64_t lanes)
+  SumOrder(const WeightShape& shape, int64_t lanes, int64_t most_steps = kMaxSteps)
       : segments_(shape.segments),
         inner_(shape.inner),
         steps_((shape.inner + kStep - 1) / kStep),
         step_bytes_(kStep * lanes * static_cast<int64_t>(ItemBytes(shape.type))),
         together_(shape.segments <= kMaxParts ? shape.segments : 1) {
     const int64_t fitting = kPassBytes / (std::max<int64_t>(together_, 1) * step_bytes_);
-    const int64_t longest = std::clamp<int64_t>(fitting, 1, kMaxSteps);
+    const int64_t longest = std::clamp<int64_t>(fitting, 1, together_ > 1 ? kMaxSteps : most_steps);
     blocks_ = (steps_ + longest - 1) / longest;
     passes_ = together_ == 0 ? 0 : blocks_ * (segments_ / together_);
   }

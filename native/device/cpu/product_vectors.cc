@@ -18,6 +18,10 @@ constexpr int kRows = 6;
 // Sums of about so many terms are added up: that is rounded less often than one sum of all.
 constexpr int64_t kTermsOfASum = 64;
 
+// Of the elements of the inner dimension whose weights are asked for: as many as the second-level cache takes
+// to answer.
+constexpr int64_t kAhead = 6;
+
 template <int W>
 using Words __attribute__((vector_size(W * sizeof(uint32_t)), aligned(sizeof(uint32_t)))) = uint32_t;
 using Pair __attribute__((aligned(2), may_alias)) = uint32_t;
@@ -55,7 +59,11 @@ struct Float32 {
     for (int64_t j = 0; j < inner; ++j) {
       Vector<W> row[V];
 #pragma GCC unroll 8
-      for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const Vector<W>*>(packed + j * lanes + v * W);
+      for (int v = 0; v < V; ++v) {
+        const float* const weights = packed + j * lanes + v * W;
+        row[v] = *reinterpret_cast<const Vector<W>*>(weights);
+        if constexpr (V * W == 64) __builtin_prefetch(weights + kAhead * lanes, 0, 3);
+      }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const float factor = x[r * stride + j];

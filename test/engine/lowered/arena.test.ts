@@ -50,3 +50,45 @@ test('storages that live at the same time do not meet, whatever their sizes', ()
     }
   }
 });
+
+const product = (x: View, residual: View, y: View): Command => ({
+  op: 'Product',
+  name: y.storage.name,
+  operands: { x, residual, y },
+  attributes: {},
+});
+
+test('a result takes the place of a residual that nobody reads afterwards', () => {
+  const [x, residual, y, z] = ['x', 'residual', 'y', 'z'].map((name) => value(name, 1000)) as [
+    View,
+    View,
+    View,
+    View,
+  ];
+  const given = value('given', 1000, 'input');
+  const { bytes, offsets } = layOut([
+    copy(given, x),
+    copy(given, residual),
+    product(x, residual, y),
+    copy(y, z),
+  ]);
+  assert.equal(offsets.get(y.storage), offsets.get(residual.storage));
+  assert.equal(offsets.get(z.storage), offsets.get(x.storage));
+  assert.equal(bytes, 2 * 4032);
+});
+
+test('a residual that is read later, multiplied as well or of another size stays where it is', () => {
+  const [x, residual, y] = ['x', 'residual', 'y'].map((name) => value(name, 1000)) as [View, View, View];
+  const larger = denseView('arena', { name: 'larger', dtype: 'float32', shape: [1001] });
+  const part = { ...larger, shape: [1000] };
+  const given = value('given', 1000, 'input');
+  const begin = [copy(given, x), copy(given, residual)];
+  const apart = (commands: readonly Command[], before: View) => {
+    const { offsets } = layOut(commands);
+    const start = offsets.get(before.storage) as number;
+    assert.ok(Math.abs(start - (offsets.get(y.storage) as number)) >= y.storage.bytes);
+  };
+  apart([...begin, product(x, residual, y), copy(residual, x)], residual);
+  apart([...begin, product(residual, residual, y)], residual);
+  apart([copy(given, part), ...begin, product(x, part, y)], part);
+});
