@@ -1,6 +1,7 @@
 import { unlessInterrupted } from '../base/interruption.js';
 import type { SimdLevel } from '../engine/addon.js';
-import { type AddonProbe, probeAddon } from '../engine/load.js';
+import { chooseDevice, openDevice } from '../engine/device.js';
+import { loadAddon, probeAddon } from '../engine/load.js';
 import type { Family } from '../families/family.js';
 import type { DrawReport, ResultSink } from '../jobs/draw.js';
 import { runJob } from '../jobs/jobs.js';
@@ -37,6 +38,24 @@ export interface RunOptions {
   readonly group?: number;
 }
 
+/** What of the native side a pipeline's ranks need, found to work here. */
+interface Natives {
+  readonly simdLevel: SimdLevel;
+  readonly onnxRuntime: string | undefined;
+}
+
+async function openNatives(setup: SetupOptions, observer: Observer): Promise<Natives> {
+  const { simdLevel } = loadAddon();
+  const kernels = `kernels for ${simdLevel}`;
+  if (!openDevice(chooseDevice(setup, simdLevel)).usesOnnxRuntime) {
+    observer.detail(kernels);
+    return { simdLevel, onnxRuntime: undefined };
+  }
+  const { version, library } = await probeAddon();
+  observer.detail(`ONNX Runtime ${version} (${library}), ${kernels}`);
+  return { simdLevel, onnxRuntime: version };
+}
+
 /**
  * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then
  * run: weights are made ready and ranks started when the first call needs them. Ranks keep their models for
@@ -44,8 +63,8 @@ export interface RunOptions {
  */
 export class Pipeline {
   readonly model: OpenModel;
-  /** Version of ONNX Runtime. */
-  readonly onnxRuntime: string;
+  /** Version of ONNX Runtime; undefined where ranks do without. */
+  readonly onnxRuntime: string | undefined;
   readonly #simdLevel: SimdLevel;
   readonly #setup: SetupOptions;
   readonly #context: PipelineContext;
@@ -58,12 +77,12 @@ export class Pipeline {
 
   private constructor(
     model: OpenModel,
-    { version, simdLevel }: AddonProbe,
+    { onnxRuntime, simdLevel }: Natives,
     setup: SetupOptions,
     context: PipelineContext,
   ) {
     this.model = model;
-    this.onnxRuntime = version;
+    this.onnxRuntime = onnxRuntime;
     this.#simdLevel = simdLevel;
     this.#setup = setup;
     this.#context = context;
@@ -79,9 +98,8 @@ export class Pipeline {
     checkSetup(options);
     const { observer, signal } = context;
     const open = async () => {
-      const addon = await probeAddon();
-      observer.detail(`ONNX Runtime ${addon.version} (${addon.library}), kernels for ${addon.simdLevel}`);
-      return new Pipeline(await openModel(model, options, observer, family), addon, options, context);
+      const natives = await openNatives(options, observer);
+      return new Pipeline(await openModel(model, options, observer, family), natives, options, context);
     };
     return unlessInterrupted(signal, open());
   }
