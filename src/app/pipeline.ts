@@ -22,6 +22,8 @@ export interface PipelineContext {
   readonly signal: AbortSignal;
   /** Of the processes of a launcher; undefined where distri starts the ranks. */
   readonly launched?: LaunchedRanks | undefined;
+  /** Start the ranks of the first group at once, for a call that is sure to come unless it is refused. */
+  readonly ranksAhead?: boolean;
 }
 
 /** How one call runs. */
@@ -71,7 +73,7 @@ export class Pipeline {
   readonly #prepared = new Set<string>();
   /** Of what ranks said. */
   readonly #topics = new Set<string>();
-  #groups: RankGroups | undefined;
+  readonly #groups: RankGroups;
   /** The last call of each group: one call after another. */
   readonly #turns = new Map<number, Promise<unknown>>();
 
@@ -80,12 +82,14 @@ export class Pipeline {
     { onnxRuntime, simdLevel }: Natives,
     setup: SetupOptions,
     context: PipelineContext,
+    groups: RankGroups,
   ) {
     this.model = model;
     this.onnxRuntime = onnxRuntime;
     this.#simdLevel = simdLevel;
     this.#setup = setup;
     this.#context = context;
+    this.#groups = groups;
   }
 
   /** Opens a model, of `family` where one is given, for ranks of this setup. */
@@ -96,12 +100,20 @@ export class Pipeline {
     family?: Family,
   ): Promise<Pipeline> {
     checkSetup(options);
-    const { observer, signal } = context;
+    const { observer, signal, launched, ranksAhead } = context;
+    const groups = new RankGroups(options, observer, launched);
     const open = async () => {
+      if (ranksAhead) groups.begin(signal);
       const natives = await openNatives(options, observer);
-      return new Pipeline(await openModel(model, options, observer, family), natives, options, context);
+      const opened = await openModel(model, options, observer, family);
+      return new Pipeline(opened, natives, options, context, groups);
     };
-    return unlessInterrupted(signal, open());
+    try {
+      return await unlessInterrupted(signal, open());
+    } catch (error) {
+      await groups.close();
+      throw error;
+    }
   }
 
   /** Ranks of a group. */
@@ -149,24 +161,19 @@ export class Pipeline {
     return turn;
   }
 
-  /** Starts the ranks of a group ahead of its first call, or others in the place of ranks that failed. */
-  async start(plan: DrawPlan, group = 0): Promise<void> {
-    await this.#rankGroups(plan).group(group, this.#context.signal);
-  }
-
   /** Process ids of a group's ranks. */
-  async pids(plan: DrawPlan, group = 0): Promise<readonly (number | undefined)[]> {
-    return (await this.#rankGroups(plan).group(group, this.#context.signal)).pids;
+  async pids(group = 0): Promise<readonly (number | undefined)[]> {
+    return (await this.#groups.group(group, this.#context.signal)).pids;
   }
 
   /** Whether the ranks of a group have failed: the next call starts others. */
   failed(group = 0): boolean {
-    return this.#groups?.failed(group) ?? false;
+    return this.#groups.failed(group);
   }
 
   /** Ends the ranks; resolves when they are gone. */
   async close(): Promise<void> {
-    await this.#groups?.close();
+    await this.#groups.close();
   }
 
   async #run(plan: DrawPlan, options: RunOptions, group: number): Promise<readonly DrawReport[]> {
@@ -175,7 +182,7 @@ export class Pipeline {
     const signal = AbortSignal.any(signals);
     signal.throwIfAborted();
     await this.prepare(plan);
-    const ranks = await this.#rankGroups(plan).group(group, signal);
+    const ranks = await this.#groups.group(group, signal);
     const { load, request, parallel } = plan;
     const job = { load, request, parallel, results, timeline, stepLatents };
     return runJob(ranks, 'draw', job, (rank, event) => {
@@ -190,11 +197,5 @@ export class Pipeline {
       this.#topics.add(topic);
     }
     this.#context.observer.note(line);
-  }
-
-  #rankGroups({ load }: DrawPlan): RankGroups {
-    const { observer, launched } = this.#context;
-    this.#groups ??= new RankGroups(this.#setup, load.threads, observer, launched);
-    return this.#groups;
   }
 }
