@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DistriError, expected, toError } from '../base/errors.js';
+import { addonFile, packageRoot } from '../base/package.js';
 import { disableTelemetry } from '../base/telemetry.js';
 import type { Addon, SimdLevel } from './addon.js';
 
@@ -102,14 +103,8 @@ function checkLevel({ simdLevels }: Addon): void {
 }
 
 function addonPath(): string {
-  const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), 'build', 'native', 'distri.node');
-  if (!existsSync(path)) throw unusable(`${path} does not exist`);
-  return path;
-}
-
-/** The nearest folder upwards with a package.json: this file runs from dist/ too. */
-function packageRoot(folder: string): string {
-  return existsSync(join(folder, 'package.json')) ? folder : packageRoot(dirname(folder));
+  if (!existsSync(addonFile)) throw unusable(`${addonFile} does not exist`);
+  return addonFile;
 }
 
 function libraryPath(): string {
