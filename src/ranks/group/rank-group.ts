@@ -254,7 +254,10 @@ export class RankGroup<Job, Result> {
     }
   }
 
-  /** Processes of our own that have had nothing to do: nothing is lost with them, and some may yet be starting. */
+  /**
+   * Processes of our own that have had nothing to do: nothing is lost with them, and some may yet be
+   * starting.
+   */
   private get isUntouched(): boolean {
     return this.meeting === undefined && this.answers === undefined;
   }
