@@ -60,8 +60,8 @@ async function openNatives(setup: SetupOptions, observer: Observer): Promise<Nat
 
 /**
  * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then
- * run: weights are made ready and ranks started when the first call needs them. Ranks keep their models for
- * the next call.
+ * run: weights are made ready and ranks started when the first call needs them, or ahead of it. Ranks keep
+ * their models for the next call.
  */
 export class Pipeline {
   readonly model: OpenModel;
