@@ -1,4 +1,4 @@
-// Compiles TypeScript into dist/. Run by `npm install` (prepare), `npm run build` and `npm test`; quick when nothing
+// Compiles TypeScript into dist/ and bundles it there. Run by `npm install` (prepare), `npm run build` and `npm test`; quick when nothing
 // changed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -20,6 +20,7 @@ if (status !== 0) {
   process.exit(1);
 }
 removeOrphans();
+await import('./bundle.mjs');
 
 /** Removes what was compiled from files that are gone, so that tests of yesterday do not run today. */
 function removeOrphans() {

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import type { LaunchedRanks } from './app/rank-groups.js';
 import { DistriError, exitStatus, toError } from './base/errors.js';
 import { watchInterruption } from './base/interruption.js';
+import { optimizeLate } from './base/optimize-late.js';
 import { packageVersion } from './base/package.js';
 import { cacheCommand } from './commands/cache.js';
 import { computeMetricsCommand } from './commands/compute-metrics.js';
@@ -56,6 +57,7 @@ const runJob: JobFunction<NamedJob, unknown> = async (...given) => {
 
 /** Runs the program with these arguments (without node and the script); returns its exit status. */
 export async function main(argv: readonly string[]): Promise<number> {
+  optimizeLate();
   const streams = new Streams();
   const status = await runProcess(argv);
   if (status !== 0) return status;

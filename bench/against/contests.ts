@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BenchmarkRecord } from '../../src/app/records/benchmark-record.js';
+import { phases } from '../../src/ranks/progress.js';
 import type { SizedModel } from '../bench.js';
-import { type Checkout, runDistri } from './checkout.js';
+import { type Checkout, runDistri, runDistriUntil } from './checkout.js';
 
 /** Something that every checkout does alike. */
 export interface Contest {
@@ -28,6 +29,18 @@ export function firstPicture(ranks: number): Contest {
     run: async (checkout, signal) => {
       const output = ['--output_path', join(checkout.folder, 'picture.png')];
       return [await runDistri(checkout, ['run-sdxl', '-n', String(ranks), ...sizes, ...output], signal)];
+    },
+  };
+}
+
+/** From the start of `distri run-sdxl` to the begin of its first denoising step. */
+export function firstStep(ranks: number): Contest {
+  return {
+    name: `first step, ${rankText(ranks)}`,
+    run: async (checkout, signal) => {
+      const output = ['--output_path', join(checkout.folder, 'picture.png')];
+      const argv = ['run-sdxl', '-n', String(ranks), '--num_inference_steps', '20', ...output];
+      return [await runDistriUntil(checkout, argv, signal, phases.denoise.label)];
     },
   };
 }

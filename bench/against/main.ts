@@ -6,7 +6,7 @@ import { summarize } from '../../src/base/statistics.js';
 import { table } from '../../src/commands/output/table.js';
 import { argument, integer, integers, oneOf, option, runBench, sizedModels } from '../bench.js';
 import { type Checkout, openCheckout } from './checkout.js';
-import { type Contest, EMBEDDED, firstPicture, help, step } from './contests.js';
+import { type Contest, EMBEDDED, firstPicture, firstStep, help, step } from './contests.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
@@ -36,8 +36,8 @@ await runBench(
   {
     name: 'against',
     text:
-      'This checkout against another, by their command lines, in turns: `distri --help`, a first picture ' +
-      'of 64 px in one step, and a denoising step (displaced patches, stale). Prints the best and the ' +
+      'This checkout against another, by their command lines, in turns: `distri --help`, the way to the ' +
+      'first step of the embedded model, a first picture of 64 px in one step, and a denoising step (displaced patches, stale). Prints the best and the ' +
       'median of each in milliseconds, and ratios of this one to the other.',
     options,
   },
@@ -48,7 +48,7 @@ await runBench(
       const there = await openCheckout('the other checkout', path, join(folder, 'there'));
       const ofSteps = models.flatMap((model) => ranks.map((count) => step(model, count, steps)));
       const contests = [
-        ...(what === 'steps' ? [] : [help, ...ranks.map(firstPicture)]),
+        ...(what === 'steps' ? [] : [help, ...ranks.map(firstStep), ...ranks.map(firstPicture)]),
         ...(what === 'start' ? [] : ofSteps),
       ];
       const rows: string[][] = [];

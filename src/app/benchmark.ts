@@ -28,7 +28,7 @@ export async function measureCalls(
     const call = () => pipeline.run(plan, { results: noFiles, timeline });
     const warmups = await repeat(call, warmupTimes, progress, 0, 'warming up');
     const runs = await repeat(call, testTimes, progress, warmupTimes, 'measuring');
-    const memory = await Promise.all((await pipeline.pids(plan)).map((pid) => memoryUse(pid as number)));
+    const memory = await Promise.all((await pipeline.pids()).map((pid) => memoryUse(pid as number)));
     const first = firstRank((warmups[0] ?? runs[0]) as readonly DrawReport[]);
     return { runs, load: first.timings.phases.load ?? 0, memory };
   } finally {

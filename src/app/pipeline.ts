@@ -1,6 +1,7 @@
 import { unlessInterrupted } from '../base/interruption.js';
 import type { SimdLevel } from '../engine/addon.js';
-import { type AddonProbe, probeAddon } from '../engine/load.js';
+import { chooseDevice, openDevice } from '../engine/device.js';
+import { loadAddon, probeAddon } from '../engine/load.js';
 import type { Family } from '../families/family.js';
 import type { DrawReport, ResultSink } from '../jobs/draw.js';
 import { runJob } from '../jobs/jobs.js';
@@ -21,6 +22,8 @@ export interface PipelineContext {
   readonly signal: AbortSignal;
   /** Of the processes of a launcher; undefined where distri starts the ranks. */
   readonly launched?: LaunchedRanks | undefined;
+  /** Start the ranks of the first group at once, for a call that is sure to come unless it is refused. */
+  readonly ranksAhead?: boolean;
 }
 
 /** How one call runs. */
@@ -37,36 +40,56 @@ export interface RunOptions {
   readonly group?: number;
 }
 
+/** What of the native side a pipeline's ranks need, found to work here. */
+interface Natives {
+  readonly simdLevel: SimdLevel;
+  readonly onnxRuntime: string | undefined;
+}
+
+async function openNatives(setup: SetupOptions, observer: Observer): Promise<Natives> {
+  const { simdLevel } = loadAddon();
+  const kernels = `kernels for ${simdLevel}`;
+  if (!openDevice(chooseDevice(setup, simdLevel)).usesOnnxRuntime) {
+    observer.detail(kernels);
+    return { simdLevel, onnxRuntime: undefined };
+  }
+  const { version, library } = await probeAddon();
+  observer.detail(`ONNX Runtime ${version} (${library}), ${kernels}`);
+  return { simdLevel, onnxRuntime: version };
+}
+
 /**
  * A model on its ranks. Calls are planned first, which refuses what can't be done and costs little, and then
- * run: weights are made ready and ranks started when the first call needs them. Ranks keep their models for
- * the next call.
+ * run: weights are made ready and ranks started when the first call needs them, or ahead of it. Ranks keep
+ * their models for the next call.
  */
 export class Pipeline {
   readonly model: OpenModel;
-  /** Version of ONNX Runtime. */
-  readonly onnxRuntime: string;
+  /** Version of ONNX Runtime; undefined where ranks do without. */
+  readonly onnxRuntime: string | undefined;
   readonly #simdLevel: SimdLevel;
   readonly #setup: SetupOptions;
   readonly #context: PipelineContext;
   readonly #prepared = new Set<string>();
   /** Of what ranks said. */
   readonly #topics = new Set<string>();
-  #groups: RankGroups | undefined;
+  readonly #groups: RankGroups;
   /** The last call of each group: one call after another. */
   readonly #turns = new Map<number, Promise<unknown>>();
 
   private constructor(
     model: OpenModel,
-    { version, simdLevel }: AddonProbe,
+    { onnxRuntime, simdLevel }: Natives,
     setup: SetupOptions,
     context: PipelineContext,
+    groups: RankGroups,
   ) {
     this.model = model;
-    this.onnxRuntime = version;
+    this.onnxRuntime = onnxRuntime;
     this.#simdLevel = simdLevel;
     this.#setup = setup;
     this.#context = context;
+    this.#groups = groups;
   }
 
   /** Opens a model, of `family` where one is given, for ranks of this setup. */
@@ -77,13 +100,20 @@ export class Pipeline {
     family?: Family,
   ): Promise<Pipeline> {
     checkSetup(options);
-    const { observer, signal } = context;
+    const { observer, signal, launched, ranksAhead } = context;
+    const groups = new RankGroups(options, observer, launched);
     const open = async () => {
-      const addon = await probeAddon();
-      observer.detail(`ONNX Runtime ${addon.version} (${addon.library}), kernels for ${addon.simdLevel}`);
-      return new Pipeline(await openModel(model, options, observer, family), addon, options, context);
+      if (ranksAhead) groups.begin(signal);
+      const natives = await openNatives(options, observer);
+      const opened = await openModel(model, options, observer, family);
+      return new Pipeline(opened, natives, options, context, groups);
     };
-    return unlessInterrupted(signal, open());
+    try {
+      return await unlessInterrupted(signal, open());
+    } catch (error) {
+      await groups.close();
+      throw error;
+    }
   }
 
   /** Ranks of a group. */
@@ -131,24 +161,19 @@ export class Pipeline {
     return turn;
   }
 
-  /** Starts the ranks of a group ahead of its first call, or others in the place of ranks that failed. */
-  async start(plan: DrawPlan, group = 0): Promise<void> {
-    await this.#rankGroups(plan).group(group, this.#context.signal);
-  }
-
   /** Process ids of a group's ranks. */
-  async pids(plan: DrawPlan, group = 0): Promise<readonly (number | undefined)[]> {
-    return (await this.#rankGroups(plan).group(group, this.#context.signal)).pids;
+  async pids(group = 0): Promise<readonly (number | undefined)[]> {
+    return (await this.#groups.group(group, this.#context.signal)).pids;
   }
 
   /** Whether the ranks of a group have failed: the next call starts others. */
   failed(group = 0): boolean {
-    return this.#groups?.failed(group) ?? false;
+    return this.#groups.failed(group);
   }
 
   /** Ends the ranks; resolves when they are gone. */
   async close(): Promise<void> {
-    await this.#groups?.close();
+    await this.#groups.close();
   }
 
   async #run(plan: DrawPlan, options: RunOptions, group: number): Promise<readonly DrawReport[]> {
@@ -157,7 +182,7 @@ export class Pipeline {
     const signal = AbortSignal.any(signals);
     signal.throwIfAborted();
     await this.prepare(plan);
-    const ranks = await this.#rankGroups(plan).group(group, signal);
+    const ranks = await this.#groups.group(group, signal);
     const { load, request, parallel } = plan;
     const job = { load, request, parallel, results, timeline, stepLatents };
     return runJob(ranks, 'draw', job, (rank, event) => {
@@ -172,11 +197,5 @@ export class Pipeline {
       this.#topics.add(topic);
     }
     this.#context.observer.note(line);
-  }
-
-  #rankGroups({ load }: DrawPlan): RankGroups {
-    const { observer, launched } = this.#context;
-    this.#groups ??= new RankGroups(this.#setup, load.threads, observer, launched);
-    return this.#groups;
   }
 }

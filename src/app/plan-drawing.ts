@@ -5,7 +5,6 @@ import { type PictureSize, sizeOr } from '../base/sizes.js';
 import { chooseDevice, type Device, type DeviceChoice, openDevice } from '../engine/device.js';
 import { syntheticFolder } from '../families/synthetic.js';
 import { pictureSize, wholeUnits } from '../images/picture.js';
-import { availableCpus } from '../machine/cpus.js';
 import { planWeights } from '../machine/memory.js';
 import {
   completeOptions,
@@ -31,7 +30,7 @@ import type { OpenModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, SetupOptions } from './options.js';
 import { settleStrategy } from './settle.js';
-import { defaultRanks, type PlanContext, ranksPerGroup, requireInteger } from './setup.js';
+import { defaultRanks, type PlanContext, ranksPerGroup, requireInteger, threadsPerRank } from './setup.js';
 import { denoiserBytes } from './weights.js';
 
 /** What ranks will do for one call, settled before anything expensive. */
@@ -266,12 +265,12 @@ async function planLoad(
   { choice, opened }: ChosenDevice,
   geometry: Geometry,
   { outputType, initImage }: GenerationRequest,
-  { observer, cpus = availableCpus() }: PlanContext,
+  { observer, cpus }: PlanContext,
 ): Promise<LoadOptions> {
   const { source, family, variant } = model;
   const { ranks = defaultRanks(), weights = 'auto' } = setup;
   const random = source.kind === 'random';
-  const threads = setup.threads ?? Math.max(1, Math.floor(cpus.count / ranks));
+  const threads = threadsPerRank(setup, cpus);
   let mode = opened.sharesWeights ? 'shared' : weights;
   if (mode === 'auto') {
     const planned = planWeights((await denoiserBytes(model, opened)) * ranks, opened.freeBytes());

@@ -1,5 +1,5 @@
 import { embeddedModel } from '../base/package.js';
-import { probeAddon } from '../engine/load.js';
+import { loadAddon } from '../engine/load.js';
 import { machineProfiles } from './machine-profiles.js';
 import { openModel } from './model.js';
 import { type Observer, silent } from './observer.js';
@@ -38,7 +38,7 @@ export async function planRun(
     remeasure = false,
   } = options;
   const opened = await openModel(model, options, observer);
-  const { simdLevel } = await probeAddon();
+  const { simdLevel } = loadAddon();
   const profiles = measure ? await machineProfiles(remeasure, observer, signal) : undefined;
   return compareChoices(opened, options, simdLevel, profiles, signal);
 }

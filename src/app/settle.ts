@@ -1,5 +1,4 @@
 import type { Device } from '../engine/device.js';
-import { availableCpus } from '../machine/cpus.js';
 import {
   defaultStrategy,
   fallbackStrategy,
@@ -16,7 +15,7 @@ import { recommend } from '../planning/recommend.js';
 import { machineProfiles } from './machine-profiles.js';
 import type { OpenModel } from './model.js';
 import type { SetupOptions } from './options.js';
-import { defaultRanks, type PlanContext, ranksPerGroup } from './setup.js';
+import { type PlanContext, ranksPerGroup, threadsPerRank } from './setup.js';
 
 /** A setup whose strategy is one that there is. */
 export type SettledSetup = SetupOptions & { readonly parallelism: StrategyName };
@@ -47,8 +46,7 @@ export async function settleStrategy(
         given: setup,
       },
       steps: request.numInferenceSteps,
-      threads: () =>
-        setup.threads ?? Math.max(1, Math.floor(availableCpus().count / (setup.ranks ?? defaultRanks()))),
+      threads: () => threadsPerRank(setup),
       weights: setup.weights ?? 'auto',
     },
     await machineProfiles(false, observer, signal),

@@ -28,6 +28,14 @@ export function defaultRanks(): number {
   return availableCpus().count >= 2 ? 2 : 1;
 }
 
+/** Threads that each rank computes with, where `cpus` are those of all ranks. */
+export function threadsPerRank(
+  { threads, ranks = defaultRanks() }: SetupOptions,
+  cpus: Cpus = availableCpus(),
+): number {
+  return threads ?? Math.max(1, Math.floor(cpus.count / ranks));
+}
+
 /** Refuses numbers of ranks that there can't be. */
 export function checkSetup({
   ranks = defaultRanks(),

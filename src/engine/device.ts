@@ -21,6 +21,8 @@ export interface Device {
   readonly weightTypes: readonly StoredType[];
   /** Whether one copy of the weights serves all ranks at full speed, so that there is no choice. */
   readonly sharesWeights: boolean;
+  /** Whether ranks load ONNX Runtime for it. */
+  readonly usesOnnxRuntime: boolean;
   /** Runs after which a program is as fast as it will be. */
   readonly warmUpRuns: number;
   /** How images may lie in its memory. */
@@ -59,6 +61,7 @@ const onnxruntime: Device = {
   layouts: ['row_major'],
   commands: undefined,
   sharesWeights: false,
+  usesOnnxRuntime: true,
   // Only the second one uses the memory that ONNX Runtime plans after the first.
   warmUpRuns: 2,
   load: async (part, options) => {
@@ -78,6 +81,7 @@ function lowered(elementType: ElementType): Device {
     layouts: ['channels_last'],
     commands: (part, rank) => lower(part, elementType, rank),
     sharesWeights: true,
+    usesOnnxRuntime: false,
     warmUpRuns: 1,
     load: async (part, options) => {
       const { ProgramExecutable } = await import('./lowered/program-executable.js');

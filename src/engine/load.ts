@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DistriError, expected, toError } from '../base/errors.js';
+import { addonFile, packageRoot } from '../base/package.js';
 import { disableTelemetry } from '../base/telemetry.js';
 import type { Addon, SimdLevel } from './addon.js';
 
@@ -25,22 +26,25 @@ export type ProbeMessage = AddonProbe | { readonly problem: string };
 const require = createRequire(import.meta.url);
 const probeLimit = 60_000;
 
+/** Loads the native addon into this process, without ONNX Runtime, which takes longer than all else of it. */
+export function loadAddon(): Addon {
+  loaded ??= explained(openAddon);
+  return loaded;
+}
+
 /**
  * Loads the native addon and ONNX Runtime into this process.
  * The library is the one that onnxruntime-node brings, unless DISTRI_ORT_LIBRARY names another.
  */
-export function loadAddon(): Addon {
-  return load().addon;
-}
-
-/** As `loadAddon`, and says what was loaded. */
-export function describeAddon(): AddonProbe {
-  return load().probe;
+export function loadOnnxRuntime(): AddonProbe {
+  const { simdLevel } = loadAddon();
+  onnxRuntime ??= explained(openOnnxRuntime);
+  return { addon: addonPath(), ...onnxRuntime, simdLevel };
 }
 
 /**
- * Finds out in a child process whether the addon works here, so that a library that crashes does not take
- * this process along. Rejects with a DistriError that says why not and what may help.
+ * Finds out in a child process whether the addon and ONNX Runtime work here, so that a library that crashes
+ * does not take this process along. Rejects with a DistriError that says why not and what may help.
  */
 export function probeAddon(): Promise<AddonProbe> {
   // Over a channel of its own, because others may print to the standard streams.
@@ -67,25 +71,28 @@ export function probeAddon(): Promise<AddonProbe> {
   });
 }
 
-let loaded: { addon: Addon; probe: AddonProbe } | undefined;
+let loaded: Addon | undefined;
+let onnxRuntime: Pick<AddonProbe, 'library' | 'version'> | undefined;
 
-function load(): { addon: Addon; probe: AddonProbe } {
+/** What `open` returns; what it throws says what may help. */
+function explained<T>(open: () => T): T {
   try {
-    loaded ??= open();
-    return loaded;
+    return open();
   } catch (error) {
     throw error instanceof DistriError ? error : unusable(toError(error).message, error);
   }
 }
 
-function open(): { addon: Addon; probe: AddonProbe } {
-  const path = addonPath();
-  const addon = require(path) as Addon;
+function openAddon(): Addon {
+  const addon = require(addonPath()) as Addon;
   checkLevel(addon);
+  return addon;
+}
+
+function openOnnxRuntime(): Pick<AddonProbe, 'library' | 'version'> {
   const library = libraryPath();
   disableTelemetry();
-  const version = addon.loadOnnxRuntime(library);
-  return { addon, probe: { addon: path, library, version, simdLevel: addon.simdLevel } };
+  return { library, version: loadAddon().loadOnnxRuntime(library) };
 }
 
 /** Who misspells a level would measure another one than asked for. */
@@ -96,14 +103,8 @@ function checkLevel({ simdLevels }: Addon): void {
 }
 
 function addonPath(): string {
-  const path = join(packageRoot(dirname(fileURLToPath(import.meta.url))), 'build', 'native', 'distri.node');
-  if (!existsSync(path)) throw unusable(`${path} does not exist`);
-  return path;
-}
-
-/** The nearest folder upwards with a package.json: this file runs from dist/ too. */
-function packageRoot(folder: string): string {
-  return existsSync(join(folder, 'package.json')) ? folder : packageRoot(dirname(folder));
+  if (!existsSync(addonFile)) throw unusable(`${addonFile} does not exist`);
+  return addonFile;
 }
 
 function libraryPath(): string {

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { htmlAssets } from '../base/package.js';
 import { escapeHtml } from './escape.js';
 
 /** Nothing is fetched from anywhere but the page itself and the pictures it links to. */
 const POLICY =
   "default-src 'none'; img-src 'self' data: file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-const assets = new URL('../../../assets/html/', import.meta.url);
-
 /** A file of assets/html. */
 export function readAsset(name: string): Promise<string> {
-  return readFile(new URL(name, assets), 'utf8');
+  return readFile(join(htmlAssets, name), 'utf8');
 }
 
 /** A page up to its body, with the style of an asset in it. */

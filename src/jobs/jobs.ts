@@ -40,6 +40,11 @@ const programs: { readonly [N in JobName]: () => Promise<Program<N>> } = {
 export class JobRunner {
   readonly #cache = new PartCache();
 
+  /** Loads what a job of this name runs, which may be sure to come. */
+  async prepare(name: JobName): Promise<void> {
+    await programs[name]();
+  }
+
   readonly run = async (job: NamedJob, ranks: RankContext, listener: ProgressListener): Promise<unknown> => {
     const program = (await programs[job.name]()) as Program<JobName>;
     return program(job, ranks, listener, this.#cache);

@@ -2,4 +2,8 @@
 import { serveJobs } from '../ranks/serve.js';
 import { JobRunner } from './jobs.js';
 
-serveJobs(new JobRunner().run);
+const runner = new JobRunner();
+serveJobs(runner.run);
+// Most draw; what that needs is loaded while the parent plans. A failure is that of the job, which tries
+// again.
+runner.prepare('draw').catch(() => {});

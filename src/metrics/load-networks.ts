@@ -1,11 +1,6 @@
 import { DistriError } from '../base/errors.js';
-import {
-  alexNetFiles,
-  type FindOptions,
-  findWeights,
-  inceptionFiles,
-  lpipsHeadsFile,
-} from './network-files.js';
+import { lpipsHeadsFile } from '../base/package.js';
+import { alexNetFiles, type FindOptions, findWeights, inceptionFiles } from './network-files.js';
 import { alexNetShapes, createLpips, lpipsHeadShapes } from './networks/alexnet-lpips.js';
 import { createInception } from './networks/inception.js';
 import { inceptionNames } from './networks/inception-names.js';

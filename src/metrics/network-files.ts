@@ -1,6 +1,5 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expandHome, userCacheDir } from '../base/cache-dir.js';
 import { DistriError, toError } from '../base/errors.js';
 import { isFile } from '../base/file-io.js';
@@ -57,11 +56,6 @@ export const inceptionFiles: KnownWeights = {
     sha256: '6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2',
   },
 };
-
-/** The weights of LPIPS's channels, which come with this package. */
-export const lpipsHeadsFile = fileURLToPath(
-  new URL('../../../models/lpips/alex.safetensors', import.meta.url),
-);
 
 export interface FindOptions {
   /** Whether nothing may be downloaded. HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE say the same. */

@@ -50,6 +50,19 @@ for (const [name, command] of Object.entries({
     }));
 }
 
+test('only its own engine needs ONNX Runtime', () =>
+  inNewFolder(async (folder) => {
+    const nowhere = 'export DISTRI_ORT_LIBRARY=/nowhere/libonnxruntime.so';
+    const run = (...args: string[]) => new Cli(['run-sdxl', ...few, ...args], folder, nowhere).ended;
+    const { status, stderr } = await run('--engine', 'lowered', '--output_path', 'x.png', '--json', 'x.json');
+    assert.equal(status, 0, stderr);
+    const { versions } = JSON.parse(await readFile(join(folder, 'x.json'), 'utf8'));
+    assert.ok(!('onnxRuntime' in versions), 'the version of what was not loaded');
+    const refused = await run('--engine', 'onnxruntime');
+    assert.equal(refused.status, 5);
+    assert.match(refused.stderr, /Reason: .*nowhere/);
+  }));
+
 test('the bytes of a picture are the same for any number of threads, and from run to run', () =>
   inNewFolder(async (folder) => {
     for (const dtype of ['fp32', 'bf16']) {

@@ -9,6 +9,7 @@ import { childrenOf, isAlive, waitForEnd } from '../ranks/fixtures/processes.js'
 import { Cli, type Ended, inNewFolder, packageRoot } from './cli.js';
 
 const STEPS = 900;
+const evenRanks = 'Expected an even number of ranks per image for --use_cfg_parallel but received 3';
 /** Long enough to be disturbed. */
 const longRun = ['run-sdxl', '-n', '3', '--num_inference_steps', String(STEPS), '--output_path', 'out/x.png'];
 
@@ -185,6 +186,16 @@ async function copyModel(folder: string): Promise<string> {
   await cp(join(packageRoot, 'models', 'tiny-shapes'), model, { recursive: true });
   return model;
 }
+
+test('a call that is refused leaves nothing of the ranks that had begun', () =>
+  inNewFolder(async (folder) => {
+    const cli = new Cli(['run-sdxl', '-n', '3', '--use_cfg_parallel', '--engine', 'lowered'], folder);
+    const ended = await cli.ended;
+    assert.equal(message(ended), `distri: ${evenRanks}`);
+    assert.equal(ended.status, 2);
+    assert.throws(() => cli.signalGroup('SIGKILL'), { code: 'ESRCH' });
+    assert.deepEqual(await readdir(folder), []);
+  }));
 
 test('weights of another shape are refused with the tensor and both shapes', () =>
   inNewFolder(async (folder) => {

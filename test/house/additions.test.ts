@@ -15,7 +15,7 @@ let copy: string;
 
 before(async () => {
   copy = await mkdtemp(join(tmpdir(), 'distri-additions-'));
-  const whole = ['bin', 'configs', 'package.json', join('dist', 'src')];
+  const whole = ['bin', 'configs', 'package.json', 'scripts', join('dist', 'src')];
   for (const path of whole) await cp(join(packageRoot, path), join(copy, path), { recursive: true });
   for (const path of ['node_modules', 'build', 'models', 'assets']) {
     await symlink(join(packageRoot, path), join(copy, path));
@@ -39,6 +39,13 @@ async function add(
   const rows = await readFile(module(registry), 'utf8');
   assert.equal(rows.split(start).length, 2, `${registry} has no place for rows`);
   await writeFile(module(registry), `${imported}\n${rows.replace(start, `${start}\n${row}`)}`);
+  bundle();
+}
+
+/** As a build does after it has compiled. */
+function bundle(): void {
+  const { status, stderr } = spawnSync(process.execPath, [join(copy, 'scripts', 'bundle.mjs')]);
+  assert.equal(status, 0, String(stderr));
 }
 
 /** What the copy prints. */
@@ -158,6 +165,7 @@ test('a device is a row', async () => {
   } }, `;
   const replaced = text.replace('const devices = [', twin);
   await writeFile(module('engine/device.js'), `import { writeFileSync } from 'node:fs';\n${replaced}`);
+  bundle();
   assert.deepEqual(await draw(...command), drawn);
   assert.equal(await readFile(join(copy, 'twin.txt'), 'utf8'), 'loaded');
 });

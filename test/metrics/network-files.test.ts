@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { DistriError } from '../../src/base/errors.js';
+import { lpipsHeadsFile } from '../../src/base/package.js';
 import { encodeHeader, writeSafetensors } from '../../src/checkpoint/formats/safetensors.js';
 import { loadInception, loadLpips } from '../../src/metrics/load-networks.js';
 import {
@@ -16,7 +17,6 @@ import {
   findWeights,
   inceptionFiles,
   type KnownWeights,
-  lpipsHeadsFile,
 } from '../../src/metrics/network-files.js';
 import { alexNetShapes } from '../../src/metrics/networks/alexnet-lpips.js';
 import { inceptionNames } from '../../src/metrics/networks/inception-names.js';

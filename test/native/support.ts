@@ -7,13 +7,14 @@ import type {
   Session,
   SessionOptions,
 } from '../../src/engine/addon.js';
-import { loadAddon } from '../../src/engine/load.js';
+import { loadAddon, loadOnnxRuntime } from '../../src/engine/load.js';
 import { modelOf } from '../../src/engine/onnxruntime/session-executable.js';
 import { Graph } from '../../src/graph/graph.js';
 import type { NodeSpec, Value } from '../../src/graph/value.js';
 import { readByAll } from '../../src/ranks/channels.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../src/tensor/tensor.js';
 
+loadOnnxRuntime();
 export const addon = loadAddon();
 
 /** Values that differ at every place, in every direction, and are not centred. */

@@ -20,7 +20,8 @@ export async function withPipeline<T>(
   use: (pipeline: Pipeline) => Promise<T>,
 ): Promise<T> {
   const { model, ...open } = modelOf(options, family);
-  const pipeline = await Pipeline.open(model, { ...open, ...setupOf(options) }, context, family);
+  const starting = { ...context, ranksAhead: true };
+  const pipeline = await Pipeline.open(model, { ...open, ...setupOf(options) }, starting, family);
   try {
     return await use(pipeline);
   } finally {

@@ -6,7 +6,7 @@ import type { Value } from '../../graph/value.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Session, Step } from '../addon.js';
 import { type Executable, type ExecutableOptions, emptyTensors } from '../executable.js';
-import { loadAddon } from '../load.js';
+import { loadAddon, loadOnnxRuntime } from '../load.js';
 
 /** What a run in one of the part's sizes takes and gives besides its inputs. */
 interface Variant {
@@ -36,6 +36,7 @@ export class SessionExecutable implements Executable {
     for (const [name, { content }] of part.initializers) {
       if (content.kind === 'slice') initializers[name] = await readSlice(content.slice);
     }
+    loadOnnxRuntime();
     const session = await loadAddon().Session.create(modelOf(part), {
       threads,
       weights,

@@ -61,6 +61,8 @@ const faultWeights = { consequence: 0, cause: 1, interruption: 2 } as const;
  * is not gone after a short grace is killed. The error of `launch` or `run` is then the first real cause.
  */
 export class RankGroup<Job, Result> {
+  /** Settles when all ranks wait for a job; rejects when they come to nothing before. */
+  readonly ready: Promise<unknown>;
   private readonly ranks: RankLink<Job, Result>[] = [];
   private readonly liveness: Liveness;
   private readonly started: Answers<void>;
@@ -71,6 +73,12 @@ export class RankGroup<Job, Result> {
   private ending: Promise<void> | undefined;
   /** Takes back what is done when this process ends. */
   private readonly forget: () => void;
+
+  /** Starts the processes, and does not wait until they are `ready`. */
+  static begin<Job, Result>(options: LaunchOptions): RankGroup<Job, Result> {
+    options.interruption.throwIfAborted();
+    return new RankGroup<Job, Result>(options, undefined);
+  }
 
   /**
    * Starts the processes; resolves when all of them wait for a job. With a `meeting` nothing is started: this
@@ -84,7 +92,7 @@ export class RankGroup<Job, Result> {
     interruption.throwIfAborted();
     if (meeting !== undefined) await unlessInterrupted(interruption, meeting.complete);
     const group = new RankGroup<Job, Result>(options, meeting);
-    await group.started.all;
+    await group.ready;
     return group;
   }
 
@@ -94,6 +102,7 @@ export class RankGroup<Job, Result> {
   ) {
     const { worldSize, timeout } = options;
     this.started = new Answers(worldSize, this.disagreed);
+    this.ready = this.started.all;
     const addon = loadAddon();
     const memory = createRunMemory(addon, worldSize);
     try {
@@ -143,6 +152,7 @@ export class RankGroup<Job, Result> {
   /** Ends the processes; resolves when they are gone. */
   close(): Promise<void> {
     this.ending ??= this.end(() => {
+      if (this.isUntouched) this.killAll();
       for (const rank of this.ranks) rank.disconnect();
       return this.allGone();
     });
@@ -224,6 +234,7 @@ export class RankGroup<Job, Result> {
       this.fault = { kind, error };
     }
     this.ending ??= this.end(() => {
+      if (kind === 'interruption' && this.isUntouched) this.killAll();
       this.liveness.abort(-1);
       return Promise.all(this.ranks.map((rank) => rank.silenced));
     });
@@ -241,6 +252,14 @@ export class RankGroup<Job, Result> {
       this.started.fail(this.fault.error);
       this.answers?.fail(this.fault.error);
     }
+  }
+
+  /**
+   * Processes of our own that have had nothing to do: nothing is lost with them, and some may yet be
+   * starting.
+   */
+  private get isUntouched(): boolean {
+    return this.meeting === undefined && this.answers === undefined;
   }
 
   private readonly killAll = (): void => {
