@@ -29,6 +29,11 @@ void Apply(Unary op, const Strided& x, const Strided& y, Pool& pool);
 // Over the last dimension, computed in float32. Of equal shape.
 void Softmax(const Strided& x, const Strided& y, Pool& pool);
 
+// y [batch, tokens, features] = x with each pair of neighbouring features rotated, computed in float32. The
+// angles of a token's pairs, the same for each head, are rows of cosines and sines [tokens, pairs of a head]
+// in float32.
+void Rotate(const Strided& x, const Strided& cosines, const Strided& sines, const Strided& y, Pool& pool);
+
 // y [..., width] = rows of table [entries, width] at ids [...]; ids out of range throw std::out_of_range.
 void Gather(const Strided& table, const Strided& ids, const Strided& y, Pool& pool);
 

@@ -55,6 +55,8 @@ export const commands = {
   Sine: unary,
   Cosine: unary,
   Softmax: unary,
+  /** Pairs of neighbouring features by the angles of their token, `[tokens, pairs of a head]`. */
+  Rotate: { operands: ['x', 'cosines', 'sines', 'y'], attributes: [] },
   /** Rows of a table. */
   Gather: { operands: ['table', 'ids', 'y'], attributes: [] },
   /** Tokens at `(batch, token)`. */

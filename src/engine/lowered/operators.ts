@@ -21,6 +21,7 @@ import {
 } from './exchanges.js';
 import { channelsLast, type Lowering } from './lowering.js';
 import { activateProduct, addToProduct, lowerBinary, lowerLinear, viewProduct } from './products.js';
+import { lowerRotary } from './rotary.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
 import { orderOf, permuted, reshaped, sliced, type View } from './view.js';
 
@@ -52,6 +53,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   },
   Sin: (lowering, operation) => lowerUnary(lowering, operation, 'Sine'),
   Cos: (lowering, operation) => lowerUnary(lowering, operation, 'Cosine'),
+  RotaryEmbedding: lowerRotary,
   Softmax: (lowering, operation) => lowerUnary(lowering, operation, 'Softmax'),
   MatMul: (lowering, operation) => {
     const [a, b] = operation.spec.inputs as [Value, Value];
