@@ -112,18 +112,27 @@ export class FlowMatchEulerDiscreteScheduler implements Scheduler {
 
   /** Between the levels of the first and the last training step, which a fixed shift has moved already. */
   #ownLevels(count: number): number[] {
-    const moved = this.#dynamic ? (level: number) => level : this.#shiftFor(undefined);
+    const moved = this.#dynamic ? (level: number) => level : shiftLevel(this.#shift);
     return linspace(moved(1), moved(1 / this.#numTrainTimesteps), count);
   }
 
-  /** What becomes of a noise level, of pictures of so many tokens. */
+  /**
+   * What becomes of a noise level, of pictures of so many tokens. Rounded as numpy rounds: a model multiplies
+   * what is off in the last bit by a thousand.
+   */
   #shiftFor(imageTokens: number | undefined): (level: number) => number {
     const dynamic = this.#dynamic;
-    if (!dynamic) return (level) => (this.#shift * level) / (1 + (this.#shift - 1) * level);
+    if (!dynamic) return shiftLevel(this.#shift);
     if (imageTokens === undefined) throw new Error('a dynamic shift is that of a number of tokens');
     const { base, most } = dynamic;
     const slope = (most.shift - base.shift) / (most.tokens - base.tokens);
     const factor = Math.exp(imageTokens * slope + (base.shift - slope * base.tokens));
-    return (level) => factor / (factor + (1 / level - 1));
+    const rounded = Math.fround(factor);
+    return (level) => rounded / Math.fround(rounded + Math.fround(Math.fround(1 / level) - 1));
   }
+}
+
+/** A noise level moved by a fixed shift. */
+function shiftLevel(shift: number): (level: number) => number {
+  return (level) => Math.fround(shift * level) / Math.fround(1 + Math.fround((shift - 1) * level));
 }
