@@ -142,15 +142,9 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
   const prompt = listOf(call.prompt ?? model.prompt);
   const negativePrompt = call.negativePrompt === undefined ? [] : listOf(call.negativePrompt);
   if (prompt.length === 0) throw expected('at least one', 'the prompt', 'none');
-  if (negativePrompt.length > 1 && negativePrompt.length !== prompt.length) {
-    throw expected(
-      `one, or as many as prompts (${prompt.length}),`,
-      'the negative prompt',
-      negativePrompt.length,
-    );
-  }
-  const options = familyOptions(model, call);
-  for (const text of [...prompt, ...negativePrompt]) checkPrompt(text);
+  const options = familyOptions(model, call, prompt.length);
+  for (const text of prompt) checkPrompt(text);
+  checkTexts('the negative prompt', negativePrompt, prompt.length);
   const request: GenerationRequest = {
     prompt,
     negativePrompt,
@@ -218,13 +212,26 @@ function planInitImage(
   return { picture: typeof initImage === 'string' ? resolve(initImage) : initImage, strength };
 }
 
+/** Refuses texts that are neither one for all prompts nor one for each. */
+function checkTexts(what: string, texts: readonly string[], prompts: number): void {
+  if (texts.length > 1 && texts.length !== prompts) {
+    throw expected(`one, or as many as prompts (${prompts}),`, what, texts.length);
+  }
+  for (const text of texts) checkPrompt(text);
+}
+
 /** What a call says of the family's own options, and their defaults. */
-function familyOptions({ family }: OpenModel, call: DrawCall): Readonly<Record<string, OptionValue>> {
+function familyOptions(
+  { family }: OpenModel,
+  call: DrawCall,
+  prompts: number,
+): Readonly<Record<string, OptionValue>> {
   const values: Record<string, OptionValue> = {};
   for (const spec of family.options) {
     const name = camelCase(spec.name);
     const given = (call as Readonly<Record<string, unknown>>)[name];
     checkOption(spec, given);
+    if (spec.takes.type === 'texts' && Array.isArray(given)) checkTexts(`--${spec.name}`, given, prompts);
     const value = given ?? spec.default;
     if (value !== undefined) values[name] = value as OptionValue;
   }

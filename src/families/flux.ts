@@ -111,12 +111,13 @@ export const flux: Family = {
   conditioner: async (...given) => (await conditioners()).FluxConditioner.load(...given),
 };
 
+/** The multiple below; what is too small for any stays, to be refused. */
+function floored(side: number): number {
+  return side < SIDE_UNIT ? side : Math.floor(side / SIDE_UNIT) * SIDE_UNIT;
+}
+
 /** What encodes texts is loaded where it is needed: a parent of ranks has no use for it. */
 const conditioners = () => import('./flux-conditioner.js');
-
-function floored(side: number): number {
-  return Math.floor(side / SIDE_UNIT) * SIDE_UNIT;
-}
 
 async function outline(source: ConfigSource): Promise<Outline> {
   const transformer = readFluxTransformer2DConfig(await source.config('transformer'));

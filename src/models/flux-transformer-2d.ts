@@ -100,6 +100,7 @@ export function fluxModel(config: FluxTransformer2DConfig): NoiseModel {
       features,
       patchSize: PATCH_SIZE,
       outChannels: latentChannels,
+      joint: true,
     },
     inputs: fluxNames,
     schedule: (steps, latent) => ({ sigmas: fluxSigmas(steps), imageTokens: tokensOfPicture(latent) }),
@@ -179,7 +180,7 @@ export class FluxTransformer2DModel {
     const text = this.#text(batch, textTokens);
     const time = this.#activeTime(batch);
     const own = text.shape[1] as number;
-    const attention = this.#attention(own, grid);
+    const attention = this.#attention(own, textTokens, grid);
     const result = layers.blocks({
       count: doubleLayers + singleLayers,
       batch,
@@ -263,7 +264,7 @@ export class FluxTransformer2DModel {
   }
 
   /** What attention has in common in all blocks. */
-  #attention(textTokens: number, grid: PatchGrid): JointAttentionSpec {
+  #attention(textTokens: number, wholeText: number, grid: PatchGrid): JointAttentionSpec {
     const { heads, features, axes } = this.#config;
     const tables = rotationTables(axes, textTokens, this.#layers.placesOf(grid));
     return {
@@ -271,6 +272,7 @@ export class FluxTransformer2DModel {
       features,
       epsilon: EPSILON,
       textTokens,
+      wholeText,
       cosines: this.#graph.constant('pos_embed/cosines', tables.cosines),
       sines: this.#graph.constant('pos_embed/sines', tables.sines),
     };

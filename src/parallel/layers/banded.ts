@@ -1,6 +1,8 @@
+import { DistriError } from '../../base/errors.js';
+import { splitEvenly } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Kernels, Padding } from '../../graph/kernels/kernels.js';
-import { Bands, type Region } from '../../graph/region.js';
+import { Bands, type Region, tokensOf } from '../../graph/region.js';
 import type { Value } from '../../graph/value.js';
 import { type Area, gatherParts } from '../gather-parts.js';
 import type { SlotReserver } from '../slots.js';
@@ -82,6 +84,31 @@ export class BandedLayers extends SingleDevice {
     if (this.alone) return tokens;
     const bands = this.context.bands.inUnitsOf(patchSize);
     return this.kernels.graph.withRegion(tokens, { bands, columns, before: 0 });
+  }
+
+  /** A text is shared out as the rows of the picture are. */
+  override ownText(text: Value, name: string): Value {
+    if (this.alone) return text;
+    const cuts = this.#textCuts(text.shape[1] as number);
+    const { patch } = this.context.role;
+    return this.kernels.slice(`${name}/own`, text, 1, cuts[patch] as number, cuts[patch + 1] as number);
+  }
+
+  /** Tokens of each band with its part of the text. */
+  protected jointTokens(x: Value, wholeText: number): number[] {
+    const cuts = this.#textCuts(wholeText);
+    return tokensOf(this.regionOf(x)).map(
+      (tokens, band) => tokens + (cuts[band + 1] as number) - (cuts[band] as number),
+    );
+  }
+
+  #textCuts(tokens: number): number[] {
+    const { patches } = this.context.topology;
+    if (tokens >= patches) return splitEvenly(tokens, patches);
+    throw new DistriError(
+      'usage',
+      `a text of ${tokens} tokens can't be shared out to ${patches} ranks; at most ${tokens} would work`,
+    );
   }
 
   override joinText(text: Value, image: Value, name: string): Value {

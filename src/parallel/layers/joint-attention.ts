@@ -4,7 +4,9 @@ import type { CommonLayers } from './common.js';
 import type { JointAttentionSpec, JointStream } from './tokens.js';
 
 /** What joint attention is made of: layers whose parts ranks may share out. */
-type JointLayers = Pick<CommonLayers, 'linear' | 'parameter' | 'activation'> & { readonly kernels: Kernels };
+export type JointLayers = Pick<CommonLayers, 'linear' | 'parameter' | 'activation'> & {
+  readonly kernels: Kernels;
+};
 
 /** What queries make of keys and values: the part that knows what tokens other ranks have. */
 export type MixJoint = (
@@ -58,7 +60,8 @@ export function attentionBesideFeedForward(
   });
 }
 
-function mixStreams(
+/** What attention makes of the tokens of all streams, one stream after the other. */
+export function mixStreams(
   layers: JointLayers,
   mix: MixJoint,
   streams: readonly JointStream[],

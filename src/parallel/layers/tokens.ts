@@ -76,6 +76,8 @@ export interface JointAttentionSpec {
   readonly epsilon: number;
   /** The rank's own, which come before those of its part of the picture. */
   readonly textTokens: number;
+  /** Of the whole text, of all ranks. */
+  readonly wholeText: number;
   /** Of the angles of the rank's tokens, `[tokens, pairs of a head's features]`. */
   readonly cosines: Value;
   readonly sines: Value;
