@@ -1,5 +1,6 @@
 import { DistriError } from '../base/errors.js';
 import type { ComponentSource } from '../checkpoint/component-source.js';
+import type { WeightSource } from '../checkpoint/weights.js';
 import type { Device } from '../engine/device.js';
 import type { ExecutableOptions } from '../engine/executable.js';
 import {
@@ -67,6 +68,7 @@ export class FluxConditioner implements Conditioner {
   ): Promise<FluxConditioner> {
     const transformer = readFluxTransformer2DConfig(await source.config('transformer'));
     if (!encodes) return new FluxConditioner(transformer, undefined);
+    requireKnownBlocks(await source.weights('transformer', { types: device.weightTypes }), transformer);
     const outputs = () => ({ hiddenLayer: 'last', pooled: true }) as const;
     // The pipeline's tokenizer is T5TokenizerFast, and padding takes part in its texts.
     const text = { suffix: '_2', tokens: textTokens, padding: 'seen', ending: 'always' } as const;
@@ -133,6 +135,26 @@ export class FluxConditioner implements Conditioner {
     record(`${prefix}prompt_embeds`, () => repeated.embeds);
     record(`${prefix}pooled_prompt_embeds`, () => repeated.pooled);
     return repeated;
+  }
+}
+
+/**
+ * Refuses weights of blocks that the config has none of: a model without its last blocks draws no picture.
+ */
+function requireKnownBlocks(
+  weights: Pick<WeightSource, 'names'>,
+  { doubleLayers, singleLayers }: FluxTransformer2DConfig,
+): void {
+  for (const name of weights.names()) {
+    const [, kind, index] = /^(single_transformer|transformer)_blocks\.(\d+)\./.exec(name) ?? [];
+    if (kind === undefined) continue;
+    const [key, count] =
+      kind === 'transformer' ? ['num_layers', doubleLayers] : ['num_single_layers', singleLayers];
+    if (Number(index) < Number(count)) continue;
+    throw new DistriError(
+      'checkpoint',
+      `the checkpoint has weights of ${kind}_blocks.${index}, but ${key} = ${count} in transformer/config.json`,
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import sharp from 'sharp';
@@ -97,6 +98,43 @@ test('run-flux draws the multiples of 16 below a size, and says so', () =>
     assert.match(stderr, /FLUX\.1 draws multiples of 16: 80x64 for 85x72/);
     const { width, height } = await sharp(path).metadata();
     assert.deepEqual([width, height], [80, 64]);
+  }));
+
+test('a checkpoint whose parts do not fit is refused in one line', () =>
+  inNewFolder(async (folder) => {
+    const change = async (part: string, file: string, from: RegExp, to: string) => {
+      const broken = await mkdtemp(join(folder, 'broken-'));
+      await cp(tinyFlux, broken, { recursive: true });
+      const path = join(broken, part, file);
+      await writeFile(path, (await readFile(path, 'utf8')).replace(from, to));
+      return broken;
+    };
+    const index = 'diffusion_pytorch_model.safetensors.index.json';
+    for (const [broken, message] of [
+      [
+        await change('transformer', 'config.json', /"num_layers": 4/, '"num_layers": 3'),
+        /weights of transformer_blocks\.3, but num_layers = 3 in transformer\/config\.json/,
+      ],
+      [
+        await change('transformer', 'config.json', /"num_layers": 4/, '"num_layers": 5'),
+        /transformer_blocks\.4/,
+      ],
+      [await change('transformer', index, /00002-of-00002/g, '00007-of-00002'), /00007-of-00002/],
+      [
+        await change('transformer', 'config.json', /"joint_attention_dim": 64/, '"joint_attention_dim": 32'),
+        /d_model = 64, but the transformer has joint_attention_dim = 32/,
+      ],
+      [
+        await change('vae', 'config.json', /"latent_channels": 16/, '"latent_channels": 4'),
+        /latent_channels = 4, but/,
+      ],
+    ] as const) {
+      const args = ['run-flux', '--quiet', '-n', '1', '--image_size', '64', '--num_inference_steps', '1'];
+      const { status, stderr } = await new Cli([...args, '--model', broken], folder).ended;
+      assert.notEqual(status, 0);
+      assert.match(stderr, message);
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+    }
   }));
 
 test('what run-flux cannot do is refused in one line', () =>
