@@ -63,6 +63,14 @@ export interface FamilyCallOptions {
    * true.
    */
   readonly useResolutionBinning?: boolean | undefined;
+  /** FLUX.1: what T5 reads in place of the prompt; one for all prompts, or one for each. */
+  readonly prompt2?: readonly string[] | undefined;
+  /** FLUX.1: what T5 reads in place of the negative prompt. */
+  readonly negativePrompt2?: readonly string[] | undefined;
+  /** FLUX.1: tokens of T5, from 1 to 512 (the default). */
+  readonly maxSequenceLength?: number | undefined;
+  /** FLUX.1: strength of classifier-free guidance away from the negative prompt; off at 1, the default. */
+  readonly trueCfgScale?: number | undefined;
 }
 
 /**
@@ -84,13 +92,16 @@ export interface DrawCall extends FamilyCallOptions {
    * In pixels, as the height; by default the height, that of the picture to begin with, or the model's own.
    */
   readonly width?: number | undefined;
-  /** From 1. By default 50, with PixArt 20. */
+  /** From 1. By default 50, with PixArt 20, with FLUX.1 28. */
   readonly numInferenceSteps?: number | undefined;
-  /** Off at 1 or less. By default 5 with SDXL, 7.5 with SD, 4.5 with PixArt. */
+  /**
+   * Off at 1 or less. By default 5 with SDXL, 7.5 with SD, 4.5 with PixArt. FLUX.1 is told it as a number, by
+   * default 3.5.
+   */
   readonly guidanceScale?: number | undefined;
   /**
    * Made with the checkpoint's scheduler_config.json, as diffusers' `from_config` does. By default ddim with
-   * SDXL, dpm-solver with PixArt, and the checkpoint's own with SD.
+   * SDXL, dpm-solver with PixArt, flow_match_euler with FLUX.1, and the checkpoint's own with SD.
    */
   readonly scheduler?: SchedulerName | undefined;
   /** 0 (the default) to 1: noise of schedulers that add as much as they are asked for, as ddim does. */

@@ -3,6 +3,7 @@ import { DistriError, expected } from '../base/errors.js';
 import { camelCase, checkOption, type OptionValue } from '../base/option-spec.js';
 import { type PictureSize, sizeOr } from '../base/sizes.js';
 import { chooseDevice, type Device, type DeviceChoice, openDevice } from '../engine/device.js';
+import type { Family } from '../families/family.js';
 import { syntheticFolder } from '../families/synthetic.js';
 import { pictureSize, wholeUnits } from '../images/picture.js';
 import { planWeights } from '../machine/memory.js';
@@ -18,14 +19,28 @@ import {
 import type { SharedModel } from '../parallel/strategy.js';
 import { planTopology, type RankRole, type Topology } from '../parallel/topology.js';
 import { firstStep } from '../pipelines/denoise/first-step.js';
+import { plannedScheduler } from '../pipelines/denoise/planned-scheduler.js';
 import { checkThresholding } from '../pipelines/denoise/stage-loop.js';
 import type { Geometry } from '../pipelines/geometry.js';
 import { firstRankVae, type LoadOptions, type VaeSpread } from '../pipelines/load-options.js';
-import { type GenerationRequest, type InitImage, imageCount, outputTypes } from '../pipelines/request.js';
+import {
+  type GenerationRequest,
+  guidanceOf,
+  type InitImage,
+  imageCount,
+  outputTypes,
+} from '../pipelines/request.js';
 import { planVae } from '../pipelines/vae/plan.js';
-import { createScheduler, type SchedulerName, schedulerNames, schedulerOf } from '../schedulers/registry.js';
+import {
+  type SchedulerName,
+  schedulerNames,
+  schedulerOf,
+  schedulers,
+  schedulersFor,
+} from '../schedulers/registry.js';
 import { type RngName, rngNames, seedOf } from '../tensor/random.js';
 import { checkPrompt } from '../tokenizers/prompt.js';
+import { drawnSize } from './drawn-size.js';
 import type { OpenModel } from './model.js';
 import type { Observer } from './observer.js';
 import type { DrawCall, SetupOptions } from './options.js';
@@ -63,17 +78,20 @@ export async function planDrawing(
   context: PlanContext,
 ): Promise<DrawPlan> {
   const device = openChosen(setup, context);
-  const size = await chooseSize(model, call);
+  const size = drawnSize(model.family, await chooseSize(model, call), context.observer);
   const request = planRequest(model, call, size);
   const geometry = model.family.geometry(model.outline, size, request.familyOptions);
-  const scheduler = createScheduler(request.scheduler, model.scheduler);
-  scheduler.setTimesteps(request.numInferenceSteps);
+  const scheduler = plannedScheduler(request, {
+    scheduler: model.scheduler,
+    model: model.outline.model,
+    latent: geometry.latent,
+  });
   const { opened } = device;
   const image = { device: opened, geometry, images: imageCount(request) };
   const settled = await settleStrategy(model, setup, request, image, context);
   const topology = planTopology({
     worldSize: ranksPerGroup(setup),
-    guided: request.guidanceScale > 1,
+    guided: guidanceOf(request) !== undefined,
     splitBatch: settled.splitBatch ?? true,
   });
   const parallel = planStrategy(model, settled, topology);
@@ -123,14 +141,9 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
   const prompt = listOf(call.prompt ?? model.prompt);
   const negativePrompt = call.negativePrompt === undefined ? [] : listOf(call.negativePrompt);
   if (prompt.length === 0) throw expected('at least one', 'the prompt', 'none');
-  if (negativePrompt.length > 1 && negativePrompt.length !== prompt.length) {
-    throw expected(
-      `one, or as many as prompts (${prompt.length}),`,
-      'the negative prompt',
-      negativePrompt.length,
-    );
-  }
-  for (const text of [...prompt, ...negativePrompt]) checkPrompt(text);
+  const options = familyOptions(model, call, prompt.length);
+  for (const text of prompt) checkPrompt(text);
+  checkTexts('the negative prompt', negativePrompt, prompt.length);
   const request: GenerationRequest = {
     prompt,
     negativePrompt,
@@ -147,26 +160,36 @@ function planRequest(model: OpenModel, call: DrawCall, { height, width }: Pictur
     // Random weights have no VAE.
     outputType: source.kind === 'random' ? 'latent' : (call.outputType ?? 'pil'),
     trace: call.trace ?? false,
-    familyOptions: familyOptions(model, call),
+    familyOptions: options,
+    trueCfgScale: family.trueCfgScale?.({ negativePrompt, familyOptions: options }),
   };
-  checkRequest(request);
+  checkRequest(request, family);
   return request;
 }
 
-function checkRequest({
-  numInferenceSteps,
-  guidanceScale,
-  eta,
-  numImagesPerPrompt,
-  ...request
-}: GenerationRequest): void {
+function checkRequest(
+  { numInferenceSteps, guidanceScale, eta, numImagesPerPrompt, ...request }: GenerationRequest,
+  family: Family,
+): void {
   requireInteger(numInferenceSteps, 'the number of steps', 1, 100_000);
   requireInteger(numImagesPerPrompt, 'the pictures for each prompt', 1, 100_000);
   if (!Number.isFinite(guidanceScale)) throw expected('a number', 'the guidance scale', guidanceScale);
   if (!(eta >= 0 && eta <= 1)) throw expected('a number from 0 to 1', 'eta', eta);
   requireOneOf(request.scheduler, schedulerNames satisfies readonly SchedulerName[], 'the scheduler');
+  requireScheduler(request.scheduler, family);
   requireOneOf(request.rng, rngNames satisfies readonly RngName[], 'the generator');
   requireOneOf(request.outputType, outputTypes, 'the output type');
+}
+
+/** Refuses schedulers that go by what the family's models do not predict. */
+function requireScheduler(name: SchedulerName, { title, predicts }: Family): void {
+  const fitting = schedulersFor(predicts);
+  if (fitting.includes(name)) return;
+  throw new DistriError(
+    'unsupported',
+    `--scheduler ${name} follows the ${schedulers[name].follows} that a model predicts, and ${title} predicts the ` +
+      `${predicts}; ${fitting.join(', ')} would work`,
+  );
 }
 
 function planInitImage(
@@ -188,13 +211,26 @@ function planInitImage(
   return { picture: typeof initImage === 'string' ? resolve(initImage) : initImage, strength };
 }
 
+/** Refuses texts that are neither one for all prompts nor one for each. */
+function checkTexts(what: string, texts: readonly string[], prompts: number): void {
+  if (texts.length > 1 && texts.length !== prompts) {
+    throw expected(`one, or as many as prompts (${prompts}),`, what, texts.length);
+  }
+  for (const text of texts) checkPrompt(text);
+}
+
 /** What a call says of the family's own options, and their defaults. */
-function familyOptions({ family }: OpenModel, call: DrawCall): Readonly<Record<string, OptionValue>> {
+function familyOptions(
+  { family }: OpenModel,
+  call: DrawCall,
+  prompts: number,
+): Readonly<Record<string, OptionValue>> {
   const values: Record<string, OptionValue> = {};
   for (const spec of family.options) {
     const name = camelCase(spec.name);
     const given = (call as Readonly<Record<string, unknown>>)[name];
     checkOption(spec, given);
+    if (spec.takes.type === 'texts' && Array.isArray(given)) checkTexts(`--${spec.name}`, given, prompts);
     const value = given ?? spec.default;
     if (value !== undefined) values[name] = value as OptionValue;
   }
@@ -202,18 +238,23 @@ function familyOptions({ family }: OpenModel, call: DrawCall): Readonly<Record<s
 }
 
 function planStrategy(
-  { outline }: OpenModel,
+  { outline, family }: OpenModel,
   setup: SetupOptions & { readonly parallelism: StrategyName },
   topology: Topology,
 ): ParallelOptions {
   const { parallelism } = setup;
   requireStrategy(parallelism, outline.model);
   refuseForeignOptions(parallelism, setup);
-  checkGuidance(setup, topology);
+  checkGuidance(setup, topology, family);
   return { ...completeOptions(parallelism, setup), parallelism, splitBatch: topology.splitBatch };
 }
 
-function checkGuidance({ useCfgParallel, splitBatch }: SetupOptions, topology: Topology): void {
+function checkGuidance(
+  { useCfgParallel, splitBatch }: SetupOptions,
+  topology: Topology,
+  { trueCfgScale }: Family,
+): void {
+  const guidanceOption = trueCfgScale ? 'true_cfg_scale' : 'guidance_scale';
   if (!useCfgParallel || topology.splitBatch) return;
   if (splitBatch === false) {
     throw new DistriError(
@@ -224,7 +265,7 @@ function checkGuidance({ useCfgParallel, splitBatch }: SetupOptions, topology: T
   if (!topology.guided) {
     throw new DistriError(
       'usage',
-      '--use_cfg_parallel needs guidance; a --guidance_scale above 1 would work',
+      `--use_cfg_parallel needs guidance; a --${guidanceOption} above 1 would work`,
     );
   }
   throw expected('an even number of ranks per image', '--use_cfg_parallel', topology.worldSize);

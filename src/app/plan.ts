@@ -22,6 +22,7 @@ import {
   type StrategyOptions,
   strategiesFor,
 } from '../parallel/registry.js';
+import { guidanceOf } from '../pipelines/request.js';
 import type { VaeMode } from '../pipelines/vae/plan.js';
 import { type ChoiceOptions, choiceText, comparedRankCounts, setupOf } from '../planning/choices.js';
 import { type MacsProfile, profileMacs } from '../planning/macs.js';
@@ -31,6 +32,7 @@ import { type PartList, RankProgram } from '../planning/rank-program.js';
 import type { PlannedImage } from '../planning/rank-work.js';
 import { recommend } from '../planning/recommend.js';
 import { type PlannedVae, planVaeRanks } from '../planning/vae-ranks.js';
+import { drawnSize } from './drawn-size.js';
 import type { OpenModel } from './model.js';
 import { plannedImage } from './settle.js';
 import { defaultRanks, requireInteger } from './setup.js';
@@ -241,7 +243,7 @@ function compared(
 ): { image: PlannedImage; choices: ChoiceOptions; size: PictureSize; steps: number } {
   const { family, outline } = model;
   const { parallelism, strategyOptions: given = {} } = options;
-  const asked = sizeOr(outline.native, options);
+  const asked = drawnSize(family, sizeOr(outline.native, options));
   // A size that is not among those a model was trained at is planned as it is.
   const geometry = family.geometry(outline, asked, { useResolutionBinning: false });
   if (parallelism !== undefined) {
@@ -253,7 +255,11 @@ function compared(
   return {
     image: plannedImage(model, { device, geometry, images: 1 }),
     choices: {
-      guided: (options.guidanceScale ?? defaults.guidanceScale) > 1,
+      guided:
+        guidanceOf({
+          guidanceScale: options.guidanceScale ?? defaults.guidanceScale,
+          trueCfgScale: family.trueCfgScale?.({ negativePrompt: [], familyOptions: {} }),
+        }) !== undefined,
       allowSplit: options.splitBatch ?? true,
       parallelisms: parallelism === undefined ? strategiesFor(outline.model) : [parallelism],
       given,

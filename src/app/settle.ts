@@ -7,7 +7,7 @@ import {
   strategiesFor,
 } from '../parallel/registry.js';
 import type { Geometry } from '../pipelines/geometry.js';
-import type { GenerationRequest } from '../pipelines/request.js';
+import { type GenerationRequest, guidanceOf } from '../pipelines/request.js';
 import { choiceText } from '../planning/choices.js';
 import { makePlan } from '../planning/plan.js';
 import type { PlannedImage } from '../planning/rank-work.js';
@@ -40,7 +40,7 @@ export async function settleStrategy(
       image: plannedImage(model, image),
       rankCounts: [ranks],
       options: {
-        guided: request.guidanceScale > 1,
+        guided: guidanceOf(request) !== undefined,
         allowSplit: setup.splitBatch ?? true,
         parallelisms: strategiesFor(model.outline.model),
         given: setup,
@@ -82,6 +82,6 @@ export function plannedImage(
   { outline, scheduler }: OpenModel,
   { device, geometry, images }: DrawnImage,
 ): PlannedImage {
-  const { model, textTokens } = outline;
-  return { device, model, ...geometry.latent, textTokens, images, scheduler };
+  const { latent, textTokens } = geometry;
+  return { device, model: outline.model, ...latent, textTokens, images, scheduler };
 }

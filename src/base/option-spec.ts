@@ -7,10 +7,12 @@ export type OptionType =
   /** One or more. */
   | { readonly type: 'integers'; readonly least: number }
   | { readonly type: 'number'; readonly least: number; readonly most: number }
-  | { readonly type: 'choice'; readonly values: readonly string[] };
+  | { readonly type: 'choice'; readonly values: readonly string[] }
+  /** One or more, of any characters. */
+  | { readonly type: 'texts' };
 
 /** What an option of a strategy or a family may be: see `OptionType`. */
-export type OptionValue = boolean | number | string | readonly number[];
+export type OptionValue = boolean | number | string | readonly number[] | readonly string[];
 
 /**
  * An option of a strategy or a family, described once: the command line makes an option of it, programs write
@@ -49,7 +51,7 @@ export function flagName({ name, takes, default: initial }: OptionSpec): string 
 export function snakeCased<T>(values: Readonly<Record<string, T>>): Readonly<Record<string, T>> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => [
-      name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      name.replace(/[A-Z]|\d+/g, (part) => `_${part.toLowerCase()}`),
       value,
     ]),
   );
@@ -81,6 +83,10 @@ function describeWrong(takes: OptionType, value: unknown): string | undefined {
     case 'choice': {
       const right = typeof value === 'string' && takes.values.includes(value);
       return right ? undefined : `one of ${takes.values.join(', ')}`;
+    }
+    case 'texts': {
+      const right = Array.isArray(value) && value.every((item) => typeof item === 'string');
+      return right ? undefined : 'texts';
     }
   }
 }

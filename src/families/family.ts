@@ -8,7 +8,8 @@ import type { AutoencoderKLConfig } from '../models/autoencoder-kl.js';
 import type { NoiseModel } from '../models/noise-model.js';
 import type { Conditioner } from '../pipelines/conditioning.js';
 import type { Geometry } from '../pipelines/geometry.js';
-import type { SchedulerName } from '../schedulers/registry.js';
+import type { GenerationRequest } from '../pipelines/request.js';
+import type { Prediction, SchedulerName } from '../schedulers/registry.js';
 
 /** What of a checkpoint or an architecture decides what its pictures are and how they can be shared. */
 export interface Outline {
@@ -17,6 +18,7 @@ export interface Outline {
   readonly native: PictureSize;
   /** Pixels per latent. */
   readonly factor: number;
+  /** Of a text, where a request does not say otherwise. */
   readonly textTokens: number;
   /** Undefined for architectures without one. */
   readonly vae?: AutoencoderKLConfig;
@@ -36,7 +38,7 @@ export interface Synthetic {
   isArchitecture(config: JsonObject): boolean;
   /** Configs of the components that have no weights, of the checkpoint that the architecture belongs to. */
   configs: Readonly<Record<string, JsonObject>>;
-  conditioner(source: ConfigSource): Promise<Conditioner>;
+  conditioner(source: ConfigSource, geometry: Geometry): Promise<Conditioner>;
 }
 
 /**
@@ -57,6 +59,8 @@ export interface Family {
    * The checkpoint that comes with the package and is drawn with where none is named, and what is drawn then.
    */
   readonly embedded?: { readonly model: string; readonly prompt: string };
+  /** What its models say of a noisy picture, which decides what schedulers it has. */
+  readonly predicts: Prediction;
   /** Whether its picture can begin with another. */
   readonly imageToImage: boolean;
   /** As the public scripts and pipelines have them. */
@@ -79,6 +83,13 @@ export interface Family {
   readonly examples: readonly string[];
   /** Reads configs; what is not implemented is refused. */
   outline(source: ConfigSource): Promise<Outline>;
+  /** The size that is drawn where another is asked for; where absent the same, or none. */
+  drawnSize?(size: PictureSize): PictureSize;
+  /**
+   * The scale of classifier-free guidance, of models that are told `--guidance_scale` as a number: see
+   * `guidanceOf`.
+   */
+  trueCfgScale?(request: Pick<GenerationRequest, 'negativePrompt' | 'familyOptions'>): number;
   /** Refuses sizes that the model can't do. */
   geometry(outline: Outline, size: PictureSize, options: Readonly<Record<string, OptionValue>>): Geometry;
   /** Texts to the model's inputs. `encodes`: this rank loads the text encoders. */
@@ -87,5 +98,6 @@ export interface Family {
     source: ComponentSource,
     encodes: boolean,
     options: ExecutableOptions,
+    geometry: Geometry,
   ): Promise<Conditioner>;
 }

@@ -7,7 +7,7 @@ import type { Geometry } from '../pipelines/geometry.js';
 import { LatentPipeline } from '../pipelines/latent-pipeline.js';
 import { executableOptions, type LoadOptions } from '../pipelines/load-options.js';
 import type { PartCache } from '../pipelines/part-cache.js';
-import { type GenerationRequest, imageCount } from '../pipelines/request.js';
+import { type GenerationRequest, guidanceOf, imageCount } from '../pipelines/request.js';
 import { PictureVae } from '../pipelines/vae/pictures.js';
 import type { ProgressListener } from '../ranks/progress.js';
 import type { RankContext } from '../ranks/rank-context.js';
@@ -43,17 +43,17 @@ export async function loadPipeline(
   const { directory, variant, synthetic, weights, threads } = load;
   const common = { directory, variant, synthetic, device: load.device, weights, threads };
 
-  const conditioner = await cache.get('text', common, () => {
+  const { latent, textTokens } = geometry;
+  const conditioner = await cache.get('text', { ...common, textTokens }, () => {
     loading.begin();
     return synthetic
-      ? family.synthetic.conditioner(source)
-      : family.conditioner(device, source, first, executableOptions(load, ranks));
+      ? family.synthetic.conditioner(source, geometry)
+      : family.conditioner(device, source, first, executableOptions(load, ranks), geometry);
   });
-  const guided = request.guidanceScale > 1;
+  const guided = guidanceOf(request) !== undefined;
   const images = imageCount(request);
   const topology = planTopology({ worldSize: ranks.worldSize, guided, splitBatch: parallel.splitBatch });
-  const { latent } = geometry;
-  const loopKey = { ...common, profile: load.profile, parallel, latent, images, guided };
+  const loopKey = { ...common, profile: load.profile, parallel, latent, textTokens, images, guided };
   const loop = await cache.get('denoiser', loopKey, async () => {
     loading.begin();
     return loadLoop(request, {
@@ -66,7 +66,7 @@ export async function loadPipeline(
       topology,
       parallel,
       latent,
-      textTokens: outline.textTokens,
+      textTokens,
       images,
     });
   });
@@ -79,7 +79,7 @@ export async function loadPipeline(
           return PictureVae.load(device, source, geometry, needs, load, ranks);
         });
   loading.end();
-  return new LatentPipeline({ geometry, conditioner, loop, vae, first });
+  return new LatentPipeline({ geometry, conditioner, loop, model: outline.model, vae, first });
 }
 
 /** The phase of loading, which there is only where something is not there yet. */

@@ -25,6 +25,9 @@ import { float32, int64, type Tensor } from '../tensor/tensor.js';
 import { CAPTION_TOKENS, preprocessCaption } from './caption.js';
 import type { ConfigSource } from './family.js';
 
+/** The pipeline's tokenizer is the slow T5Tokenizer. */
+const captionSpec = { suffix: '', tokens: CAPTION_TOKENS, padding: 'hidden', ending: 'once' } as const;
+
 /** The captions of a transformer, as encode_prompt of diffusers' PixArtAlphaPipeline. */
 export class PixArtConditioner implements Conditioner {
   readonly encodesText = true;
@@ -43,7 +46,7 @@ export class PixArtConditioner implements Conditioner {
     executable: ExecutableOptions,
   ): Promise<PixArtConditioner> {
     const transformer = readPixArtTransformer2DConfig(await source.config('transformer'));
-    const text = encodes ? await T5TextEncoder.load(device, source, CAPTION_TOKENS, executable) : undefined;
+    const text = encodes ? await T5TextEncoder.load(device, source, captionSpec, executable) : undefined;
     return new PixArtConditioner(transformer, text);
   }
 

@@ -46,6 +46,7 @@ export const pixArt: Family = {
   pipelineClass: 'PixArtAlphaPipeline',
   component: 'transformer',
   textEncoders: ['text_encoder'],
+  predicts: 'noise',
   imageToImage: false,
   defaults: {
     numInferenceSteps: 20,
@@ -81,7 +82,8 @@ export const pixArt: Family = {
   ],
   outline,
   geometry,
-  conditioner: async (...given) => (await conditioners()).PixArtConditioner.load(...given),
+  conditioner: async (device, source, encodes, options) =>
+    (await conditioners()).PixArtConditioner.load(device, source, encodes, options),
 };
 
 /** What encodes texts is loaded where it is needed: a parent of ranks has no use for it. */
@@ -102,7 +104,7 @@ async function outline(source: ConfigSource): Promise<Outline> {
 }
 
 function geometry(
-  { model, factor, native }: Outline,
+  { model, factor, native, textTokens }: Outline,
   size: PictureSize,
   { useResolutionBinning }: Readonly<Record<string, OptionValue>>,
 ): Geometry {
@@ -115,5 +117,6 @@ function geometry(
       `${drawn.height} ${drawn.width}`,
     );
   }
-  return { latent: { rows: drawn.height / factor, columns: drawn.width / factor }, decoded: drawn };
+  const latent = { rows: drawn.height / factor, columns: drawn.width / factor };
+  return { latent, decoded: drawn, textTokens };
 }

@@ -2,12 +2,13 @@ import { DistriError } from '../base/errors.js';
 import { quote } from '../base/quote.js';
 import type { Checkpoint } from '../checkpoint/checkpoint.js';
 import type { Family } from './family.js';
+import { flux } from './flux.js';
 import { pixArt } from './pixart.js';
 import { stableDiffusion } from './stable-diffusion.js';
 import { stableDiffusionXL } from './stable-diffusion-xl.js';
 
 /** The kinds of models that there are, in the order of lists. */
-export const families: readonly Family[] = [stableDiffusionXL, stableDiffusion, pixArt];
+export const families: readonly Family[] = [stableDiffusionXL, stableDiffusion, pixArt, flux];
 
 /** The family of this name, which is one of `families`. */
 export function familyNamed(name: string): Family {

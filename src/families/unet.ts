@@ -18,6 +18,7 @@ const CLIP_TOKENS = 77;
 /** What the families of Stable Diffusion's UNet have in common. */
 export const unetFamily = {
   component: 'unet',
+  predicts: 'noise',
   imageToImage: true,
   sideUnit: 8,
   sizes: 'multiples of 8',
@@ -48,13 +49,13 @@ async function unetOutline(source: ConfigSource): Promise<Outline> {
   };
 }
 
-function unetGeometry({ factor }: Outline, size: PictureSize): Geometry {
+function unetGeometry({ factor, textTokens }: Outline, size: PictureSize): Geometry {
   const { sideUnit } = unetFamily;
   if (size.height % sideUnit !== 0 || size.width % sideUnit !== 0) {
     throw expected(`multiples of ${sideUnit}`, 'the image size', `${size.height} ${size.width}`);
   }
   const latent = { rows: Math.floor(size.height / factor), columns: Math.floor(size.width / factor) };
-  return { latent, decoded: size };
+  return { latent, decoded: size, textTokens };
 }
 
 /** Of a text encoder that is not there. */

@@ -73,6 +73,8 @@ export const operators = {
     kind: 'attention',
     macs: attentionMacs(keyTokens),
   },
+  /** Of pairs of neighbours: X, the first token's place, cosines and sines `[tokens, pairs of a head]`. */
+  RotaryEmbedding: { domain: 'com.microsoft', attributes: { interleaved: 'int' }, kind: 'other' },
   QuickGelu: { domain: 'com.microsoft', attributes: { alpha: 'float' }, kind: 'other' },
 
   Linear: distri(

@@ -320,7 +320,11 @@ export class PixArtTransformer2DModel {
       outFeatures: grid.patchSize ** 2 * outChannels,
       bias: true,
     });
-    const image = this.#layers.unpatchify(projected, 'unpatchify', { grid, channels: outChannels });
+    const image = this.#layers.unpatchify(projected, 'unpatchify', {
+      grid,
+      channels: outChannels,
+      order: 'channels_last',
+    });
     return this.#layers.gatherOutput(image, 'noise_pred');
   }
 }

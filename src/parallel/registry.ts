@@ -114,7 +114,11 @@ export function folderName(options: ParallelOptions): string {
 
 /** Strategies that can share a model. */
 export function strategiesFor(model: Pick<SharedModel, 'blocks'>): readonly StrategyName[] {
-  return strategyNames.filter((name) => strategies[name].needs === 'nothing' || model.blocks);
+  const { blocks } = model;
+  return strategyNames.filter((name) => {
+    const { needs, joint } = strategies[name];
+    return (needs === 'nothing' || blocks) && (joint || !blocks?.joint);
+  });
 }
 
 /** Refuses a strategy that needs what the model does not have. */
@@ -122,10 +126,12 @@ export function requireStrategy(name: StrategyName, model: Pick<SharedModel, 'bl
   if (!Object.hasOwn(strategies, name))
     throw expected(`one of ${strategyNames.join(', ')}`, '--parallelism', name);
   if (strategiesFor(model).includes(name)) return;
+  const why = model.blocks
+    ? 'hands on tokens of the picture alone, and the text of this model goes through its blocks as well'
+    : 'divides a row of blocks on tokens, as transformers have, and this model has none';
   throw new DistriError(
     'unsupported',
-    `--parallelism ${name} divides a row of blocks on tokens, as transformers have, and this model has none; ` +
-      `${strategiesFor(model).join(', ')} would work`,
+    `--parallelism ${name} ${why}; ${strategiesFor(model).join(', ')} would work`,
   );
 }
 

@@ -17,6 +17,8 @@ export interface BlockStructure {
   readonly patchSize: number;
   /** Of the prediction. */
   readonly outChannels: number;
+  /** Whether the tokens of the text go through the blocks as well. */
+  readonly joint?: boolean;
 }
 
 /** What of a model and its latents decides how ranks can share it. */
@@ -65,6 +67,8 @@ interface StrategyRow<Options> {
   readonly text: string;
   /** What it needs of a model: a row of blocks on tokens, which only transformers are, or nothing. */
   readonly needs: 'blocks' | 'nothing';
+  /** Whether it can share blocks that the tokens of a text go through as well. */
+  readonly joint: boolean;
   readonly options: readonly OptionSpec[];
   /** Whether ranks that share an image draw the picture of one rank, but for rounding. */
   isExact(options: Options): boolean;
@@ -106,6 +110,7 @@ export interface StageStrategy<Options> extends StrategyRow<Options> {
 /** What most strategies say: exact, nothing stale, one way. */
 export const plainRow = {
   needs: 'nothing',
+  joint: true,
   options: [],
   isExact: () => true,
   isRecommendable: () => true,

@@ -71,11 +71,16 @@ export function negativePrompts({
   prompt,
   negativePrompt,
 }: Pick<GenerationRequest, 'prompt' | 'negativePrompt'>): readonly string[] {
-  if (negativePrompt.length === prompt.length) return negativePrompt;
-  if (negativePrompt.length <= 1) return prompt.map(() => negativePrompt[0] ?? '');
+  return onePerPrompt(negativePrompt.length === 0 ? [''] : negativePrompt, prompt.length, 'negative prompts');
+}
+
+/** One text for each of so many prompts, of which a single one goes for all. */
+export function onePerPrompt(texts: readonly string[], prompts: number, what: string): readonly string[] {
+  if (texts.length === prompts) return texts;
+  if (texts.length === 1) return Array.from({ length: prompts }, () => texts[0] as string);
   throw new DistriError(
     'usage',
-    `${negativePrompt.length} negative prompts do not fit ${prompt.length} prompts: give one for all, or one for each`,
+    `${texts.length} ${what} do not fit ${prompts} prompts: give one for all, or one for each`,
   );
 }
 

@@ -6,4 +6,6 @@ export interface Geometry {
   readonly latent: GridSize;
   /** Of the picture that the latents become, before it is resized to what was asked for. */
   readonly decoded: PictureSize;
+  /** Tokens of its text. */
+  readonly textTokens: number;
 }

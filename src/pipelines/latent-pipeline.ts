@@ -1,10 +1,11 @@
 import type { PictureSize } from '../base/sizes.js';
 import type { CommunicatorStatistics } from '../engine/addon.js';
+import type { NoiseModel } from '../models/noise-model.js';
 import type { ProgressListener } from '../ranks/progress.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Conditioner } from './conditioning.js';
 import type { ImageEncoder, LatentLoop } from './denoise/loop.js';
-import type { Recorder } from './denoise/recorder.js';
+import { type Recorder, recordPacked } from './denoise/recorder.js';
 import type { Geometry } from './geometry.js';
 import type { Generation, GenerationRequest } from './request.js';
 import { toPixels } from './vae/decoder.js';
@@ -16,6 +17,7 @@ export interface PipelineParts {
   readonly geometry: Geometry;
   readonly conditioner: Conditioner;
   readonly loop: LatentLoop;
+  readonly model: Pick<NoiseModel, 'packed'>;
   /** Undefined where a request needs none. */
   readonly vae: PictureVae | undefined;
   /** This rank is the one that has images and a trace. */
@@ -47,7 +49,7 @@ export class LatentPipeline {
     if (conditioner.encodesText) listener.phase('text', 'end');
 
     const latents = await loop.run(request, listener, record, this.#imageEncoder(request, record));
-    record('final_latents', () => latents);
+    recordPacked(record, this.#parts.model)('final_latents', () => latents);
 
     const images = await this.#decode(latents, request, listener, record);
     return { latents, ...(images ? { images } : {}), ...(request.trace && first ? { trace } : {}) };
@@ -78,6 +80,7 @@ export class LatentPipeline {
     const { vae } = this.#parts;
     if (!vae || outputType === 'latent') return undefined;
     listener.phase('decode', 'start');
+    record('vae_input', () => vae.inputOf(latents));
     const decoded = await vae.decode(latents);
     const images = decoded ? toPixels(resizeAndCrop(decoded, { height, width })) : undefined;
     if (decoded && images) {

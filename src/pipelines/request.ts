@@ -30,6 +30,8 @@ export interface GenerationRequest {
   readonly numInferenceSteps: number;
   /** Above 1 each step predicts two images, with the prompt and without. */
   readonly guidanceScale: number;
+  /** Does so in place of `guidanceScale` for models that are told that number. */
+  readonly trueCfgScale?: number | undefined;
   /** 0 to 1: noise of schedulers that add as much as they are asked for. */
   readonly eta: number;
   /** The batch has so many pictures of the first prompt, then of the second, … */
@@ -48,6 +50,14 @@ export interface GenerationRequest {
   readonly trace: boolean;
   /** Options of the family, by their names in camel case. */
   readonly familyOptions: Readonly<Record<string, OptionValue>>;
+}
+
+/** The scale of classifier-free guidance; undefined where each step predicts with the prompt alone. */
+export function guidanceOf({
+  guidanceScale,
+  trueCfgScale = guidanceScale,
+}: Pick<GenerationRequest, 'guidanceScale' | 'trueCfgScale'>): number | undefined {
+  return trueCfgScale > 1 ? trueCfgScale : undefined;
 }
 
 /** Pictures of a request. */

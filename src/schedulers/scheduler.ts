@@ -8,6 +8,14 @@ export interface StepOptions {
   readonly batch?: number;
 }
 
+/** What a pipeline tells a scheduler of its pictures. */
+export interface ScheduleOptions {
+  /** Noise levels before the steps, one each, in place of those that the scheduler would choose. */
+  readonly sigmas?: readonly number[];
+  /** Of one picture; some schedulers keep more noise the more there are. */
+  readonly imageTokens?: number;
+}
+
 /**
  * One of diffusers' schedulers: the times at which a model is asked, and what its answers do to the sample.
  * Samples of any shape are given as their numbers, rounded to float32 after each operation as torch does.
@@ -22,7 +30,7 @@ export interface Scheduler {
   /** What normal noise is multiplied with to be the first sample. */
   readonly initNoiseSigma: number;
   /** Plans a run, and forgets the one before. */
-  setTimesteps(numInferenceSteps: number): void;
+  setTimesteps(numInferenceSteps: number, options?: ScheduleOptions): void;
   /**
    * What the model is to see of a sample at a timestep: by default of the next step, or of the one with this
    * index in `timesteps`, for who scales but does not step.

@@ -18,17 +18,24 @@ interface T5Text {
   readonly cut: number;
 }
 
+/** In what transformers' tokenizers differ. */
+export interface T5TokenizerOptions {
+  /** Whether a text that ends with the end token gets another: `always` by T5TokenizerFast. */
+  readonly ending: 'once' | 'always';
+}
+
 /** T5's own number of extra tokens. */
 const EXTRA_IDS = 100;
 
 /**
  * The tokenizer of T5 encoders, from spiece.model. Ids are those of transformers' T5Tokenizer (slow, legacy)
- * with padding="max_length" and truncation.
+ * with padding="max_length" and truncation, or T5TokenizerFast.
  */
 export class T5Tokenizer {
   readonly #model: UnigramModel;
   readonly #added: ReadonlyMap<string, AddedToken>;
   readonly #special: { readonly end: number; readonly padding: number };
+  readonly #ending: T5TokenizerOptions['ending'];
   /** All ids are less. */
   readonly size: number;
 
@@ -37,7 +44,9 @@ export class T5Tokenizer {
     added: ReadonlyMap<string, AddedToken>,
     special: { readonly end: number; readonly padding: number },
     size: number,
+    { ending }: T5TokenizerOptions,
   ) {
+    this.#ending = ending;
     this.#model = model;
     this.#added = added;
     this.#special = special;
@@ -45,7 +54,10 @@ export class T5Tokenizer {
   }
 
   /** Loads a checkpoint's tokenizer folder. */
-  static async load(directory: string): Promise<T5Tokenizer> {
+  static async load(
+    directory: string,
+    options: T5TokenizerOptions = { ending: 'once' },
+  ): Promise<T5Tokenizer> {
     const file = join(directory, 'spiece.model');
     const settingsFile = join(directory, 'tokenizer_config.json');
     const settings = existsSync(settingsFile) ? await readJsonObject(settingsFile) : {};
@@ -61,7 +73,7 @@ export class T5Tokenizer {
     const padding = specialId(model, added, '<pad>', file);
     specialId(model, added, '<unk>', file);
     const size = 1 + Math.max(model.pieces.length - 1, ...[...added.values()].map(({ id }) => id));
-    return new T5Tokenizer(new UnigramModel(model, file), added, { end, padding }, size);
+    return new T5Tokenizer(new UnigramModel(model, file), added, { end, padding }, size, options);
   }
 
   /** Exactly `length` ids: a longer text loses its end, a shorter one is padded. */
@@ -69,8 +81,7 @@ export class T5Tokenizer {
     const { end, padding } = this.#special;
     const tokens = this.tokens(text);
     const kept = tokens.slice(0, length - 1);
-    // A text that ends with the end token gets no second one.
-    const ids = kept.at(-1) === end ? kept : [...kept, end];
+    const ids = this.#ending === 'once' && kept.at(-1) === end ? kept : [...kept, end];
     const rest = length - ids.length;
     return {
       ids: [...ids, ...new Array<number>(rest).fill(padding)],

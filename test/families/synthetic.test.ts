@@ -92,7 +92,7 @@ test('an unknown architecture is answered with the known ones', async () => {
   await assert.rejects(readArchitecture('sdxl'), {
     code: 'usage',
     message:
-      /^Expected one of pixart-mid, pixart-xl-2, sd-1\.5, sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"$/,
+      /^Expected one of flux-dev, flux-mid, flux-schnell, pixart-mid, pixart-xl-2, sd-1\.5, sdxl-base-1\.0, sdxl-mid, tiny-shapes for --random_weights but received "sdxl"$/,
   });
 });
 

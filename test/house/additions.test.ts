@@ -76,7 +76,8 @@ test('a scheduler is its file and a row', async () => {
     `import { LateScheduler } from './late.js';`,
     'const rows = {',
     `late: {
-      create: (config) => new LateScheduler(config), className: 'LateScheduler', noise: 'eta', startsAnywhere: true
+      create: (config) => new LateScheduler(config), className: 'LateScheduler', follows: 'noise', noise: 'eta',
+      startsAnywhere: true
     },`,
   );
   for (const command of ['run-sdxl', 'run-sd', 'run-pixart', 'generate-coco']) {

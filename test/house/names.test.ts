@@ -38,7 +38,7 @@ test('families and their pipelines are known by name to their own files alone', 
   assert.deepEqual(
     quoted(
       families.flatMap(({ name, pipelineClass }) => [name, pipelineClass]),
-      /^families\/(stable-diffusion|stable-diffusion-xl|pixart)\.ts$/,
+      /^families\/(stable-diffusion|stable-diffusion-xl|pixart|flux)\.ts$/,
     ),
     [],
   );

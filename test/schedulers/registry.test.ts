@@ -9,6 +9,7 @@ import {
   schedulerNames,
   schedulerOf,
   schedulers,
+  schedulersFor,
 } from '../../src/schedulers/registry.js';
 
 /** The scheduler_config.json of the public SDXL checkpoint. */
@@ -35,8 +36,8 @@ function rejects(code: ErrorCode, message: RegExp): (error: unknown) => boolean 
   return (error) => error instanceof DistriError && error.code === code && message.test(error.message);
 }
 
-test('the configuration of one class serves the others', () => {
-  for (const name of schedulerNames) {
+test('the configuration of one class serves the others that follow the same predictions', () => {
+  for (const name of schedulersFor('noise')) {
     const scheduler = createScheduler(name, sdxl);
     scheduler.setTimesteps(4);
     const distinct = [...new Set(scheduler.timesteps)];
@@ -130,6 +131,29 @@ test('what distri does not have is named, with what it has', () => {
   }
 });
 
+test('a flow is shifted by what a picture has of tokens, or not at all', () => {
+  const dynamic = { use_dynamic_shifting: true };
+  assert.throws(
+    () => createScheduler('flow_match_euler', { ...dynamic, base_image_seq_len: 9, max_image_seq_len: 9 }),
+    rejects('checkpoint', /base_image_seq_len = 9 and max_image_seq_len = 9 exclude each other/),
+  );
+  assert.throws(
+    () => createScheduler('flow_match_euler', { time_shift_type: 'linear' }),
+    rejects('unsupported', /time_shift_type = "linear" is not implemented; "exponential" would work/),
+  );
+  assert.throws(
+    () => createScheduler('flow_match_euler', { shift: 0 }),
+    rejects('checkpoint', /a number from 0.001 for shift but found 0/),
+  );
+  const scheduler = createScheduler('flow_match_euler', dynamic);
+  assert.throws(() => scheduler.setTimesteps(4), /a dynamic shift is that of a number of tokens/);
+  const second = (imageTokens: number) => {
+    scheduler.setTimesteps(4, { imageTokens });
+    return scheduler.timesteps[1] as number;
+  };
+  assert.ok(second(4096) > second(256));
+});
+
 test('malformed and contradictory values are named', () => {
   const cases = [
     ['ddim', { beta_start: '0.1' }, /number from 0 below 1 for beta_start but found "0.1"/],
@@ -171,7 +195,7 @@ test('a number of steps that the model cannot take is refused', () => {
 });
 
 test('trailing spacing gives as many different timesteps as asked for, from the last one of the training', () => {
-  for (const name of schedulerNames) {
+  for (const name of schedulersFor('noise')) {
     const scheduler = createScheduler(name, { ...sdxl, timestep_spacing: 'trailing' });
     for (let steps = 1; steps <= 1000; steps += 1) {
       scheduler.setTimesteps(steps);

@@ -15,14 +15,21 @@ const kept = fileURLToPath(new URL('../../../test/golden/dit', import.meta.url))
  */
 const folder = process.env.DISTRI_GOLDEN_DIT ?? kept;
 
-/** The test checkpoint with PixArt-alpha's architecture. */
-export const tinyPixArt = process.env.DISTRI_GOLDEN_DIT
-  ? join(folder, 'tiny-pixart')
-  : await seededCheckpoint('tiny-pixart');
+/** The test checkpoints with the architectures of PixArt-alpha and of FLUX.1. */
+export const tinyPixArt = await ditCheckpoint('tiny-pixart');
+export const tinyFlux = await ditCheckpoint('tiny-flux');
 
-export interface DitCase {
+function ditCheckpoint(name: 'tiny-pixart' | 'tiny-flux'): Promise<string> {
+  return process.env.DISTRI_GOLDEN_DIT ? Promise.resolve(join(folder, name)) : seededCheckpoint(name);
+}
+
+interface AnyDitCase {
   readonly name: string;
+  readonly checkpoint: string;
   readonly file: string;
+}
+
+export interface DitCase extends AnyDitCase {
   readonly scheduler: SchedulerName;
   readonly scheduler_config: Readonly<Record<string, unknown>>;
   readonly prompt: string | readonly string[];
@@ -37,12 +44,58 @@ export interface DitCase {
   readonly use_resolution_binning: boolean;
 }
 
+export interface FluxCase extends AnyDitCase {
+  readonly scheduler_config: Readonly<Record<string, unknown>>;
+  readonly prompt: string | readonly string[];
+  readonly prompt_2: string | readonly string[] | null;
+  readonly negative_prompt: string | null;
+  readonly true_cfg_scale: number;
+  readonly steps: number;
+  readonly guidance_scale: number;
+  readonly height: number;
+  readonly width: number;
+  readonly image_size: readonly [height: number, width: number];
+  readonly seed: number;
+  readonly num_images: number;
+  readonly max_sequence_length: number;
+}
+
 /** The runs of PixArt whose results are there. */
 export async function pixArtCases(): Promise<readonly DitCase[]> {
-  const { cases } = (await readDitJson('cases')) as { cases: readonly (DitCase & { checkpoint: string })[] };
-  return cases.filter(
-    ({ checkpoint, file }) => checkpoint === 'tiny-pixart' && existsSync(join(folder, file)),
-  );
+  return (await casesOf('tiny-pixart')) as readonly DitCase[];
+}
+
+/** The runs of FLUX.1 whose results are there. */
+export async function fluxCases(): Promise<readonly FluxCase[]> {
+  return (await casesOf('tiny-flux')) as readonly FluxCase[];
+}
+
+async function casesOf(name: string): Promise<readonly AnyDitCase[]> {
+  const { cases } = (await readDitJson('cases')) as { cases: readonly AnyDitCase[] };
+  return cases.filter(({ checkpoint, file }) => checkpoint === name && existsSync(join(folder, file)));
+}
+
+export function fluxRequest(golden: FluxCase): GenerationRequest {
+  const [height, width] = golden.image_size;
+  const second = golden.prompt_2 === null ? {} : { prompt2: [golden.prompt_2].flat() };
+  return requestOf({
+    prompt: [golden.prompt].flat(),
+    negativePrompt: [golden.negative_prompt ?? []].flat(),
+    height,
+    width,
+    numInferenceSteps: golden.steps,
+    guidanceScale: golden.guidance_scale,
+    trueCfgScale: golden.true_cfg_scale,
+    numImagesPerPrompt: golden.num_images,
+    scheduler: 'flow_match_euler',
+    seed: BigInt(golden.seed),
+    outputType: 'pil',
+    familyOptions: {
+      ...second,
+      maxSequenceLength: golden.max_sequence_length,
+      trueCfgScale: golden.true_cfg_scale,
+    },
+  });
 }
 
 export function pixArtRequest(golden: DitCase): GenerationRequest {

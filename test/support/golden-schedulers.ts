@@ -7,7 +7,11 @@ import { goldenPath } from './golden-files.js';
 export interface SchedulerCase {
   readonly scheduler_class: string;
   readonly config: Readonly<Record<string, unknown>>;
-  readonly options: { readonly eta?: number };
+  readonly options: {
+    readonly eta?: number;
+    readonly flux_sigmas?: boolean;
+    readonly image_seq_len?: number;
+  };
   readonly steps: Readonly<
     Record<string, { init_noise_sigma: number; add_noise_at_index?: number; error?: string }>
   >;

@@ -7,12 +7,13 @@ import { readSentencePieceModel } from '../../src/tokenizers/sentencepiece-model
 import { T5Tokenizer } from '../../src/tokenizers/t5.js';
 import { UnigramModel } from '../../src/tokenizers/unigram.js';
 import { strip } from '../../src/tokenizers/white-space.js';
-import { readDitJson, tinyPixArt } from '../support/golden-dit.js';
+import { readDitJson, tinyFlux, tinyPixArt } from '../support/golden-dit.js';
 
 interface Row {
   readonly text: string;
   readonly pixart: readonly number[];
   readonly pixart_lower: readonly number[];
+  readonly flux: readonly number[];
   readonly spm_normalized: string;
 }
 
@@ -34,6 +35,15 @@ describe("T5's tokenizer", () => {
         assert.ok(encoded.ids.slice(length).every((id) => id === 0));
         assert.ok(encoded.mask.slice(0, length).every((bit) => bit === 1));
       }
+    }
+  });
+
+  it('gives the ids of the fast tokenizer, which ends every text', async () => {
+    const tokenizer = await T5Tokenizer.load(join(tinyFlux, 'tokenizer_2'), { ending: 'always' });
+    for (const { text, flux } of rows) {
+      const { ids, mask } = tokenizer.encode(text, 64);
+      const length = mask.reduce((sum, bit) => sum + bit, 0);
+      assert.deepEqual(ids.slice(0, length), flux, JSON.stringify(text));
     }
   });
 

@@ -81,6 +81,10 @@ void RunBinary(const Command& command, const Bases& bases, Pool& pool) {
   Combine(op, command.At(0, bases), command.At(1, bases), command.At(2, bases), pool);
 }
 
+void RunRotate(const Command& command, const Bases& bases, Pool& pool) {
+  Rotate(command.At(0, bases), command.At(1, bases), command.At(2, bases), command.At(3, bases), pool);
+}
+
 void RunSum(const Command& command, const Bases& bases, Pool& pool) {
   Sum(command.At(0, bases), command.At(1, bases), pool);
 }
@@ -361,7 +365,8 @@ class RunStatistics : public Executor {
   GroupSums group_sums_;
 };
 
-// A norm of a band of rows, with the statistics of all bands; see docs/operators.md for the ways to take them.
+// A norm of a band of rows, with the statistics of all bands; see docs/operators.md for the ways to take
+// them.
 class RunBandNorm : public Executor {
  public:
   explicit RunBandNorm(Command command)
@@ -462,6 +467,7 @@ constexpr CommandRow kCommands[] = {
     {"Publish", 0, 2, CreatePublish},
     {"QuickGelu", 2, 0, Create<Direct<RunUnary<Unary::kQuickGelu>>>},
     {"RmsNorm", 6, 1, Create<Direct<RunLayerNorm<true>>>},
+    {"Rotate", 4, 0, Create<Direct<RunRotate>>},
     {"Silu", 2, 0, Create<Direct<RunUnary<Unary::kSilu>>>},
     {"Sine", 2, 0, Create<Direct<RunUnary<Unary::kSine>>>},
     {"SplitColumns", 2, 0, Create<RunSplitColumns>},

@@ -26,6 +26,11 @@ enum class Unary : uint8_t { kSilu, kQuickGelu, kGelu, kGeluTanh, kSine, kCosine
 // y = op(x), computed in float32. Of equal shape.
 void Apply(Unary op, const Strided& x, const Strided& y, Pool& pool);
 
+// y [batch, tokens, features] = x with each pair of neighbouring features rotated, computed in float32. The
+// angles of a token's pairs, the same for each head, are rows of cosines and sines [tokens, pairs of a head]
+// in float32.
+void Rotate(const Strided& x, const Strided& cosines, const Strided& sines, const Strided& y, Pool& pool);
+
 // y [..., width] = rows of table [entries, width] at ids [...]; ids out of range throw std::out_of_range.
 void Gather(const Strided& table, const Strided& ids, const Strided& y, Pool& pool);
 

@@ -45,6 +45,7 @@ const placeholders: Readonly<Record<OptionType['type'], string>> = {
   integers: ' <counts...>',
   number: ' <number>',
   choice: ' <name>',
+  texts: ' <text>',
 };
 
 /**
@@ -69,6 +70,8 @@ export function optionOf(spec: OptionSpec): Option {
       return option.argParser(number(nameOf(option), takes.least, takes.most));
     case 'choice':
       return option.argParser(oneOf(nameOf(option), takes.values));
+    case 'texts':
+      return option.argParser(repeated((given) => given));
   }
 }
 

@@ -4,7 +4,7 @@ import { flagName, gatherOptions, ownedByOthers } from '../../base/option-spec.j
 import type { PictureSize } from '../../base/sizes.js';
 import type { Family } from '../../families/family.js';
 import { families } from '../../families/registry.js';
-import { type SchedulerName, schedulerNames } from '../../schedulers/registry.js';
+import { type SchedulerName, schedulerNames, schedulersFor } from '../../schedulers/registry.js';
 import { type RngName, rngNames } from '../../tensor/random.js';
 import { atLeast, choice, list, optionOf, type ParserOf, value, withDefault } from './build.js';
 import { number, oneOf, seed, side, text } from './parsers.js';
@@ -48,9 +48,7 @@ export function addPictureOptions(command: Command, family: Family): Command {
     withDefault('--num_images_per_prompt <n>', 'pictures for each prompt', 1, atLeast(1)),
   );
   addSizeOptions(command, family);
-  addDenoisingOptions(command, family.defaults).addOption(
-    withDefault('--seed <n>', 'seed of the noise', 1234n, seed),
-  );
+  addDenoisingOptions(command, family).addOption(withDefault('--seed <n>', 'seed of the noise', 1234n, seed));
   addRng(command);
   if (family.imageToImage) addInitImageOptions(command);
   for (const spec of family.options) command.addOption(optionOf(spec));
@@ -109,12 +107,14 @@ export function addSizeOptions(command: Command, family?: Family): Command {
     .addOption(value('--width <pixels>', 'the same, one by one', parser));
 }
 
-/** Without `defaults` they are those of the model's family. */
-function addDenoisingOptions(command: Command, defaults?: Family['defaults']): Command {
+/** Without `family` the defaults are those of the model's. */
+function addDenoisingOptions(command: Command, family?: Family): Command {
+  const defaults = family?.defaults;
+  const names = family === undefined ? schedulerNames : schedulersFor(family.predicts);
   addStepsOption(command, defaults?.numInferenceSteps);
-  addGuidanceOption(command, defaults?.guidanceScale);
-  const description = `scheduler: ${schedulerNames.join(', ')}`;
-  const parser = (option: string) => oneOf(option, schedulerNames);
+  addGuidanceOption(command, defaults?.guidanceScale, family);
+  const description = `scheduler: ${names.join(', ')}`;
+  const parser = (option: string) => oneOf(option, names);
   const own = defaults === undefined ? "the family's" : "the checkpoint's own";
   return command
     .addOption(
@@ -135,8 +135,10 @@ export function addStepsOption(command: Command, initial?: number): Command {
 }
 
 /** Without a default it is the family's. */
-export function addGuidanceOption(command: Command, initial?: number): Command {
-  const description = 'strength of classifier-free guidance; off at 1 or less';
+export function addGuidanceOption(command: Command, initial?: number, family?: Family): Command {
+  const description = family?.trueCfgScale
+    ? 'number that tells models how closely to follow the prompt'
+    : 'strength of classifier-free guidance; off at 1 or less';
   return command.addOption(
     openDefault('--guidance_scale <number>', description, initial, (name) => number(name, 0)),
   );

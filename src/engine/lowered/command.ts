@@ -66,6 +66,8 @@ export const commands = {
   GeluTanh: unary,
   Sine: unary,
   Cosine: unary,
+  /** Pairs of neighbouring features by the angles of their token, `[tokens, pairs of a head]`. */
+  Rotate: { operands: ['x', 'cosines', 'sines', 'y'], attributes: [] },
   /** Rows of a table. */
   Gather: { operands: ['table', 'ids', 'y'], attributes: [] },
   /** Tokens at `(batch, token)`. */

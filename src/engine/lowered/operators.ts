@@ -30,6 +30,7 @@ import {
   perImage,
   viewProduct,
 } from './products.js';
+import { lowerRotary } from './rotary.js';
 import { lowerSequenceAttention } from './sequence-attention.js';
 import { orderOf, permuted, reshaped, sameElements, sliced, type View } from './view.js';
 
@@ -64,6 +65,7 @@ export const lowerings: Readonly<Partial<Record<OperatorName, Lower>>> = {
   },
   Sin: (lowering, operation) => lowerUnary(lowering, operation, 'Sine'),
   Cos: (lowering, operation) => lowerUnary(lowering, operation, 'Cosine'),
+  RotaryEmbedding: lowerRotary,
   Gather: (lowering, operation) => {
     const [table, ids] = operation.spec.inputs as [Value, Value];
     const operands = { table: lowering.view(table), ids: lowering.view(ids) };

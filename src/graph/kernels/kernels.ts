@@ -227,6 +227,24 @@ export class Kernels {
     );
   }
 
+  /**
+   * x `[batch, tokens, features]` with pairs of neighbouring features rotated: by the angles of a token's
+   * place, whose cosines and sines are `[tokens, pairs of a head]`, in each head.
+   */
+  rotary(name: string, x: Value, cosines: Value, sines: Value): Value {
+    const first = this.graph.constant(`${name}/first`, int64([1], BigInt64Array.of(0n)));
+    return this.graph.node(
+      {
+        op: 'RotaryEmbedding',
+        domain: 'com.microsoft',
+        name,
+        inputs: [x, first, cosines, sines],
+        attributes: { interleaved: int(1) },
+      },
+      x.shape,
+    );
+  }
+
   /** The same numbers in float32, which they are computed in where nothing else reads them. */
   asFloat32(x: Value): Value {
     if (x.dtype === 'float32') return x;

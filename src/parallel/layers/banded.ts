@@ -1,13 +1,15 @@
+import { DistriError } from '../../base/errors.js';
+import { splitEvenly } from '../../base/split.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
 import type { Kernels, Padding } from '../../graph/kernels/kernels.js';
-import { Bands, type Region } from '../../graph/region.js';
+import { Bands, type Region, tokensOf } from '../../graph/region.js';
 import type { Value } from '../../graph/value.js';
 import { type Area, gatherParts } from '../gather-parts.js';
 import type { SlotReserver } from '../slots.js';
 import type { RankRole, Topology } from '../topology.js';
 import type { ConvSpec } from './image.js';
 import { SingleDevice } from './single-device.js';
-import type { PatchEmbedSpec, PatchGrid } from './tokens.js';
+import type { PatchEmbedSpec, PatchGrid, PatchSpec } from './tokens.js';
 
 /** A rank among those that have a band of rows each. */
 export interface BandContext {
@@ -71,14 +73,60 @@ export class BandedLayers extends SingleDevice {
   }
 
   override patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value {
-    const tokens = super.patchEmbed(x, name, spec);
-    if (this.alone) return tokens;
-    const { grid } = spec;
-    const bands = this.context.bands.inUnitsOf(grid.patchSize);
-    return this.kernels.graph.withRegion(tokens, { bands, columns: grid.columns, before: 0 });
+    return this.#tokensOf(spec.grid, super.patchEmbed(x, name, spec));
   }
 
-  override unpatchify(x: Value, name: string, spec: { grid: PatchGrid; channels: number }): Value {
+  override patchify(x: Value, name: string, spec: PatchSpec): Value {
+    return this.#tokensOf(spec.grid, super.patchify(x, name, spec));
+  }
+
+  #tokensOf({ columns, patchSize }: PatchGrid, tokens: Value): Value {
+    if (this.alone) return tokens;
+    const bands = this.context.bands.inUnitsOf(patchSize);
+    return this.kernels.graph.withRegion(tokens, { bands, columns, before: 0 });
+  }
+
+  /** A text is shared out as the rows of the picture are. */
+  override ownText(text: Value, name: string): Value {
+    if (this.alone) return text;
+    const cuts = this.#textCuts(text.shape[1] as number);
+    const { patch } = this.context.role;
+    return this.kernels.slice(`${name}/own`, text, 1, cuts[patch] as number, cuts[patch + 1] as number);
+  }
+
+  /** Tokens of each band with its part of the text. */
+  protected jointTokens(x: Value, wholeText: number): number[] {
+    const cuts = this.#textCuts(wholeText);
+    return tokensOf(this.regionOf(x)).map(
+      (tokens, band) => tokens + (cuts[band + 1] as number) - (cuts[band] as number),
+    );
+  }
+
+  #textCuts(tokens: number): number[] {
+    const { patches } = this.context.topology;
+    if (tokens >= patches) return splitEvenly(tokens, patches);
+    throw new DistriError(
+      'usage',
+      `a text of ${tokens} tokens can't be shared out to ${patches} ranks; at most ${tokens} would work`,
+    );
+  }
+
+  override joinText(text: Value, image: Value, name: string): Value {
+    const joined = super.joinText(text, image, name);
+    if (this.alone) return joined;
+    const before = text.shape[1] as number;
+    return this.kernels.graph.withRegion(joined, { ...this.regionOf(image), before });
+  }
+
+  override splitText(joined: Value, textTokens: number, name: string): [text: Value, image: Value] {
+    const [text, image] = super.splitText(joined, textTokens, name);
+    if (this.alone) return [text, image];
+    const { graph } = this.kernels;
+    const region = { ...this.regionOf(joined), before: 0 };
+    return [graph.withRegion(text, undefined), graph.withRegion(image, region)];
+  }
+
+  override unpatchify(x: Value, name: string, spec: PatchSpec): Value {
     const image = super.unpatchify(x, name, spec);
     return this.alone ? image : this.inRegion(image, this.context.bands);
   }

@@ -6,8 +6,18 @@ import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import type { Area } from '../gather-parts.js';
 import type { FeedForwardSpec, LayerNormSpec, LinearSpec, Modulation } from './common.js';
 import type { ConvSpec, GroupNormSpec, ResnetSpec } from './image.js';
+import { attentionBesideFeedForward, jointAttention, type MixJoint } from './joint-attention.js';
 import type { Layers } from './layers.js';
-import type { AttentionSpec, BlocksSpec, GridPositions, PatchEmbedSpec, PatchGrid } from './tokens.js';
+import type {
+  AttentionSpec,
+  BlocksSpec,
+  GridPositions,
+  JointAttentionSpec,
+  JointStream,
+  PatchEmbedSpec,
+  PatchGrid,
+  PatchSpec,
+} from './tokens.js';
 
 /**
  * The whole image on one rank: what diffusers computes. Strategies extend it and replace the layers that look
@@ -100,6 +110,45 @@ export class SingleDevice implements Layers {
     );
   }
 
+  jointAttention(
+    streams: readonly (JointStream & { readonly out: string })[],
+    name: string,
+    spec: JointAttentionSpec,
+  ): readonly Value[] {
+    return jointAttention(this, this.#mix, streams, name, spec);
+  }
+
+  attentionBesideFeedForward(
+    stream: JointStream,
+    name: string,
+    spec: JointAttentionSpec & { readonly innerFeatures: number },
+  ): Value {
+    return attentionBesideFeedForward(this, this.#mix, stream, name, spec);
+  }
+
+  readonly #mix: MixJoint = (...given) => this.mixJoint(...given);
+
+  /** What the rank's own queries make of all keys and values, `[batch, own tokens, features]` each. */
+  protected mixJoint(...[name, query, key, value, { heads }]: Parameters<MixJoint>): Value {
+    return this.kernels.attention(name, query, key, value, { heads, causal: false });
+  }
+
+  ownText(text: Value, _name: string): Value {
+    return text;
+  }
+
+  joinText(text: Value, image: Value, name: string): Value {
+    return this.kernels.concat(name, [text, image], 1);
+  }
+
+  splitText(joined: Value, textTokens: number, name: string): [text: Value, image: Value] {
+    const end = joined.shape[1] as number;
+    return [
+      this.kernels.slice(`${name}/text`, joined, 1, 0, textTokens),
+      this.kernels.slice(`${name}/image`, joined, 1, textTokens, end),
+    ];
+  }
+
   feedForward(x: Value, name: string, { features, innerFeatures, activation }: FeedForwardSpec): Value {
     const wide = activation === 'geglu' ? 2 * innerFeatures : innerFeatures;
     const weight = this.parameter(`${name}.net.0.proj.weight`, [wide, features]);
@@ -181,16 +230,33 @@ export class SingleDevice implements Layers {
     return kernels.reshape(name, sum, [batch, rows * columns, features]);
   }
 
-  unpatchify(
-    x: Value,
-    name: string,
-    { grid, channels }: { readonly grid: PatchGrid; readonly channels: number },
-  ): Value {
+  patchify(x: Value, name: string, { grid, channels, order }: PatchSpec): Value {
+    const own = this.ownPatches(x, name, grid);
     const batch = x.shape[0] as number;
     const { patchSize: size } = grid;
     const { rows, columns } = this.gridArea(grid);
-    const squares = this.kernels.reshape(`${name}/squares`, x, [batch, rows, columns, size, size, channels]);
-    const planes = this.kernels.transpose(`${name}/planes`, squares, [0, 5, 1, 3, 2, 4]);
+    const squares = this.kernels.reshape(`${name}/squares`, own, [
+      batch,
+      channels,
+      rows,
+      size,
+      columns,
+      size,
+    ]);
+    const axes = order === 'channels_first' ? [0, 2, 4, 1, 3, 5] : [0, 2, 4, 3, 5, 1];
+    const patches = this.kernels.transpose(`${name}/patches`, squares, axes);
+    return this.kernels.reshape(name, patches, [batch, rows * columns, size * size * channels]);
+  }
+
+  unpatchify(x: Value, name: string, { grid, channels, order }: PatchSpec): Value {
+    const batch = x.shape[0] as number;
+    const { patchSize: size } = grid;
+    const { rows, columns } = this.gridArea(grid);
+    const first = order === 'channels_first';
+    const patch = first ? [channels, size, size] : [size, size, channels];
+    const squares = this.kernels.reshape(`${name}/squares`, x, [batch, rows, columns, ...patch]);
+    const axes = first ? [0, 3, 1, 4, 2, 5] : [0, 5, 1, 3, 2, 4];
+    const planes = this.kernels.transpose(`${name}/planes`, squares, axes);
     return this.kernels.reshape(name, planes, [batch, channels, rows * size, columns * size]);
   }
 
@@ -235,6 +301,10 @@ export class SingleDevice implements Layers {
   ): Value {
     const end = (start + count) * patchSize;
     return this.kernels.slice(`${name}/part${axis}`, x, axis, start * patchSize, end);
+  }
+
+  placesOf(grid: PatchGrid): Area {
+    return this.gridArea(grid);
   }
 
   /** Which patches this rank's tokens are. */

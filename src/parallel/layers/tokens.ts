@@ -1,5 +1,6 @@
 import type { Value } from '../../graph/value.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import type { Area } from '../gather-parts.js';
 
 /** An attention module: four linear layers below `name` and the attention between them. */
 export interface AttentionSpec {
@@ -45,6 +46,43 @@ export interface PatchEmbedSpec {
   readonly positions: (rows: number, columns: number) => GridPositions;
 }
 
+/** How a patch is a token's features: its channels one after another, or those of each pixel together. */
+export type PatchOrder = 'channels_first' | 'channels_last';
+
+/** Patches as tokens' features, `[row and column within the patch, channel]` in an order. */
+export interface PatchSpec {
+  readonly grid: PatchGrid;
+  readonly channels: number;
+  readonly order: PatchOrder;
+}
+
+/** Linear layers and norms of queries and keys that are those of some of the tokens of a joint attention. */
+export interface JointStream {
+  /** `[batch, tokens, features]`. */
+  readonly tokens: Value;
+  /** Paths of the layers. */
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  readonly queryNorm: string;
+  readonly keyNorm: string;
+}
+
+/** Attention among the tokens of a text and a picture, with places told by rotation. */
+export interface JointAttentionSpec {
+  readonly heads: number;
+  readonly features: number;
+  /** Of the norms. */
+  readonly epsilon: number;
+  /** The rank's own, which come before those of its part of the picture. */
+  readonly textTokens: number;
+  /** Of the whole text, of all ranks. */
+  readonly wholeText: number;
+  /** Of the angles of the rank's tokens, `[tokens, pairs of a head's features]`. */
+  readonly cosines: Value;
+  readonly sines: Value;
+}
+
 /** A transformer as a row of blocks that all take and give tokens of one width. */
 export interface BlocksSpec {
   readonly count: number;
@@ -67,13 +105,38 @@ export interface TokenLayers {
    * `scoreBias`, `[batch, 1, 1, tokens]`, is added to the scores: a large negative number hides a token.
    */
   crossAttention(x: Value, context: Value, name: string, spec: AttentionSpec, scoreBias?: Value): Value;
+  /**
+   * Attention among all tokens, those of the text first; `streams` are all of the rank's own in that order,
+   * `out` the path of each stream's last projection.
+   */
+  jointAttention(
+    streams: readonly (JointStream & { readonly out: string })[],
+    name: string,
+    spec: JointAttentionSpec,
+  ): readonly Value[];
+  /**
+   * Attention and feed-forward module side by side, of `name.proj_mlp` and a tanh-GELU, and `name.proj_out`
+   * of both results.
+   */
+  attentionBesideFeedForward(
+    stream: JointStream,
+    name: string,
+    spec: JointAttentionSpec & { readonly innerFeatures: number },
+  ): Value;
+  /** Of a text's tokens, which every rank has, those that are the rank's own. */
+  ownText(text: Value, name: string): Value;
+  /** The rank's text and, after it, its part of the picture. */
+  joinText(text: Value, image: Value, name: string): Value;
+  /** The two again. */
+  splitText(joined: Value, textTokens: number, name: string): [text: Value, image: Value];
+  /** Where the rank's patches lie, for positions. */
+  placesOf(grid: PatchGrid): Area;
+  /** The whole latents, which every rank has, to the rank's patches as they are. */
+  patchify(x: Value, name: string, spec: PatchSpec): Value;
   /** The whole latents, which every rank has, to the tokens of the rank's own part. */
   patchEmbed(x: Value, name: string, spec: PatchEmbedSpec): Value;
-  /**
-   * Tokens of `patchSize * patchSize * channels` features (pixel row, pixel column, channel) to the image
-   * that they are patches of.
-   */
-  unpatchify(x: Value, name: string, spec: { grid: PatchGrid; channels: number }): Value;
+  /** Tokens of `patchSize * patchSize * channels` features to the image that they are patches of. */
+  unpatchify(x: Value, name: string, spec: PatchSpec): Value;
   /**
    * The model from latents to result. A strategy that gives a rank only some of the blocks calls `embed` and
    * `head` where the rank has the first and the last one, and otherwise takes tokens from, and returns tokens

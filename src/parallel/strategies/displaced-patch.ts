@@ -7,6 +7,7 @@ import type { Value } from '../../graph/value.js';
 import { itemBytes } from '../../tensor/element-type.js';
 import { type BandContext, BandedLayers } from '../layers/banded.js';
 import type { ConvSpec, GroupNormSpec } from '../layers/image.js';
+import type { MixJoint } from '../layers/joint-attention.js';
 import type { AttentionSpec } from '../layers/tokens.js';
 import { gridBands, planBands } from '../plan-bands.js';
 import { readWhole, type SlotAge, SlotTable } from '../slots.js';
@@ -120,10 +121,17 @@ export class DisplacedPatch extends BandedLayers {
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
     if (this.alone) return super.selfAttention(x, name, spec);
     const [key, value] = this.keysAndValues(x, name, spec);
-    const exchange = this.#reserveTokens(x, key, name, spec);
+    const exchange = this.#reserveTokens(tokensOf(this.regionOf(x)), key, name, spec.heads);
     return this.attend(x, name, spec, (query, mixed) =>
       this.kernels.exchange.patchAttention(mixed, query, key, value, exchange),
     );
+  }
+
+  protected override mixJoint(...given: Parameters<MixJoint>): Value {
+    if (this.alone) return super.mixJoint(...given);
+    const [name, query, key, value, { heads, wholeText }] = given;
+    const exchange = this.#reserveTokens(this.jointTokens(query, wholeText), key, name, heads);
+    return this.kernels.exchange.patchAttention(name, query, key, value, exchange);
   }
 
   /** For operators that exchange rows with the bands above and below. */
@@ -169,10 +177,10 @@ export class DisplacedPatch extends BandedLayers {
     };
   }
 
-  #reserveTokens(x: Value, key: Value, name: string, { heads }: AttentionSpec) {
+  /** For an attention to the keys and values of so many tokens of each band. */
+  #reserveTokens(tokens: readonly number[], key: Value, name: string, heads: number) {
     const { role, slots } = this.context;
     const [batch, , features] = key.shape as [number, number, number];
-    const tokens = tokensOf(this.regionOf(x));
     const bytes = this.inGroup(
       (band) => 2 * itemBytes[key.dtype] * batch * (tokens[band] as number) * features,
     );

@@ -138,6 +138,11 @@ class NaivePatch extends SingleDevice {
     return spec.positions(rows, columns);
   }
 
+  override placesOf(grid: PatchGrid): Area {
+    const area = this.gridArea(grid);
+    return this.#context.options.naivePositions === 'whole' ? area : { ...area, row: 0, column: 0 };
+  }
+
   override gatherOutput(x: Value, name: string): Value {
     const { topology, role, model } = this.#context;
     if (topology.worldSize === 1) return x;

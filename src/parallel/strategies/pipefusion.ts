@@ -22,6 +22,7 @@ export const pipefusion: StageStrategy<PipeFusionOptions> = {
   kind: 'stages',
   text: 'some of the layers each; patches of the picture go from stage to stage (PipeFusion)',
   needs: 'blocks',
+  joint: false,
   options: [
     {
       name: 'warmup_steps',

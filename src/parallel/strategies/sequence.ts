@@ -7,6 +7,7 @@ import { type Bands, tokensOf } from '../../graph/region.js';
 import type { Value } from '../../graph/value.js';
 import { itemBytes } from '../../tensor/element-type.js';
 import { type BandContext, BandedLayers } from '../layers/banded.js';
+import type { MixJoint } from '../layers/joint-attention.js';
 import type { AttentionSpec } from '../layers/tokens.js';
 import { evenGridBands } from '../plan-bands.js';
 import { SlotTable } from '../slots.js';
@@ -115,25 +116,43 @@ class SequenceParallel extends BandedLayers {
 
   override selfAttention(x: Value, name: string, spec: AttentionSpec): Value {
     if (this.alone) return super.selfAttention(x, name, spec);
-    const { patchGroup, patch } = this.context.role;
     const [key, value] = this.keysAndValues(x, name, spec);
-    const exchange = {
-      heads: spec.heads,
-      peers: patchGroup,
-      index: patch,
-      ulysses: this.#ulysses,
-      tokens: tokensOf(this.regionOf(x)),
-      ...this.#reserve(x, name, spec),
-    };
+    const exchange = this.#exchange(tokensOf(this.regionOf(x)), x, name, spec);
     return this.attend(x, name, spec, (query, mixed) =>
       this.kernels.exchange.sequenceAttention(mixed, query, key, value, exchange),
     );
   }
 
+  protected override mixJoint(...given: Parameters<MixJoint>): Value {
+    if (this.alone) return super.mixJoint(...given);
+    const [name, query, key, value, { heads, features, wholeText }] = given;
+    const tokens = this.jointTokens(query, wholeText);
+    const exchange = this.#exchange(tokens, query, name, { heads, innerFeatures: features });
+    return this.kernels.exchange.sequenceAttention(name, query, key, value, exchange);
+  }
+
+  /** What an attention among so many tokens of each rank is told; `x` has the type and batch of them. */
+  #exchange(tokens: readonly number[], x: Value, name: string, spec: Heads) {
+    const { patchGroup, patch } = this.context.role;
+    return {
+      heads: spec.heads,
+      peers: patchGroup,
+      index: patch,
+      ulysses: this.#ulysses,
+      tokens,
+      ...this.#reserve(tokens, x, name, spec),
+    };
+  }
+
   /** A slot for queries, keys and values, and where heads are exchanged one for what becomes of them. */
-  #reserve(x: Value, name: string, spec: AttentionSpec): { slot: number; mixedSlot: number } {
+  #reserve(
+    tokens: readonly number[],
+    x: Value,
+    name: string,
+    spec: Heads,
+  ): { slot: number; mixedSlot: number } {
     const { slots } = this.context;
-    const share = new TokenShares(tokensOf(this.regionOf(x)), this.#ulysses, spec, x);
+    const share = new TokenShares(tokens, this.#ulysses, spec, x);
     const patch = (rank: number) => this.roleOf(rank).patch;
     const together = (a: number, b: number) => this.roleOf(a).patchGroup.includes(b);
     const swapped = this.#ulysses > 1;
@@ -161,6 +180,9 @@ class SequenceParallel extends BandedLayers {
   }
 }
 
+/** What of an attention decides what is exchanged. */
+type Heads = Pick<AttentionSpec, 'heads' | 'innerFeatures'>;
+
 /** How many bytes the ranks of an image, known by their place, leave for each other in one attention. */
 class TokenShares {
   readonly #tokens: readonly number[];
@@ -170,7 +192,7 @@ class TokenShares {
   /** Of one tensor, all heads. */
   readonly #bytesPerToken: number;
 
-  constructor(tokens: readonly number[], ulysses: number, { heads, innerFeatures }: AttentionSpec, x: Value) {
+  constructor(tokens: readonly number[], ulysses: number, { heads, innerFeatures }: Heads, x: Value) {
     this.#tokens = tokens;
     this.#ulysses = ulysses;
     this.#heads = splitEvenly(heads, ulysses);

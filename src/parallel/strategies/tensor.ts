@@ -1,3 +1,4 @@
+import { sum } from '../../base/numbers.js';
 import { splitEvenly } from '../../base/split.js';
 import type { Range } from '../../checkpoint/formats/slices.js';
 import type { WeightSource } from '../../checkpoint/weights.js';
@@ -8,8 +9,9 @@ import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { gatherParts } from '../gather-parts.js';
 import type { FeedForwardSpec } from '../layers/common.js';
 import type { ConvSpec, ResnetSpec } from '../layers/image.js';
+import { type JointLayers, type MixJoint, mixStreams } from '../layers/joint-attention.js';
 import { SingleDevice } from '../layers/single-device.js';
-import type { AttentionSpec } from '../layers/tokens.js';
+import type { AttentionSpec, JointAttentionSpec, JointStream } from '../layers/tokens.js';
 import { readWhole, SlotTable } from '../slots.js';
 import { type LayerStrategy, plainRow, type StrategyContext, synchronousStep } from '../strategy.js';
 import type { RankRole } from '../topology.js';
@@ -120,9 +122,83 @@ class TensorParallel extends SingleDevice {
       const weight = this.parameterSlice(`${name}.net.0.proj.weight`, [rows, features], 0, own);
       const bias = this.parameterSlice(`${name}.net.0.proj.bias`, [rows], 0, own);
       const active = this.activeLinear(x, name, weight, bias, activation);
-      return this.#linearColumns(active, partial, `${name}.net.2`, [features, innerFeatures], [start, end]);
+      return this.#linearColumns(active, partial, `${name}.net.2`, [features, innerFeatures], [[start, end]]);
     });
   }
+
+  /** The streams' parts of the result are added up together. */
+  override jointAttention(
+    streams: readonly (JointStream & { readonly out: string })[],
+    name: string,
+    spec: JointAttentionSpec,
+  ): readonly Value[] {
+    if (this.#alone) return super.jointAttention(streams, name, spec);
+    const { features } = spec;
+    const counts = streams.map(({ tokens }) => tokens.shape[1] as number);
+    const first = streams[0] as JointStream;
+    const shape = first.tokens.shape.with(1, sum(counts));
+    const cuts = counts.map((_, index) => sum(counts.slice(0, index)));
+    const bounds = (index: number) =>
+      [cuts[index] as number, (cuts[index] as number) + (counts[index] as number)] as const;
+    const ranges = this.#divideHeads(spec);
+    const total = this.#reduce(`${name}.outs`, first.tokens, shape, ranges, (own, partial) => {
+      const mixed = mixStreams(this.#shareOf(own), this.#mixShare, streams, name, spec);
+      const parts = streams.map(({ out }, index) => {
+        const tokens = this.kernels.slice(`${name}.attention/${index}`, mixed, 1, ...bounds(index));
+        return this.#linearColumns(tokens, `${out}/partial`, out, [features, features], [own]);
+      });
+      return this.kernels.concat(partial, parts, 1);
+    });
+    return streams.map(({ out }, index) => this.kernels.slice(out, total, 1, ...bounds(index)));
+  }
+
+  /** A rank has some heads and some inner features; who has no head has inner features all the same. */
+  override attentionBesideFeedForward(
+    stream: JointStream,
+    name: string,
+    spec: JointAttentionSpec & { readonly innerFeatures: number },
+  ): Value {
+    if (this.#alone) return super.attentionBesideFeedForward(stream, name, spec);
+    const { features, innerFeatures } = spec;
+    const { tokens } = stream;
+    const heads = this.#divideHeads(spec)[this.#index] as Range;
+    const ranges = this.#divide(innerFeatures, 1);
+    return this.#reduce(`${name}.proj_out`, tokens, tokens.shape, ranges, ([start, end], partial) => {
+      const rows: Range[] = [[start, end]];
+      const wide = this.#linearRows(tokens, `${name}.proj_mlp`, [innerFeatures, features], rows, true);
+      const active = this.activation(wide, `${name}.act_mlp`, 'gelu_tanh');
+      const shape = [features, features + innerFeatures];
+      const columns: Range = [features + start, features + end];
+      if (!hasShare(heads)) {
+        return this.#linearColumns(active, partial, `${name}.proj_out`, shape, [columns]);
+      }
+      const mixed = mixStreams(this.#shareOf(heads), this.#mixShare, [stream], `${name}.attn`, spec);
+      const both = this.kernels.concat(`${name}/both`, [mixed, active], 2);
+      return this.#linearColumns(both, partial, `${name}.proj_out`, shape, [heads, columns]);
+    });
+  }
+
+  /** Features of each rank's heads. */
+  #divideHeads({ features, heads }: JointAttentionSpec): readonly Range[] {
+    return this.#divide(features, features / heads);
+  }
+
+  /** Layers whose results are these features alone. */
+  #shareOf(own: Range): JointLayers {
+    return {
+      kernels: this.kernels,
+      parameter: (name, shape) => this.parameter(name, shape),
+      activation: (x, name, kind) => this.activation(x, name, kind),
+      linear: (x, name, { inFeatures, outFeatures, bias }) =>
+        this.#linearRows(x, name, [outFeatures, inFeatures], [own], bias),
+    };
+  }
+
+  readonly #mixShare: MixJoint = (name, query, key, value, { heads, features }) => {
+    const width = features / heads;
+    const shape = { heads: (query.shape[2] as number) / width, causal: false };
+    return this.kernels.attention(name, query, key, value, shape);
+  };
 
   /**
    * With a split batch the two halves of the ranks swap their images; otherwise every rank has the whole
@@ -179,7 +255,7 @@ class TensorParallel extends SingleDevice {
       const mixed = scoreBias
         ? this.kernels.biasedAttention(`${name}.attention`, asked, keys, values, scoreBias, shape)
         : this.kernels.attention(`${name}.attention`, asked, keys, values, shape);
-      return this.#linearColumns(mixed, partial, out, [features, innerFeatures], own);
+      return this.#linearColumns(mixed, partial, out, [features, innerFeatures], [own]);
     });
   }
 
@@ -232,8 +308,8 @@ class TensorParallel extends SingleDevice {
   }
 
   /** Some inputs of a linear layer: a part of every output, without bias but for the first rank. */
-  #linearColumns(x: Value, partial: string, name: string, shape: Shape, columns: Range): Value {
-    const weight = this.parameterSlice(`${name}.weight`, shape, 1, [columns]);
+  #linearColumns(x: Value, partial: string, name: string, shape: Shape, columns: readonly Range[]): Value {
+    const weight = this.parameterSlice(`${name}.weight`, shape, 1, columns);
     return this.kernels.linear(partial, x, weight, this.#biasOnce(name, shape[0] as number));
   }
 

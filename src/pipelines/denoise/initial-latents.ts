@@ -1,7 +1,7 @@
 import type { Scheduler } from '../../schedulers/scheduler.js';
 import type { Generator } from '../../tensor/generator.js';
 import { float32, int64, type Shape, type Tensor } from '../../tensor/tensor.js';
-import type { Recorder } from './recorder.js';
+import type { LatentRecorder, Recorder } from './recorder.js';
 
 /** The noise that a request begins with, as noisy as the scheduler's first step wants it. */
 export function initialLatents(
@@ -9,6 +9,7 @@ export function initialLatents(
   scheduler: Scheduler,
   generator: Generator,
   record: Recorder,
+  recordLatents: LatentRecorder,
 ): Tensor<'float32'> {
   const noise = generator.randn(shape);
   const latents = float32(
@@ -16,7 +17,7 @@ export function initialLatents(
     noise.data.map((value) => value * scheduler.initNoiseSigma),
   );
   record('init_noise', () => noise);
-  record('init_latents', () => latents);
+  recordLatents('init_latents', () => latents);
   return latents;
 }
 
@@ -27,11 +28,12 @@ export function noisyLatents(
   timestep: number,
   generator: Generator,
   record: Recorder,
+  recordLatents: LatentRecorder,
 ): Tensor<'float32'> {
   const noise = generator.randn(original.shape);
   const latents = float32(original.shape, scheduler.addNoise(original.data, noise.data, timestep));
   record('latent_noise', () => noise);
-  record('init_latents', () => latents);
+  recordLatents('init_latents', () => latents);
   return latents;
 }
 

@@ -9,10 +9,10 @@ import type { Generator } from '../../tensor/generator.js';
 import { createGenerator } from '../../tensor/random.js';
 import { cutRows, putRows, type RowRange } from '../../tensor/rows.js';
 import { elementCount, float32, type Shape, type Tensor } from '../../tensor/tensor.js';
-import { type GenerationRequest, imageCount } from '../request.js';
+import { type GenerationRequest, guidanceOf, imageCount } from '../request.js';
 import { guidedNoise } from './guided-noise.js';
 import { initialLatents, recordSchedule } from './initial-latents.js';
-import { type Recorder, stepName } from './recorder.js';
+import { type Recorder, recordNoise, recordPacked, stepName } from './recorder.js';
 import { type Handed, handedOf, type StageDenoiser } from './stage-denoiser.js';
 import {
   latentRows,
@@ -75,7 +75,9 @@ export class StageImage {
     ];
     this.#generator = createGenerator(request.rng, request.seed);
     recordSchedule(scheduler, record);
-    this.#latents = initialLatents(this.#shape, scheduler, this.#generator, record).data.slice();
+    const recordLatents = recordPacked(record, model);
+    const latents = initialLatents(this.#shape, scheduler, this.#generator, record, recordLatents);
+    this.#latents = latents.data.slice();
     this.#sample = float32([shape.batch, ...this.#shape.slice(1)]);
     this.#schedulers.set(plan.whole, scheduler);
     this.#trace = request.trace ? Array.from(scheduler.timesteps, () => this.#emptyTrace()) : [];
@@ -127,8 +129,9 @@ export class StageImage {
       stage === 0
         ? await this.#takeSample(step, part, index, exchange)
         : await this.#takeHidden(step, part, index, exchange);
-    const timestep = float32([1], Float32Array.of(timesteps[step] as number));
-    const inputs = { ...given, [model.inputs.timestep]: timestep };
+    const timestep = timesteps[step] as number;
+    const told = float32([1], Float32Array.of(model.timestepInput?.(timestep) ?? timestep));
+    const inputs = { ...given, [model.inputs.timestep]: told };
     const pass = before.passes + this.#passes++;
     // What was kept of the image before is known by its first pass.
     const result = await this.#timed('compute', step, index, () =>
@@ -242,14 +245,13 @@ export class StageImage {
    */
   #advance(step: number, part: StagePart, rows: RowRange, predicted: Tensor<'float32'>): Float32Array {
     const { request, scheduler } = this.#options;
-    const { topology } = this.#stage;
     const shape = this.#rowsShape(this.#shape, rows);
     let own = this.#schedulers.get(part);
     if (!own) {
       own = scheduler.fork((history) => cutRows(history, this.#shape, rows));
       this.#schedulers.set(part, own);
     }
-    const guided = guidedNoise(predicted, shape, topology.guided ? request.guidanceScale : undefined);
+    const guided = guidedNoise(predicted, shape, guidanceOf(request));
     const sample = cutRows(this.#latents, this.#shape, rows);
     const next = own.step(guided, scheduler.timesteps[step] as number, sample, {
       eta: request.eta,
@@ -275,8 +277,9 @@ export class StageImage {
     for (const [step, { latents, predicted }] of this.#trace.entries()) {
       await this.#broadcast(latents, this.#shape);
       await this.#broadcast(predicted, this.#predictedShape);
-      record(stepName('latents', step), () => float32(this.#shape, latents));
-      record(stepName('noise_pred', step), () => float32(this.#predictedShape, predicted));
+      const { model, topology } = this.#stage;
+      recordPacked(record, model)(stepName('latents', step), () => float32(this.#shape, latents));
+      recordNoise(record, model, step, float32(this.#predictedShape, predicted), topology.guided);
     }
     return float32(this.#shape, this.#latents);
   }

@@ -6,11 +6,11 @@ import type { StagePlan } from '../../parallel/strategies/stage-plan.js';
 import type { StageStrategy } from '../../parallel/strategy.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
 import type { ProgressListener } from '../../ranks/progress.js';
-import { createScheduler } from '../../schedulers/registry.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { batchSize } from '../conditioning.js';
 import type { GenerationRequest } from '../request.js';
 import type { LatentLoop, LoopOptions } from './loop.js';
+import { plannedScheduler } from './planned-scheduler.js';
 import type { Recorder } from './recorder.js';
 import { StageDenoiser } from './stage-denoiser.js';
 import { StageImage } from './stage-image.js';
@@ -77,8 +77,7 @@ export class StageLoop implements LatentLoop {
     listener: ProgressListener,
     record: Recorder,
   ): Promise<Tensor<'float32'>> {
-    const scheduler = createScheduler(request.scheduler, this.#options.scheduler);
-    scheduler.setTimesteps(request.numInferenceSteps);
+    const scheduler = plannedScheduler(request, this.#options);
     const image = new StageImage(this.#stage, this.#denoiser, {
       request,
       warmupSteps: this.#options.parallel.warmupSteps,

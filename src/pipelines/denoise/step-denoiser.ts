@@ -102,11 +102,11 @@ export class StepDenoiser {
   async predictNoise(sample: Tensor<'float32'>, timestep: number): Promise<Tensor<'float32'>> {
     const call = this.#calls++;
     const { executable, output } = this.#steps[this.#parallelism.variantOf(call)] as StepGraph;
-    const { inputs } = this.#model;
+    const { inputs, timestepInput } = this.#model;
     const given = {
       ...this.#conditioning,
       [inputs.sample]: sample,
-      [inputs.timestep]: float32([1], Float32Array.of(timestep)),
+      [inputs.timestep]: float32([1], Float32Array.of(timestepInput?.(timestep) ?? timestep)),
     };
     const results = await executable.run(given, this.#parallelism.step(call, this.#firstTick));
     return floatResult(results, output);

@@ -3,18 +3,18 @@ import type { StrategyOptions } from '../../parallel/registry.js';
 import type { LayerStrategy } from '../../parallel/strategy.js';
 import type { RankRole, Topology } from '../../parallel/topology.js';
 import type { ProgressListener } from '../../ranks/progress.js';
-import { createScheduler } from '../../schedulers/registry.js';
 import type { Scheduler } from '../../schedulers/scheduler.js';
 import { createGenerator } from '../../tensor/random.js';
 import { float32, type Shape, type Tensor } from '../../tensor/tensor.js';
 import { tileRows } from '../conditioning.js';
-import type { GenerationRequest } from '../request.js';
+import { type GenerationRequest, guidanceOf } from '../request.js';
 import { requireFinite } from './finite.js';
 import { firstStep } from './first-step.js';
 import { guidedNoise } from './guided-noise.js';
 import { initialLatents, noisyLatents, recordSchedule } from './initial-latents.js';
 import type { ImageEncoder, LatentLoop, LoopOptions } from './loop.js';
-import { type Recorder, stepName } from './recorder.js';
+import { plannedScheduler } from './planned-scheduler.js';
+import { type Recorder, recordNoise, recordPacked, stepName } from './recorder.js';
 import { StepDenoiser } from './step-denoiser.js';
 
 /**
@@ -113,6 +113,7 @@ export class StepLoop implements LatentLoop {
     recordSchedule(scheduler, record);
     const timesteps = scheduler.timesteps.slice(firstStep(request));
     const original = await encodeImage?.(generator);
+    const recordLatents = recordPacked(record, this.#options.model);
     let latents = original
       ? noisyLatents(
           tileRows(original, this.#options.images),
@@ -120,8 +121,9 @@ export class StepLoop implements LatentLoop {
           timesteps[0] as number,
           generator,
           record,
+          recordLatents,
         )
-      : initialLatents(this.#latentShape, scheduler, generator, record);
+      : initialLatents(this.#latentShape, scheduler, generator, record, recordLatents);
     const noise = (step: number) => {
       const drawn = generator.randn(latents.shape);
       record(stepName('step_noise', step), () => drawn);
@@ -133,7 +135,7 @@ export class StepLoop implements LatentLoop {
       const next = await this.#step(drawing, latents, timestep, step);
       await requireFinite(next, { step, steps: timesteps.length }, this.#options);
       latents = float32(latents.shape, next);
-      record(stepName('latents', step), () => float32(latents.shape, next.slice()));
+      recordLatents(stepName('latents', step), () => float32(latents.shape, next.slice()));
       listener.step(step, timesteps.length, latents);
     }
     listener.phase('denoise', 'end');
@@ -146,9 +148,7 @@ export class StepLoop implements LatentLoop {
 
   /** Set to the request's timesteps. */
   #scheduler(request: GenerationRequest): Scheduler {
-    const scheduler = createScheduler(request.scheduler, this.#options.scheduler);
-    scheduler.setTimesteps(request.numInferenceSteps);
-    return scheduler;
+    return plannedScheduler(request, this.#options);
   }
 
   get #latentShape(): Shape {
@@ -185,7 +185,7 @@ export class StepLoop implements LatentLoop {
       guided && !splitBatch ? tileRows(scaled, 2) : scaled,
       timestep,
     );
-    record(stepName('noise_pred', step), () => float32(predicted.shape, predicted.data.slice()));
-    return guidedNoise(predicted, latents.shape, guided ? request.guidanceScale : undefined);
+    recordNoise(record, this.#options.model, step, predicted, guided);
+    return guidedNoise(predicted, latents.shape, guidanceOf(request));
   }
 }

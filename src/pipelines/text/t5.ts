@@ -6,7 +6,7 @@ import { Graph } from '../../graph/graph.js';
 import { readT5EncoderConfig, T5EncoderModel, t5Names } from '../../models/t5-encoder.js';
 import { SingleDevice } from '../../parallel/layers/single-device.js';
 import { float32, int64, type Tensor } from '../../tensor/tensor.js';
-import { T5Tokenizer } from '../../tokenizers/t5.js';
+import { T5Tokenizer, type T5TokenizerOptions } from '../../tokenizers/t5.js';
 
 /** Texts as a transformer is told them. */
 export interface CaptionEmbeds {
@@ -16,45 +16,57 @@ export interface CaptionEmbeds {
   readonly mask: Tensor<'float32'>;
 }
 
+/** How a pipeline has texts encoded. */
+export interface T5TextSpec extends T5TokenizerOptions {
+  /** What follows text_encoder and tokenizer in the names of their folders. */
+  readonly suffix: '' | '_2';
+  /** How long texts are made. */
+  readonly tokens: number;
+  /** Whether tokens see the padding behind the text. */
+  readonly padding: 'hidden' | 'seen';
+}
+
 /** A checkpoint's T5 encoder and tokenizer. */
 export class T5TextEncoder {
   readonly #tokenizer: T5Tokenizer;
   readonly #model: Executable;
   /** What is the same for all texts: the biases of distances between tokens. */
   readonly #shared: Readonly<Record<string, Tensor>>;
-  readonly #tokens: number;
+  readonly #spec: T5TextSpec;
 
   private constructor(
     tokenizer: T5Tokenizer,
     model: Executable,
     shared: Readonly<Record<string, Tensor>>,
-    tokens: number,
+    spec: T5TextSpec,
   ) {
     this.#tokenizer = tokenizer;
     this.#model = model;
     this.#shared = shared;
-    this.#tokens = tokens;
+    this.#spec = spec;
   }
 
-  /** `tokens` is how long texts are made. */
   static async load(
     device: Device,
     checkpoint: ComponentSource,
-    tokens: number,
+    spec: T5TextSpec,
     options: ExecutableOptions,
   ): Promise<T5TextEncoder> {
-    const tokenizer = await T5Tokenizer.load(`${checkpoint.directory}/tokenizer`);
-    const config = readT5EncoderConfig('text_encoder', await checkpoint.config('text_encoder'));
+    const { suffix, tokens } = spec;
+    const component = `text_encoder${suffix}`;
+    const folder = `${checkpoint.directory}/tokenizer${suffix}`;
+    const tokenizer = await T5Tokenizer.load(folder, spec);
+    const config = readT5EncoderConfig(component, await checkpoint.config(component));
     if (tokenizer.size > config.vocabSize) {
       throw new DistriError(
         'checkpoint',
-        `${checkpoint.directory}/tokenizer: has ${tokenizer.size} tokens, but the text encoder knows ${config.vocabSize}`,
+        `${folder}: has ${tokenizer.size} tokens, but the text encoder knows ${config.vocabSize}`,
       );
     }
     const kernels = device.kernels(new Graph(device.elementType));
     const layers = new SingleDevice(
       kernels,
-      await checkpoint.weights('text_encoder', { types: device.weightTypes }),
+      await checkpoint.weights(component, { types: device.weightTypes }),
     );
     new T5EncoderModel(config, layers).build({ batch: 1, tokens });
     const { image, step } = kernels.graph.program();
@@ -67,7 +79,7 @@ export class T5TextEncoder {
       shared = await once.run({});
       once.release();
     }
-    return new T5TextEncoder(tokenizer, await device.load(step, frugal), shared, tokens);
+    return new T5TextEncoder(tokenizer, await device.load(step, frugal), shared, spec);
   }
 
   /**
@@ -77,25 +89,29 @@ export class T5TextEncoder {
   async encode(
     texts: readonly string[],
   ): Promise<CaptionEmbeds & { readonly ids: Tensor<'int64'>; readonly cut: readonly number[] }> {
-    const encoded = texts.map((text) => this.#tokenizer.encode(text, this.#tokens));
+    const { tokens, padding } = this.#spec;
+    const encoded = texts.map((text) => this.#tokenizer.encode(text, tokens));
     const rows: Float32Array[] = [];
     let features = 0;
     for (const { ids, mask } of encoded) {
       const results = await this.#model.run({
         ...this.#shared,
         [t5Names.inputIds]: asIds([ids]),
-        [t5Names.attentionMask]: float32([1, mask.length], Float32Array.from(mask)),
+        [t5Names.attentionMask]: float32(
+          [1, mask.length],
+          padding === 'hidden' ? Float32Array.from(mask) : new Float32Array(mask.length).fill(1),
+        ),
       });
       const { shape, data } = floatResult(results, t5Names.lastHiddenState);
       features = shape[2] as number;
       rows.push(data.slice());
     }
-    const embeds = float32([texts.length, this.#tokens, features]);
+    const embeds = float32([texts.length, tokens, features]);
     for (const [index, row] of rows.entries()) embeds.data.set(row, index * row.length);
     const masks = Float32Array.from(encoded.flatMap(({ mask }) => mask));
     return {
       embeds,
-      mask: float32([texts.length, this.#tokens], masks),
+      mask: float32([texts.length, tokens], masks),
       ids: asIds(encoded.map(({ ids }) => ids)),
       cut: encoded.map(({ cut }) => cut),
     };

@@ -65,24 +65,41 @@ export class LatentDecoder {
    */
   async decode(latents: Tensor<'float32'>, onTile?: TileListener): Promise<Tensor<'float32'> | undefined> {
     const channels = latents.shape[1] as number;
-    const decoded = await this.#half.run(latents, (image) => this.#unscale(image, channels), onTile);
+    const decoded = await this.#half.run(latents, (image) => unscale(image, channels, this.#config), onTile);
     return decoded.length === 0 ? undefined : concatImages(decoded);
   }
 
   release(): void {
     this.#half.release();
   }
+}
 
-  /** Undoes the standardisation of latents, as diffusers' SDXL pipeline before vae.decode. */
-  #unscale(latents: Float32Array, channels: number): Float32Array {
-    const { scalingFactor, shiftFactor, latentsMean, latentsStd } = this.#config;
-    const plane = latents.length / channels;
-    return latents.map((value, index) => {
-      const channel = Math.floor(index / plane);
-      const std = latentsStd?.[channel] ?? 1;
-      return (value * std) / scalingFactor + (latentsMean?.[channel] ?? shiftFactor);
-    });
+/** Undoes the standardisation of latents `[images, channels, rows, columns]`. */
+export function unscaledLatents(
+  { shape, data }: Tensor<'float32'>,
+  config: AutoencoderKLConfig,
+): Tensor<'float32'> {
+  const [images, channels] = shape as [number, number];
+  const image = data.length / images;
+  const unscaled = new Float32Array(data.length);
+  for (let start = 0; start < data.length; start += image) {
+    unscaled.set(unscale(data.subarray(start, start + image), channels, config), start);
   }
+  return float32(shape, unscaled);
+}
+
+/** The same of one image, as diffusers' SDXL pipeline before vae.decode. */
+function unscale(
+  latents: Float32Array,
+  channels: number,
+  { scalingFactor, shiftFactor, latentsMean, latentsStd }: AutoencoderKLConfig,
+): Float32Array {
+  const plane = latents.length / channels;
+  return latents.map((value, index) => {
+    const channel = Math.floor(index / plane);
+    const std = latentsStd?.[channel] ?? 1;
+    return (value * std) / scalingFactor + (latentsMean?.[channel] ?? shiftFactor);
+  });
 }
 
 /** The decoder's graphs for latents of this size. */

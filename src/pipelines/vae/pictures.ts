@@ -13,7 +13,7 @@ import type { Geometry } from '../geometry.js';
 import { executableOptions, type LoadOptions } from '../load-options.js';
 import { type Part, Unfinished } from '../part-cache.js';
 import type { InitImage } from '../request.js';
-import { LatentDecoder } from './decoder.js';
+import { LatentDecoder, unscaledLatents } from './decoder.js';
 import { fromPixels, LatentEncoder, sampleLatents, scaleLatents } from './encoder.js';
 import { onlyRankPlacement, placeVae } from './placement.js';
 
@@ -81,6 +81,11 @@ export class PictureVae implements Part {
       }
       return new PictureVae(config, geometry, encoder, decoder, communicator);
     });
+  }
+
+  /** What the VAE's decoder is given of latents. */
+  inputOf(latents: Tensor<'float32'>): Tensor<'float32'> {
+    return unscaledLatents(latents, this.#config);
   }
 
   /** latents `[images, …]`, on every rank -> `[images, 3, height, width]`, about -1…1, on the first rank. */
