@@ -80,10 +80,10 @@ describe('a checkpoint', () => {
   }
 
   it('of an unknown class is refused with the known ones', async () => {
-    await withIndex({ _class_name: 'FluxPipeline' });
+    await withIndex({ _class_name: 'SanaPipeline' });
     await refused(
       copy,
-      /pipeline class "FluxPipeline" is not supported; supported: StableDiffusionXLPipeline, StableDiffusionPipeline, PixArtAlphaPipeline/,
+      /pipeline class "SanaPipeline" is not supported; supported: StableDiffusionXLPipeline, StableDiffusionPipeline, PixArtAlphaPipeline, FluxPipeline/,
     );
     await withIndex({ _class_name: undefined });
     await refused(copy, /pipeline class undefined is not supported/);

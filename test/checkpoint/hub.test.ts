@@ -217,10 +217,10 @@ describe('a model of the hub', () => {
   });
 
   it('of a class that distri cannot run is refused before its weights are downloaded', async () => {
-    files['model_index.json'] = Buffer.from('{"_class_name": "FluxPipeline"}');
+    files['model_index.json'] = Buffer.from('{"_class_name": "SanaPipeline"}');
     server.push('main', files);
     const error = await failure(openCheckpoint(ID));
-    assert.match(error.message, /"FluxPipeline" is not supported/);
+    assert.match(error.message, /"SanaPipeline" is not supported/);
     assert.deepEqual(server.transfers, ['model_index.json']);
   });
 

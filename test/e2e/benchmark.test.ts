@@ -9,7 +9,8 @@ const few = ['--mode', 'benchmark', '--num_inference_steps', '4', '--warmup_step
 test('a benchmark prints the latency, tables and everything as JSON', () =>
   inNewFolder(async (folder) => {
     const times = ['--warmup_times', '1', '--test_times', '5', '--ignore_ratio', '0.4'];
-    const args = [...few, ...times, '-n', '4', '--seed', '-1', '--json', 'out/b.json'];
+    const setup = ['-n', '4', '--seed', '-1', '--engine', 'onnxruntime'];
+    const args = [...few, ...times, ...setup, '--json', 'out/b.json'];
     const { status, stdout, stderr } = await new Cli(['run-sdxl', ...args], folder).ended;
     assert.equal(status, 0, stderr);
     const [latency = '', ...table] = stdout.split('\n');
