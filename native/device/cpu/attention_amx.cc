@@ -25,38 +25,43 @@ struct TileProduct {
   float* c;
 };
 
-// The sums of a tile of rows and one of queries, in tile T. Those in the tile before are stored meanwhile:
-// stores wait for sums, and what comes after stores for them.
-template <int T>
-DISTRI_INLINE void MultiplyTile(const TileProduct& p, const std::byte* a, const std::byte* b, float* c,
-                                float* before) {
-  if (p.add) {
-    LoadTile<T>(c, kQueryBytes);
-  } else {
-    ZeroTile<T>();
-  }
-  for (int64_t step = 0; step < p.steps; ++step) {
-    LoadTile<4>(a + step * kRowBytes, p.stride);
-    LoadTile<6>(b + step * kTileRows * kQueryBytes, kQueryBytes);
-    MultiplyTiles<T, 4, 6>();
-    if constexpr (T > 0) {
-      if (step == 0) StoreTile<T - 1>(before, kQueryBytes);
-    }
-  }
-}
-
-// R tiles of rows, and all queries.
+// R tiles of rows, and all queries: tiles 0 to 3 are sums, of which two share what is loaded of a and b.
 template <int R>
 void MultiplyTileRows(const TileProduct& p, const std::byte* a, float* c) {
-  const std::byte* right = p.b + kRowBytes;
-  MultiplyTile<0>(p, a, p.b, c, nullptr);
-  MultiplyTile<1>(p, a, right, c + kTileQueries, c);
-  if constexpr (R == 1) return StoreTile<1>(c + kTileQueries, kQueryBytes);
-  const std::byte* lower_a = a + kTileRows * p.stride;
   float* lower = c + kTileRows * Bf16Layout::kQueries;
-  MultiplyTile<2>(p, lower_a, p.b, lower, c + kTileQueries);
-  MultiplyTile<3>(p, lower_a, right, lower + kTileQueries, lower);
-  StoreTile<3>(lower + kTileQueries, kQueryBytes);
+  if (p.add) {
+    LoadTile<0>(c, kQueryBytes);
+    LoadTile<1>(c + kTileQueries, kQueryBytes);
+    if constexpr (R == 2) {
+      LoadTile<2>(lower, kQueryBytes);
+      LoadTile<3>(lower + kTileQueries, kQueryBytes);
+    }
+  } else {
+    ZeroTile<0>();
+    ZeroTile<1>();
+    ZeroTile<2>();
+    ZeroTile<3>();
+  }
+  const std::byte* b = p.b;
+  for (int64_t step = 0; step < p.steps; ++step) {
+    LoadTile<4>(a + step * kRowBytes, p.stride);
+    LoadTile<6>(b, kQueryBytes);
+    MultiplyTiles<0, 4, 6>();
+    LoadTile<7>(b + kRowBytes, kQueryBytes);
+    MultiplyTiles<1, 4, 7>();
+    if constexpr (R == 2) {
+      LoadTile<5>(a + kTileRows * p.stride + step * kRowBytes, p.stride);
+      MultiplyTiles<2, 5, 6>();
+      MultiplyTiles<3, 5, 7>();
+    }
+    b += kTileRows * kQueryBytes;
+  }
+  StoreTile<0>(c, kQueryBytes);
+  StoreTile<1>(c + kTileQueries, kQueryBytes);
+  if constexpr (R == 2) {
+    StoreTile<2>(lower, kQueryBytes);
+    StoreTile<3>(lower + kTileQueries, kQueryBytes);
+  }
 }
 static_assert(Bf16Layout::kQueries == 2 * kTileQueries, "queries are two tiles wide");
 
