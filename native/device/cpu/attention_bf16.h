@@ -11,7 +11,7 @@ namespace distri::device::cpu {
 struct Bf16Layout {
   // With as many, all that is used over and over stays in the first-level cache.
   static constexpr int64_t kQueries = 32;
-  static constexpr int64_t kKeys = 64;
+  static constexpr int64_t kKeys = 96;
   // Elements in the 64 bytes of a tile's row: heads and keys are packed in multiples of as many, with zeros
   // beyond the last.
   static constexpr int64_t kMultiple = 32;
