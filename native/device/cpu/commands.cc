@@ -52,8 +52,9 @@ void RequireColumnSums(const Command& command, size_t operand, const Strided& im
   Require(sums.shape[0] == image.shape[0] && sums.shape[1] == image.shape[1] &&
               sums.shape[3] == 2 * image.shape[3],
           "sums of the image");
-  const int64_t columns = image.shape[2] / sums.shape[2];
-  Require(image.shape[2] % sums.shape[2] == 0 && kMostSummedColumns % columns == 0, "units of columns");
+  const int64_t units = sums.shape[2];
+  Require(units > 0 && image.shape[2] >= units && image.shape[2] % units == 0, "units of columns");
+  Require(kMostSummedColumns % (image.shape[2] / units) == 0, "units of columns");
 }
 
 // Commands whose kernels take operands as they are.
@@ -131,6 +132,19 @@ class ClearFrame : public Executor {
   std::array<int64_t, 4> widths_{};
 };
 
+// What becomes of sums: bias, shift, gate, residual and result are operands in this order, from `first` on.
+void FindFinish(const Command& command, size_t first, const Bases& bases, Product& product) {
+  product.bias = command.At(first, bases).as<float>();
+  const Strided shift = command.At(first + 1, bases);
+  product.shift = shift.as<float>();
+  product.shift_stride = shift.strides[0];
+  const Strided gate = command.At(first + 2, bases);
+  product.gate = gate.as<float>();
+  product.gate_stride = gate.strides[0];
+  product.residual = Positioned(command.At(first + 3, bases));
+  product.result = Positioned(command.At(first + 4, bases));
+}
+
 class RunProduct : public Executor {
  public:
   explicit RunProduct(Command command) : command_(std::move(command)), distances_(command_.Integers(0)) {
@@ -150,15 +164,7 @@ class RunProduct : public Executor {
     Pool& pool = call.pool;
     product_.x = Positioned(command_.At(0, bases));
     product_.packed = command_.At(1, bases).data;
-    product_.bias = command_.At(2, bases).as<float>();
-    const Strided shift = command_.At(3, bases);
-    product_.shift = shift.as<float>();
-    product_.shift_stride = shift.strides[0];
-    const Strided gate = command_.At(4, bases);
-    product_.gate = gate.as<float>();
-    product_.gate_stride = gate.strides[0];
-    product_.residual = Positioned(command_.At(5, bases));
-    product_.result = Positioned(command_.At(6, bases));
+    FindFinish(command_, 2, bases, product_);
     product_.sums = ColumnSumsOf(command_.At(7, bases), product_.positions.columns);
     cpu::Run(product_, pool);
   }
@@ -215,15 +221,7 @@ class RunJoinColumns : public Executor {
 
   void Run(const Call& call) override {
     const Bases& bases = call.bases;
-    product_.bias = command_.At(1, bases).as<float>();
-    const Strided shift = command_.At(2, bases);
-    product_.shift = shift.as<float>();
-    product_.shift_stride = shift.strides[0];
-    const Strided gate = command_.At(3, bases);
-    product_.gate = gate.as<float>();
-    product_.gate_stride = gate.strides[0];
-    product_.residual = Positioned(command_.At(4, bases));
-    product_.result = Positioned(command_.At(5, bases));
+    FindFinish(command_, 1, bases, product_);
     JoinColumns(TilesOf(command_.At(0, bases)), product_, call.pool);
   }
 

@@ -1,6 +1,5 @@
 import type { GraphPart } from '../../graph/graph.js';
 import type { Operation, Value } from '../../graph/value.js';
-import { operandNames } from '../../graph/value.js';
 import { type ElementType, itemBytes } from '../../tensor/element-type.js';
 import { elementCount, type Shape } from '../../tensor/tensor.js';
 import { columnSums, normedImages } from './column-sums.js';
@@ -8,6 +7,7 @@ import { type Command, type CommandName, exactSumBytes, type PackedWeight } from
 import type { Doubling } from './doubling.js';
 import { findJoins, type Place } from './joins.js';
 import { activationCodes, type Emit, type Pending, type Placement, placed, placementOf } from './pending.js';
+import { countReaders } from './readers.js';
 import type { SharedMemory } from './shared-memory.js';
 import {
   denseStrides,
@@ -313,12 +313,4 @@ export class Lowering {
   reshape(view: View, name: string, shape: Shape): View {
     return reshaped(view, shape) ?? (reshaped(this.copied(view, name), shape) as View);
   }
-}
-
-function countReaders({ operations, outputs }: GraphPart): Map<string, number> {
-  const readers = new Map<string, number>();
-  for (const name of [...operations.flatMap(operandNames), ...outputs.map((value) => value.name)]) {
-    readers.set(name, (readers.get(name) ?? 0) + 1);
-  }
-  return readers;
 }
